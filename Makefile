@@ -1,0 +1,59 @@
+# Every command sets up what it needs in $(VENV) on a bare machine (Python 3.10 or newer with venv and pip),
+# and does so again only when pyproject.toml or constraints.txt changed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+export NO_MKDOCS_2_WARNING := 1
+
+# Linux without an NVIDIA driver: the CPU build of torch, 0.2 GB in place of several GB of CUDA.
+CPU_TORCH := https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && echo $(CPU_TORCH))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix docs train clean
+
+help:  ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo  ## Search and trim 200 passages with the embedded model
+	$(BIN)/fgr demo
+
+test: $(VENV)/.dev  ## Run the tests; ARGS="-k spans" passes options to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## Run everything that must pass before a commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m pytest $(ARGS)
+
+fix: $(VENV)/.dev  ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev  ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+train: $(VENV)/.dev  ## Train a model; ARGS="..." passes options to `fgr train`
+	$(BIN)/fgr train $(ARGS)
+
+clean:  ## Remove what was built, and the virtual environment
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Torch alone, since only it is wanted from that index; what it needs comes with the next step.
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.torch
+	$(PIP) -e '.[cpu]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.torch
+	$(PIP) -e '.[all,dev]'
+	touch $@

@@ -1,0 +1,141 @@
+"""Settings, one frozen class per lifetime: of the index, of a search, of a trim.
+
+Override with `dataclasses.replace`; `to_json` and `from_json` round-trip strictly (an unknown or
+missing key is an error, never ignored).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from typing_extensions import Self
+
+from fgr_retriever.errors import ConfigError
+
+Unit = Literal["token", "phrase", "sentence"]
+OnEmpty = Literal["best_span", "keep", "drop"]
+
+
+class _Strict:
+    """JSON in and out for a frozen dataclass, refusing anything that does not fit."""
+
+    __slots__ = ()
+
+    def to_json(self) -> str:
+        """Write every field as a JSON object."""
+        return json.dumps(asdict(self))  # type: ignore[call-overload, no-any-return, unused-ignore]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: Not a JSON object, or a key is unknown or missing, or a value is invalid.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"{cls.__name__} is not valid JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"{cls.__name__} must be a JSON object, got {type(values).__name__}")
+        known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+        if wrong := sorted(known ^ values.keys()):
+            raise ConfigError(f"{cls.__name__} has unknown or missing keys {wrong}; it has exactly {sorted(known)}")
+        return cls(**values)
+
+
+def _check(name: str, value: Any, ok: bool, allowed: str) -> None:
+    """Raise ConfigError unless `ok`, naming the field, its value and what is allowed."""
+    if not ok:
+        raise ConfigError(f"{name}={value!r}: must be {allowed}")
+
+
+def _is_count(value: Any, least: int) -> bool:
+    """Say whether `value` is an integer (no bool) of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexConfig(_Strict):
+    """How an index stores its vectors; fixed when the index is created.
+
+    Args:
+        segment_tokens: Tokens after which a segment file is closed and the next one begun.
+    """
+
+    segment_tokens: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check("segment_tokens", self.segment_tokens, _is_count(self.segment_tokens, 1), "an integer of at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig(_Strict):
+    """How one search runs.
+
+    Args:
+        chunk_tokens: Passage tokens scored at once; bounds the memory of a search
+            (about `chunk_tokens` x (dim + query tokens) x 4 bytes).
+    """
+
+    chunk_tokens: int = 65_536
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check("chunk_tokens", self.chunk_tokens, _is_count(self.chunk_tokens, 1), "an integer of at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrimConfig(_Strict):
+    """How passages are cut down to their evidence.
+
+    Args:
+        threshold: Evidence probability in [0, 1] from which a token counts; None takes the one
+            calibrated for the model.
+        unit: What a span grows to: the words of its tokens, the phrase (clause) or the sentence.
+        merge_gap: Spans with at most this many characters between them become one.
+        min_length: Spans shorter than this many characters are left out.
+        context_sentences: Whole sentences kept on either side of every span.
+        max_tokens: Hard limit for all passages together, separators and citation marks included;
+            None sets no limit.
+        tokenizer: What counts the tokens: a tiktoken encoding, a model name that tiktoken knows,
+            or a folder or hub id of a Hugging Face tokenizer.
+        separator: Written between two spans of one passage (an elision mark).
+        passage_separator: Written between two passages of one context.
+        citation: Written before each passage of a context; `{number}` counts from 1.
+        on_empty: What a passage without evidence gives: its best span, its whole text, or nothing.
+        keep_title: Keep a passage's title line whenever anything else of it is kept.
+    """
+
+    threshold: float | None = None
+    unit: Unit = "phrase"
+    merge_gap: int = 20
+    min_length: int = 3
+    context_sentences: int = 0
+    max_tokens: int | None = None
+    tokenizer: str = "o200k_base"
+    separator: str = " … "
+    passage_separator: str = "\n\n"
+    citation: str = ""
+    on_empty: OnEmpty = "best_span"
+    keep_title: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
+        in_range = self.threshold is None or (number and 0 <= self.threshold <= 1)
+        _check("threshold", self.threshold, in_range, "None or a probability from 0 to 1")
+        _check("unit", self.unit, self.unit in get_args(Unit), f"one of {get_args(Unit)}")
+        _check("on_empty", self.on_empty, self.on_empty in get_args(OnEmpty), f"one of {get_args(OnEmpty)}")
+        for name in ("merge_gap", "min_length", "context_sentences"):
+            value = getattr(self, name)
+            _check(name, value, _is_count(value, 0), "an integer of at least 0")
+        limited = self.max_tokens is None or _is_count(self.max_tokens, 0)
+        _check("max_tokens", self.max_tokens, limited, "None or an integer of at least 0")
+        for name in ("tokenizer", "separator", "passage_separator", "citation"):
+            value = getattr(self, name)
+            _check(name, value, isinstance(value, str), "a string")
+        _check("keep_title", self.keep_title, isinstance(self.keep_title, bool), "True or False")
