@@ -1,0 +1,253 @@
+# ruff: noqa: RUF001 (the look-alike characters are meant)
+"""Token probabilities to spans: the stretches of a text that a reader needs as evidence.
+
+Tokens at or above the threshold grow to whole words, phrases or sentences; what lies close
+together becomes one span. Everything is vectorised over tokens; Python loops run over the
+sentences that hold evidence and over the final spans only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from fgr_retriever.atoms import cuts
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.sentences import paragraph_breaks, phrases, sentences
+from fgr_retriever.types import Span, TokenEvidence
+
+# A phrase is kept whole when at least this share of its tokens passes the threshold; of other
+# phrases only the words that pass are kept, so that a stray word drags no long clause along.
+PHRASE_SHARE = 0.5
+# A sentence is kept when at least this share of its tokens passes: an answer is often short.
+SENTENCE_SHARE = 0.05
+
+_WORD = regex.compile(r"\w")
+_CLAUSE_MARKS = ",;:–—-，、；： \t\r\n"
+_PREPEND = regex.compile(r"\p{GCB=Prepend}")
+
+Ranges: TypeAlias = NDArray[np.int64]  # (n, 2): start and end, ascending
+
+
+def find_spans(text: str, evidence: TokenEvidence, config: TrimConfig, threshold: float) -> tuple[Span, ...]:
+    """Turn token probabilities into evidence spans.
+
+    Args:
+        text: The passage.
+        evidence: Probability and character range of each of its tokens.
+        config: The unit, merge gap, minimum length and context of a span.
+        threshold: Probability in [0, 1] from which a token counts; `config.threshold` is not read.
+
+    Returns:
+        Disjoint spans in text order, with the mean probability of their tokens as score. None
+        begins or ends with white space or inside a grapheme, word, number, identifier or URL.
+    """
+    hot = np.flatnonzero(evidence.probabilities >= threshold)
+    if not len(hot):
+        return ()
+    layout = _Layout.of(text, evidence)
+    if config.unit == "token":
+        ranges = layout.words(hot)
+    elif config.unit == "phrase":
+        ranges = _by_phrase(layout, hot)
+    else:
+        ranges = _by_sentence(layout, hot)
+    ranges = layout.merge(ranges, config.merge_gap)
+    ranges = ranges[ranges[:, 1] - ranges[:, 0] >= max(config.min_length, 1)]
+    if config.context_sentences:
+        ranges = layout.widen(ranges, config.context_sentences)
+    return layout.sums.spans(layout.merge(layout.tidy(ranges, strip=config.unit == "phrase"), config.merge_gap))
+
+
+def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | None:
+    """Find the sentence (for unit "sentence") or else the phrase with the highest mean probability.
+
+    Args:
+        text: The passage.
+        evidence: Probability and character range of each of its tokens.
+        config: The unit of a span.
+
+    Returns:
+        The first of the best; None when the passage has no tokens.
+    """
+    layout = _Layout.of(text, evidence)
+    units = layout.sentences[layout.sums.counts(layout.sentences) > 0]
+    if not len(units):
+        return None
+    if config.unit != "sentence":
+        # No phrase has a higher mean than its sentence's highest token, and the best phrase none
+        # lower than the best sentence: only these sentences can hold it.
+        owners = layout.sentence_of(
+            layout.sums.anchors[evidence.probabilities >= layout.sums.means(units).max() - 1e-6]
+        )
+        units = layout.phrases(np.unique(owners))
+        units = units[layout.sums.counts(units) > 0]
+    best = units[[int(layout.sums.means(units).argmax())]]
+    return next(iter(layout.sums.spans(layout.tidy(best, strip=True))), None)
+
+
+def _by_phrase(layout: _Layout, hot: NDArray[np.int64]) -> Ranges:
+    """Choose the phrases in which enough tokens pass, and the passing words of all others."""
+    units = layout.phrases(np.unique(layout.sentence_of(layout.sums.anchors[hot])))
+    owner = units[:, 0].searchsorted(layout.sums.anchors[hot], "right") - 1
+    whole = np.bincount(owner, minlength=len(units)) >= np.maximum(PHRASE_SHARE * layout.sums.counts(units), 1)
+    return np.concatenate([units[whole], layout.words(hot[~whole[owner]])])
+
+
+def _by_sentence(layout: _Layout, hot: NDArray[np.int64]) -> Ranges:
+    """Choose the sentences in which enough tokens pass."""
+    owner = layout.sentence_of(layout.sums.anchors[hot])
+    found = np.bincount(owner, minlength=len(layout.sentences))
+    enough = found >= np.maximum(SENTENCE_SHARE * layout.sums.counts(layout.sentences), 1)
+    chosen: Ranges = layout.sentences[enough]
+    return chosen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvidenceSums:
+    """Running sums over the tokens of a passage: what any stretch of it holds, at once.
+
+    Args:
+        anchors: The last character of each token, which decides where it belongs, (t,) int64.
+        mass: Sum of the probabilities of the first i tokens, (t + 1,) float64.
+    """
+
+    anchors: NDArray[np.int64]
+    mass: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, evidence: TokenEvidence) -> EvidenceSums:
+        """Sum up the tokens of one passage."""
+        anchors = np.maximum.accumulate(evidence.offsets.reshape(-1, 2)[:, 1].astype(np.int64)) - 1
+        return cls(anchors, np.concatenate([[0.0], np.cumsum(evidence.probabilities, dtype=np.float64)]))
+
+    def counts(self, ranges: Ranges) -> NDArray[np.int64]:
+        """Count the tokens in each range, (n, 2) to (n,)."""
+        edges = self.anchors.searchsorted(ranges).astype(np.int64)
+        return np.subtract(edges[:, 1], edges[:, 0])
+
+    def masses(self, ranges: Ranges) -> NDArray[np.float64]:
+        """Sum the probabilities of the tokens in each range, (n, 2) to (n,)."""
+        edges = self.anchors.searchsorted(ranges)
+        return np.subtract(self.mass[edges[:, 1]], self.mass[edges[:, 0]])
+
+    def means(self, ranges: Ranges) -> NDArray[np.float64]:
+        """Average the probabilities of the tokens in each range, 0 where there are none."""
+        return np.clip(self.masses(ranges) / np.maximum(self.counts(ranges), 1), 0.0, 1.0)
+
+    def spans(self, ranges: Ranges) -> tuple[Span, ...]:
+        """Give ranges the mean probability of their tokens as score."""
+        scores = self.means(ranges).tolist()
+        return tuple(Span(start, end, score) for (start, end), score in zip(ranges.tolist(), scores, strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Layout:
+    """A passage, its sentences and its tokens.
+
+    Args:
+        text: The passage.
+        sentences: Their character ranges, (n, 2).
+        breaks: Where the blank lines are, (b,).
+        offsets: The character ranges of the tokens, (t, 2).
+        sums: Their places and probabilities.
+    """
+
+    text: str
+    sentences: Ranges
+    breaks: NDArray[np.int64]
+    offsets: Ranges
+    sums: EvidenceSums
+
+    @classmethod
+    def of(cls, text: str, evidence: TokenEvidence) -> _Layout:
+        """Segment a passage."""
+        offsets = evidence.offsets.astype(np.int64).reshape(-1, 2)
+        breaks = np.array(paragraph_breaks(text), dtype=np.int64)
+        return cls(text, as_ranges(sentences(text)), breaks, offsets, EvidenceSums.of(evidence))
+
+    def sentence_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the sentence that holds each position, or else the one before it."""
+        return np.maximum(self.sentences[:, 0].searchsorted(positions, "right") - 1, 0)
+
+    def phrases(self, which: NDArray[np.int64]) -> Ranges:
+        """List the phrases of some sentences."""
+        return as_ranges(
+            [unit for start, end in self.sentences[which].tolist() for unit in phrases(self.text, start, end)]
+        )
+
+    def stretches(self, which: NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Give the ranges that runs of neighbouring sentences cover."""
+        split = np.flatnonzero(np.diff(which) > 1)
+        first = which[np.r_[0, split + 1]]
+        last = which[np.r_[split, len(which) - 1]]
+        return list(zip(self.sentences[first, 0].tolist(), self.sentences[last, 1].tolist(), strict=True))
+
+    def words(self, tokens: NDArray[np.int64]) -> Ranges:
+        """Grow tokens to whole words (atoms), looking only at the sentences that hold them."""
+        if not len(tokens):
+            return as_ranges([])
+        owner = self.sentence_of(self.sums.anchors[tokens])
+        home = self.sentences[owner]
+        borders = np.concatenate([cuts(self.text, *stretch) for stretch in self.stretches(np.unique(owner))])
+        inside = np.clip(self.offsets[tokens], home[:, :1], home[:, 1:])
+        starts = borders[borders.searchsorted(inside[:, 0], "right") - 1]
+        ends = borders[borders.searchsorted(inside[:, 1], "left")]
+        return np.stack([starts, ends], axis=1)
+
+    def merge(self, ranges: Ranges, gap: int) -> Ranges:
+        """Join ranges that overlap or are close, but never across a blank line.
+
+        Close are two ranges with at most `gap` characters between them, or in one sentence
+        without a token between them (punctuation is no token).
+        """
+        if len(ranges) < 2:
+            return ranges
+        ranges = ranges[ranges[:, 0].argsort(kind="stable")]
+        starts, ends = ranges[:, 0], np.maximum.accumulate(ranges[:, 1])
+        left, right = ends[:-1], starts[1:]
+        no_token = self.sums.anchors.searchsorted(left) == self.sums.anchors.searchsorted(right)
+        one_sentence = self.sentence_of(left - 1) == self.sentence_of(right)
+        one_paragraph = self.breaks.searchsorted(left) == self.breaks.searchsorted(right)
+        close = (right - left <= gap) | (no_token & one_sentence)
+        apart = ~((right < left) | (one_paragraph & close))
+        return np.stack([starts[np.r_[True, apart]], ends[np.r_[apart, True]]], axis=1)
+
+    def widen(self, ranges: Ranges, context: int) -> Ranges:
+        """Grow ranges to whole sentences and by `context` more sentences on either side."""
+        first = np.maximum(self.sentence_of(ranges[:, 0]) - context, 0)
+        last = np.minimum(self.sentence_of(ranges[:, 1] - 1) + context, len(self.sentences) - 1)
+        return np.stack([self.sentences[first, 0], self.sentences[last, 1]], axis=1)
+
+    def tidy(self, ranges: Ranges, *, strip: bool) -> Ranges:
+        """Take in the punctuation up to the ends of the sentence, and drop white space.
+
+        Args:
+            ranges: Disjoint ranges in text order.
+            strip: Also drop a comma, colon or dash at the end of a range inside a sentence.
+        """
+        first = self.sentences[self.sentence_of(ranges[:, 0]), 0].tolist()
+        last = self.sentences[self.sentence_of(ranges[:, 1] - 1), 1].tolist()
+        found = []
+        for (start, end), opening, closing in zip(ranges.tolist(), first, last, strict=True):
+            if opening < start and not _WORD.search(self.text, opening, start):
+                start = opening
+            if end < closing and not _WORD.search(self.text, end, closing):
+                end = closing
+            piece = self.text[start:end]
+            bare = piece.rstrip(_CLAUSE_MARKS) if strip and end < closing else piece.rstrip()
+            if _PREPEND.match(bare[-1:]):
+                bare = piece.rstrip()
+            if bare := bare.lstrip():
+                start += len(piece) - len(piece.lstrip())
+                found.append((start, start + len(bare)))
+        return as_ranges(found)
+
+
+def as_ranges(pairs: list[tuple[int, int]]) -> Ranges:
+    """Make an array of start and end, (n, 2), also of none."""
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,183 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever.atoms import snap_to_atoms
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.spans import best_span, find_spans
+from fgr_retriever.types import TokenEvidence
+from tests.test_sentences import texts
+
+TEXT = (
+    "Marie Curie, born in Warsaw in 1867, won the Nobel Prize in Physics and later discovered radium. "
+    "She wasn't rich.\n\nPierre (her husband) died in 1906 on a street, they say."
+)
+TOKEN = regex.compile(r"\p{Han}|\w+|\p{S}")
+configs = st.builds(
+    TrimConfig,
+    unit=st.sampled_from(["token", "phrase", "sentence"]),
+    merge_gap=st.integers(0, 30),
+    min_length=st.integers(0, 6),
+    context_sentences=st.integers(0, 2),
+)
+
+
+def evidence_for(text: str, *likely: str, high: float = 0.9, low: float = 0.1) -> TokenEvidence:
+    tokens = list(TOKEN.finditer(text))
+    offsets = np.array([token.span() for token in tokens], dtype=np.int32).reshape(-1, 2)
+    return TokenEvidence(offsets, np.array([high if t.group() in likely else low for t in tokens], dtype=np.float32))
+
+
+@st.composite
+def passages(draw):
+    text = draw(texts)
+    tokens = [token.span() for token in TOKEN.finditer(text)]
+    chances = draw(st.lists(st.floats(0, 1, width=32), min_size=len(tokens), max_size=len(tokens)))
+    offsets = np.array(tokens, dtype=np.int32).reshape(-1, 2)
+    return text, TokenEvidence(offsets, np.array(chances, dtype=np.float32))
+
+
+def kept(text: str, *likely: str, threshold: float = 0.5, **settings) -> list[str]:
+    found = find_spans(text, evidence_for(text, *likely), TrimConfig(**settings), threshold)
+    return [text[span.start : span.end] for span in found]
+
+
+def check(text: str, evidence: TokenEvidence, spans) -> None:
+    position = 0
+    for span in spans:
+        assert position <= span.start < span.end <= len(text)
+        assert text[span.start : span.end] == text[span.start : span.end].strip()
+        assert snap_to_atoms(text, span.start, span.end) == (span.start, span.end)
+        inside = (evidence.offsets[:, 0] >= span.start) & (evidence.offsets[:, 1] <= span.end)
+        assert span.score == pytest.approx(evidence.probabilities[inside].mean(), abs=1e-5)
+        position = span.end
+
+
+@given(passages(), configs, st.floats(0, 1))
+def test_spans_are_sorted_disjoint_bare_and_whole(passage, config, threshold):
+    text, evidence = passage
+    before = evidence.offsets.copy(), evidence.probabilities.copy()
+    check(text, evidence, find_spans(text, evidence, config, threshold))
+    assert np.array_equal(evidence.offsets, before[0])
+    assert np.array_equal(evidence.probabilities, before[1])
+
+
+@given(passages(), configs)
+def test_the_best_span_is_whole_and_there_if_there_are_tokens(passage, config):
+    text, evidence = passage
+    best = best_span(text, evidence, config)
+    assert (best is None) == (len(evidence) == 0)
+    check(text, evidence, [best] if best else [])
+
+
+@given(passages(), configs, st.floats(0, 1), st.floats(0, 1))
+def test_a_higher_threshold_keeps_a_subset_of_the_words(passage, config, one, other):
+    text, evidence = passage
+    config = replace(config, unit="token")
+    strict, loose = (
+        {place for span in find_spans(text, evidence, config, level) for place in range(span.start, span.end)}
+        for level in (max(one, other), min(one, other))
+    )
+    assert strict <= loose
+
+
+@given(passages(), st.floats(0, 1))
+def test_every_passing_token_is_kept(passage, threshold):
+    text, evidence = passage
+    for unit in ("token", "phrase"):
+        spans = find_spans(text, evidence, TrimConfig(unit=unit, min_length=0), threshold)
+        for start, end in evidence.offsets[evidence.probabilities >= threshold].tolist():
+            assert any(span.start <= start and end <= span.end for span in spans)
+
+
+@given(passages(), st.floats(0, 1))
+def test_no_span_crosses_a_blank_line(passage, threshold):
+    text, evidence = passage
+    for span in find_spans(text, evidence, TrimConfig(unit="token", merge_gap=1000), threshold):
+        assert "\n\n" not in text[span.start : span.end]
+
+
+@pytest.mark.parametrize(
+    ("unit", "likely", "expected"),
+    [
+        ("token", ["Curie"], ["Curie"]),
+        ("token", ["Marie", "1867"], ["Marie", "1867"]),
+        ("token", ["wasn"], ["wasn't"]),
+        ("token", ["radium"], ["radium."]),
+        ("phrase", ["won", "Nobel", "Prize", "Physics"], ["won the Nobel Prize in Physics"]),
+        ("phrase", ["Physics"], ["Physics"]),
+        ("phrase", ["born", "Warsaw", "1867"], ["born in Warsaw in 1867"]),
+        ("phrase", ["rich", "Pierre"], ["rich.", "Pierre"]),
+        ("sentence", ["1906"], ["Pierre (her husband) died in 1906 on a street, they say."]),
+        ("sentence", ["nothing"], []),
+    ],
+)
+def test_units(unit, likely, expected):
+    assert kept(TEXT, *likely, unit=unit) == expected
+
+
+def test_the_merge_gap_counts_characters():
+    assert kept("one two three", "one", "three", unit="token", merge_gap=5) == ["one two three"]
+    assert kept("one two three", "one", "three", unit="token", merge_gap=4) == ["one", "three"]
+
+
+def test_punctuation_alone_never_parts_words_of_one_sentence():
+    assert kept("one --- (((  two. Three", "one", "two", unit="token", merge_gap=0) == ["one --- (((  two."]
+    assert kept("one. Two", "one", "Two", unit="token", merge_gap=0) == ["one.", "Two"]
+
+
+def test_a_blank_line_parts_spans_whatever_the_gap():
+    assert kept("one\n\ntwo", "one", "two", merge_gap=99) == ["one", "two"]
+
+
+def test_short_spans_are_left_out():
+    assert kept("he is at 42 now", "42", unit="token", min_length=3) == []
+    assert kept("he is at 42 now", "42", unit="token", min_length=2) == ["42"]
+
+
+def test_context_adds_whole_sentences_on_both_sides():
+    text = "One is. Two is. Three is. Four is. Five is."
+    assert kept(text, "Three", unit="token", context_sentences=1) == ["Two is. Three is. Four is."]
+    assert kept(text, "One", unit="token", context_sentences=1) == ["One is. Two is."]
+
+
+def test_the_best_span_has_the_highest_mean():
+    config = TrimConfig()
+    best = best_span(TEXT, evidence_for(TEXT, "they", high=0.3), config)
+    assert TEXT[best.start : best.end] == "they say."
+    sentence = best_span(TEXT, evidence_for(TEXT, "rich", high=0.3), replace(config, unit="sentence"))
+    assert TEXT[sentence.start : sentence.end] == "She wasn't rich."
+
+
+def test_a_token_may_include_the_space_before_it():
+    # Byte-level tokenizers count the space before a word to its token.
+    text = "so it glows green"
+    offsets = np.array([[0, 2], [2, 5], [5, 11], [11, 17]], dtype=np.int32)
+    evidence = TokenEvidence(offsets, np.array([0.1, 0.1, 0.9, 0.1], dtype=np.float32))
+    (span,) = find_spans(text, evidence, TrimConfig(unit="token"), 0.5)
+    assert text[span.start : span.end] == "glows"
+
+
+def test_nothing_in_nothing_out():
+    empty = evidence_for("")
+    assert find_spans("", empty, TrimConfig(), 0.0) == ()
+    assert find_spans("...", empty, TrimConfig(), 0.0) == ()
+    assert best_span("...", empty, TrimConfig()) is None
+
+
+def test_a_passage_takes_about_a_millisecond():
+    text = " ".join([TEXT.replace("\n", " ")] * 5)
+    evidence = evidence_for(text, "Marie", "Curie", "won", "radium")
+    best = min(_seconds(text, evidence) for _ in range(20))
+    assert best < 0.01  # ten times what it takes, for busy machines
+
+
+def _seconds(text, evidence):
+    started = time.process_time()
+    find_spans(text, evidence, TrimConfig(), 0.5)
+    return time.process_time() - started
