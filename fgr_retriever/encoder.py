@@ -1,0 +1,265 @@
+"""Texts to token embeddings with character offsets.
+
+The model is sentence-transformers' `MultiVectorEncoder`; its modules are driven here directly,
+because offsets, windows over long texts and batching by length are needed and it has none of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+from tqdm.auto import tqdm
+from typing_extensions import Self
+
+from fgr_retriever.checkpoint import Checkpoint, embedded_model, open_checkpoint
+from fgr_retriever.errors import ConfigError
+from fgr_retriever.windows import Window, Windows
+
+# Windows that wait to be sorted by length (about 17 MB of vectors at 256 x 128), and padded tokens
+# in one forward pass: enough to fill the processor, small enough to stay in its caches.
+_BUFFER_WINDOWS = 512
+_BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
+_DEFAULT_DOC_MAXLEN = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBlock:
+    """Consecutive kept tokens of one passage; a long passage is several blocks in a row.
+
+    Args:
+        passage: Position of the passage in the input, from 0.
+        vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
+        offsets: Character range of each token in the original text, (t, 2) int32, ascending.
+        last: True on the final block of this passage.
+    """
+
+    passage: int
+    vectors: NDArray[np.float16]
+    offsets: NDArray[np.int32]
+    last: bool
+
+
+class TokenEncoder(Protocol):
+    """What the engine needs of a model; `Encoder` is the real one."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes a token vector; an index remembers it."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Calibrated evidence probability from which a token counts."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
+        """Encode queries: one (q, d) float32 tensor each, L2-normalised, on the CPU."""
+        ...
+
+    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+        """Encode passages lazily, in input order, in bounded memory."""
+        ...
+
+    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
+        """Evidence probability of each token: (q, d) and (t, d) float32 to (t,) float32."""
+        ...
+
+
+class Encoder:
+    """A late-interaction model with its evidence head, ready to encode.
+
+    Use `Encoder.default` or `Encoder.from_pretrained`. Safe to use from several threads.
+
+    Args:
+        checkpoint: An opened checkpoint.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; None takes the best that the machine has.
+        dtype: Precision of the forward pass; None takes bfloat16 where the processor gains from
+            it, else float32.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, dtype: torch.dtype | None = None) -> None:
+        self.name = checkpoint.name
+        self.fingerprint = checkpoint.fingerprint
+        self.device = _open_device(device or _best_device())
+        self.dtype = dtype or best_dtype(self.device)
+        self.model = checkpoint.model.to(self.device, self.dtype)
+        self.head = checkpoint.head
+        transformer: Any = self.model[0]
+        prompts = self.model.prompts
+        self._query_prompt = prompts.get("query") or None
+        longest = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
+        self._windows = Windows(self.model.tokenizer, prompts.get("document") or "", longest)
+        # Tokenizing queries sets padding on the shared tokenizer, which two threads must not do at once.
+        self._tokenizer_lock = threading.Lock()
+
+    @classmethod
+    def default(cls, *, device: str | None = None) -> Self:
+        """Open the small English model that ships with the package; works offline."""
+        return cls.from_pretrained(embedded_model(), device=device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Open a ColBERT checkpoint in sentence-transformers, PyLate or Stanford layout.
+
+        Raises:
+            CheckpointError: Nothing there, not a late-interaction model, or damaged files.
+            ConfigError: There is no such device.
+        """
+        return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding."""
+        return self.head.config.dim
+
+    @property
+    def threshold(self) -> float:
+        """Calibrated evidence probability from which a token counts."""
+        return self.head.config.threshold
+
+    @torch.inference_mode()
+    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
+        """Encode queries with their marker and, if the model has it, [MASK] expansion.
+
+        Args:
+            texts: Queries; beyond the model's query_maxlen they are cut.
+
+        Returns:
+            One (q, d) float32 tensor each, L2-normalised, on the CPU.
+        """
+        found: list[Tensor] = []
+        for start in range(0, len(texts), 64):
+            with self._tokenizer_lock:
+                features = self.model.preprocess(
+                    list(texts[start : start + 64]), prompt=self._query_prompt, task="query"
+                )
+            vectors, mask = self._forward(features, task="query")
+            found += [row[keep].cpu() for row, keep in zip(vectors, mask, strict=True)]
+        return found
+
+    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+        """Encode passages lazily, in input order, one block a window.
+
+        Texts longer than the model's window are encoded in overlapping windows. At most a few
+        hundred windows are held at a time, whatever the number and the length of the texts.
+
+        Args:
+            texts: Passages of any length.
+            progress: Show a bar on stderr.
+
+        Yields:
+            Blocks in text order; special tokens that the model scores have empty offset ranges.
+        """
+        total = len(texts) if isinstance(texts, Sequence) else None
+        with tqdm(total=total, unit=" passages", desc="encoding", disable=not progress) as bar:
+            windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
+            while buffer := list(islice(windows, _BUFFER_WINDOWS)):
+                vectors = self._encode_windows([window for _, window in buffer])
+                for (passage, window), (rows, offsets) in zip(buffer, vectors, strict=True):
+                    yield TokenBlock(passage, rows, offsets, window.last)
+                bar.update(sum(window.last for _, window in buffer))
+
+    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
+        """Give the evidence probability of stored tokens.
+
+        Args:
+            query: Query token embeddings, (q, d) float32.
+            vectors: Passage token embeddings, (t, d) float32.
+
+        Returns:
+            (t,) float32 in [0, 1].
+        """
+        return self.head.probabilities(query, vectors)
+
+    @torch.inference_mode()
+    def _encode_windows(self, windows: list[Window]) -> list[tuple[NDArray[np.float16], NDArray[np.int32]]]:
+        found: list[Any] = [None] * len(windows)
+        lengths = np.array([len(window.ids) for window in windows])
+        for batch in _batches(lengths, _BATCH_TOKENS[self.device.type]):
+            vectors, mask = self._forward(self._features([windows[i] for i in batch]), task="document")
+            kept, rows = mask.cpu().numpy(), vectors.to(torch.float16).cpu().numpy()
+            for row, i in enumerate(batch):
+                keep = kept[row, : lengths[i]] & windows[i].owned
+                offsets = windows[i].offsets
+                if windows[i].first and windows[i].last and not (keep & (offsets[:, 1] > offsets[:, 0])).any():
+                    keep[:] = False  # a text without a single token must never be found
+                found[i] = (rows[row, : lengths[i]][keep], offsets[keep])
+        return found
+
+    def _features(self, windows: list[Window]) -> dict[str, Any]:
+        """Pad windows to model input, (b, t)."""
+        longest = max(len(window.ids) for window in windows)
+        ids = np.full((len(windows), longest), self.model.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask = np.zeros((len(windows), longest), dtype=np.int64)
+        for row, window in enumerate(windows):
+            ids[row, : len(window.ids)] = window.ids
+            mask[row, : len(window.ids)] = 1
+        features: dict[str, Any] = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        if "token_type_ids" in self.model.tokenizer.model_input_names:
+            features["token_type_ids"] = torch.zeros_like(features["input_ids"])
+        return {**features, "modality": "text"}
+
+    def _forward(self, features: dict[str, Any], task: str) -> tuple[Tensor, Tensor]:
+        """Run the model: (b, t, d) float32 unit vectors and the (b, t) mask of scored tokens."""
+        moved = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in features.items()}
+        found = self.model(moved, task=task)
+        return normalize(found["token_embeddings"].float(), dim=-1), found["attention_mask"].bool()
+
+
+def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int]]:
+    """Group rows of similar length, longest first, so that a padded batch has few wasted tokens."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, batch_tokens // int(lengths[order[start]]))
+        yield [int(i) for i in order[start : start + size]]
+        start += size
+
+
+def _open_device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
+        raise ConfigError(f"device={name!r} cannot be used: {error}") from error
+    return device
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """Choose bfloat16 where the processor multiplies it faster than float32 (cosine 0.9999 to it)."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu":
+        # Older torch cannot tell; then float32 is right, only slower.
+        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"):
+            return torch.bfloat16
+    return torch.float32

@@ -1,0 +1,111 @@
+"""Late interaction: the score of a passage and the evidence of its tokens, as pure tensor functions.
+
+MaxSim is equation 3 of Khattab & Zaharia 2020 (ColBERT, arXiv:2004.12832): every query token takes
+its best match among the passage tokens, and the matches are summed::
+
+    score(q, d) = sum_i max_j  E_qi . E_dj
+
+Evidence reads the same similarities the other way round (FGR-ColBERT, arXiv:2604.00242): every
+passage token takes its best match among the query tokens.
+
+Padding is masked with -inf, never with 0: a real match may be negative.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fgr_retriever.errors import InputError
+
+
+def maxsim(query: Tensor, passages: Tensor, mask: Tensor) -> Tensor:
+    """Score a padded batch of passages.
+
+    Args:
+        query: Query token embeddings, (q, d) with q >= 1.
+        passages: Passage token embeddings, (b, t, d).
+        mask: True where `passages` holds a real token, (b, t) bool.
+
+    Returns:
+        MaxSim of each passage, (b,) float32; -inf for a passage without a real token.
+
+    Raises:
+        InputError: The shapes do not fit each other.
+    """
+    _check_padded(query, passages, mask)
+    if not passages.shape[1]:
+        return torch.full((len(passages),), -torch.inf, device=passages.device)
+    similarities = (passages.float() @ query.float().T).masked_fill(~mask[..., None], -torch.inf)
+    return similarities.amax(dim=1).sum(dim=1)
+
+
+def token_evidence(query: Tensor, passages: Tensor, mask: Tensor) -> Tensor:
+    """Take the best match of every passage token among the query tokens.
+
+    Args:
+        query: Query token embeddings, (q, d) with q >= 1.
+        passages: Passage token embeddings, (b, t, d).
+        mask: True where `passages` holds a real token, (b, t) bool.
+
+    Returns:
+        Raw similarities, not probabilities, (b, t) float32; -inf at padding.
+
+    Raises:
+        InputError: The shapes do not fit each other.
+    """
+    _check_padded(query, passages, mask)
+    return (passages.float() @ query.float().T).amax(dim=2).masked_fill(~mask, -torch.inf)
+
+
+def best_matches(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
+    """Take the best match of every query token in every passage, without padding.
+
+    Args:
+        query: Query token embeddings, (q, d); several queries may be stacked.
+        vectors: The passages' token embeddings one after the other, (sum(lengths), d).
+        lengths: Tokens of each passage, (n,) int64; 0 is allowed.
+
+    Returns:
+        The similarity of each query token's best match, (n, q) float32; -inf where a passage has
+        no token.
+
+    Raises:
+        InputError: The shapes do not fit each other.
+    """
+    if query.ndim != 2 or vectors.ndim != 2 or query.shape[1] != vectors.shape[1]:
+        raise InputError(f"query {tuple(query.shape)} and vectors {tuple(vectors.shape)}: must be (q, d) and (T, d)")
+    if int(lengths.sum()) != len(vectors):
+        raise InputError(f"lengths sum to {int(lengths.sum())}, but there are {len(vectors)} vectors")
+    similarities = vectors.float() @ query.float().T
+    passage = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
+    best = torch.full((len(lengths), len(query)), -torch.inf, device=vectors.device)
+    # On CPU, scatter with an expanded index is 5 to 10 times faster than torch.segment_reduce or
+    # numpy.maximum.reduceat over the rows (65,536 x 32: 0.5 ms against 2.5 to 5 ms).
+    return best.scatter_reduce_(0, passage[:, None].expand_as(similarities), similarities, "amax")
+
+
+def maxsim_ragged(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
+    """Score passages that lie one after the other, without padding.
+
+    Args:
+        query: Query token embeddings, (q, d) with q >= 1.
+        vectors: The passages' token embeddings one after the other, (sum(lengths), d).
+        lengths: Tokens of each passage, (n,) int64; 0 is allowed.
+
+    Returns:
+        MaxSim of each passage, (n,) float32; -inf for a passage without a token.
+
+    Raises:
+        InputError: The shapes do not fit each other.
+    """
+    return best_matches(query, vectors, lengths).sum(dim=1)
+
+
+def _check_padded(query: Tensor, passages: Tensor, mask: Tensor) -> None:
+    """Raise InputError unless the shapes are (q, d), (b, t, d) and (b, t) with q >= 1."""
+    shapes = f"query {tuple(query.shape)}, passages {tuple(passages.shape)}, mask {tuple(mask.shape)}"
+    if query.ndim != 2 or passages.ndim != 3 or query.shape[1] != passages.shape[2] or mask.shape != passages.shape[:2]:
+        raise InputError(f"{shapes}: must be (q, d), (b, t, d) and (b, t)")
+    if not len(query):
+        raise InputError(f"{shapes}: a query must have at least one token")

@@ -1,0 +1,172 @@
+"""Public helps for your own tests: an encoder whose scores you can work out by hand, a tiny real one.
+
+Use it as the encoder of a real engine::
+
+    from fgr_retriever import Engine, Passage
+    from fgr_retriever.testing import WordEncoder
+
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.encoder import TokenBlock
+
+_DIM = 128
+_BLOCK_TOKENS = 10_000
+_WORD = re.compile(r"\w+")
+
+
+class WordEncoder:
+    """A `TokenEncoder` without a model: one fixed vector for each lower-cased word.
+
+    Tokens are the runs of word characters. The same word always has the same unit vector and two
+    different words are nearly orthogonal, so MaxSim is about the number of query words that a
+    passage has, and the evidence probability of a token is about 1 when its word is in the query
+    and about 0 otherwise.
+    """
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding: 128."""
+        return _DIM
+
+    @property
+    def fingerprint(self) -> str:
+        """The same name for every `WordEncoder`."""
+        return "word-encoder-1"
+
+    @property
+    def threshold(self) -> float:
+        """Evidence probability from which a token counts: 0.5."""
+        return 0.5
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
+        """Encode queries: one (words, 128) float32 tensor each."""
+        vectors = (_stack(_WORD.findall(text)).astype(np.float32) for text in texts)
+        return [torch.from_numpy(found) for found in vectors]
+
+    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+        """Encode passages lazily in blocks of 10,000 tokens; `progress` changes nothing."""
+        for position, text in enumerate(texts):
+            words = _WORD.finditer(text)
+            block = list(islice(words, _BLOCK_TOKENS))
+            while True:
+                following = list(islice(words, _BLOCK_TOKENS))
+                offsets = np.array([word.span() for word in block], dtype=np.int32).reshape(-1, 2)
+                vectors = _stack([word.group() for word in block])
+                yield TokenBlock(position, vectors, offsets, last=not following)
+                if not following:
+                    break
+                block = following
+
+    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
+        """Take the best cosine over the query's words, at least 0: (q, 128), (t, 128) to (t,) float32."""
+        if not len(query):
+            return torch.zeros(len(vectors))
+        return (vectors @ query.T).amax(dim=1).clamp(0, 1)
+
+
+def _stack(words: Sequence[str]) -> NDArray[np.float16]:
+    """Stack the vectors of words: (len(words), 128) float16."""
+    rows: dict[str, int] = {}
+    taken = [rows.setdefault(word.lower(), len(rows)) for word in words]
+    different = np.array([_vector(word) for word in rows], dtype=np.float16).reshape(-1, _DIM)
+    return different[np.array(taken, dtype=np.int64)]
+
+
+@cache
+def _vector(word: str) -> NDArray[np.float16]:
+    """Draw the unit vector of a word from a generator that is seeded with the word."""
+    digest = hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()
+    drawn = np.random.default_rng(int.from_bytes(digest[:8], "little")).standard_normal(_DIM)
+    unit: NDArray[np.float16] = (drawn / np.linalg.norm(drawn)).astype(np.float16)
+    return unit
+
+
+def tiny_checkpoint(folder: str | Path, *, head: bool = True) -> Path:
+    """Save a real but tiny model with random weights, for tests of loading and encoding.
+
+    It has one layer, 16 dimensions, the markers [Q] and [D], queries expanded with [MASK] to 16
+    tokens, windows of 48 tokens, a punctuation skiplist, and a vocabulary of single characters:
+    passages with the letters of a query score high. The same weights every time.
+
+    Args:
+        folder: Where to save it; made if missing.
+        head: Add an evidence head.
+
+    Returns:
+        The folder, for `Encoder.from_pretrained`.
+    """
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
+
+    folder = Path(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tiny_bert(folder)
+        expansion: dict[str, str | bool | int] = {"strategy": "fixed", "attend": False, "length": 16}
+        transformer = Transformer(str(folder), document_length=48, query_expansion=expansion)
+        identity = torch.nn.Identity()
+        dense = Dense(32, 16, bias=False, activation_function=identity, module_input_name="token_embeddings")
+        mask = MultiVectorMask(skiplist_words=list(string.punctuation))
+        modules = [transformer, dense, mask, Normalize(module_input_name="token_embeddings")]
+        prompts = {"query": "[Q] ", "document": "[D] "}
+        model = MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu")
+        model.save_pretrained(str(folder), create_model_card=False)
+        if head:
+            EvidenceHead(EvidenceConfig(dim=16, width=8, threshold=0.6)).save(folder)
+    return folder
+
+
+def tiny_bert(folder: Path) -> None:
+    """Save a one-layer BERT with random weights and its tokenizer: no late-interaction model yet."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    characters = string.ascii_lowercase + string.digits + string.punctuation + "日本語"
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[Q]", "[D]", "[unused0]", "[unused1]"]
+    vocabulary += [*characters, *("##" + character for character in characters)]
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    backend = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    backend.decoder = decoders.WordPiece()
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call, unused-ignore]
+        tokenizer_object=backend,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        additional_special_tokens=["[Q]", "[D]"],
+        model_max_length=64,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    tokenizer.save_pretrained(str(folder))
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(str(folder))

@@ -1,0 +1,34 @@
+"""Fixtures that more than one test file uses."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub: no test needs the network
+
+import pytest
+import torch
+from hypothesis import settings
+
+from fgr_retriever.testing import WordEncoder
+from fgr_retriever.types import Passage
+
+# The models of the tests are tiny: a second thread costs more in waiting than it gives.
+torch.set_num_threads(1)
+
+settings.register_profile("fgr", deadline=None)  # a busy machine is no failure
+settings.load_profile("fgr")
+
+
+@pytest.fixture
+def word_encoder() -> WordEncoder:
+    """A predictable encoder: one vector per word."""
+    return WordEncoder()
+
+
+@pytest.fixture
+def passages() -> list[Passage]:
+    """Three short passages with metadata."""
+    return [
+        Passage("radium", "Marie Curie found radium in 1898. She worked in Paris.", {"year": 1898, "lang": "en"}),
+        Passage("penicillin", "Fleming found penicillin in a dish. It was mould.", {"year": 1928, "lang": "en"}),
+        Passage("dynamit", "Nobel erfand das Dynamit. Er kam aus Stockholm.", {"year": 1867, "lang": "de"}),
+    ]
