@@ -1,0 +1,64 @@
+"""The `fgr` command. One module for each group of commands; `main` is the console entry.
+
+Commands import the engine when they run, so that `fgr --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import fgr_retriever
+from fgr_retriever.cli import demo, evaluate, index, search, train
+from fgr_retriever.cli.failures import exit_code, report
+
+app = typer.Typer(
+    name="fgr",
+    help="Search passages, see the evidence, trim to it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for group in (demo, index, search, evaluate, train):
+    group.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fgr {fgr_retriever.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Search passages, see the evidence, trim to it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: The words after `fgr`; by default those of this process.
+
+    Returns:
+        The exit code: 0 done, 2 wrong use, 3 input or index not found, 4 corrupt or mismatched
+        index, 130 interrupted, 1 anything else. The message is on stderr.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no text may fail for what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="fgr")
+    except SystemExit as stop:  # how typer ends, also after wrong use, Ctrl-C and a broken pipe
+        return stop.code if isinstance(stop.code, int) else 0
+    except (fgr_retriever.FgrError, OSError) as error:
+        report(error)
+        return exit_code(error)
+    return 0

@@ -1,0 +1,7 @@
+"""`python -m fgr_retriever.cli`."""
+
+import sys
+
+from fgr_retriever.cli import main
+
+sys.exit(main())

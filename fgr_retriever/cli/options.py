@@ -1,0 +1,82 @@
+"""Options that several commands share, and what they name: a model, an index, a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fgr_retriever.cli.output import note
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.errors import TokenCounterError
+
+if TYPE_CHECKING:
+    from fgr_retriever.encoder import TokenEncoder
+    from fgr_retriever.engine import Engine
+
+
+def _not_blank(query: str) -> str:
+    if not query.strip():
+        raise typer.BadParameter("it is blank")
+    return query
+
+
+Model = Annotated[str | None, typer.Option(help="Folder or hub id of a model; by default the embedded one.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the best there is.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_not_blank)]
+IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an index.", show_default=False)]
+Results = Annotated[int, typer.Option("-k", min=1, help="How many passages to find.")]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=0, help="Hard limit of tokens for all kept texts together; by default none.")
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(help="Counts tokens: a tiktoken encoding or model name, or a folder or hub id of a tokenizer."),
+]
+
+
+def load_encoder(model: str | None, device: str | None) -> TokenEncoder:
+    """Load the model that the options name."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from fgr_retriever.encoder import Encoder
+
+    disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # reading weights takes no time
+    return Encoder.default(device=device) if model is None else Encoder.from_pretrained(model, device=device)
+
+
+def open_existing(folder: Path, model: str | None, device: str | None) -> Engine:
+    """Open an index for reading; unlike `Engine.open`, never make one.
+
+    Raises:
+        IndexNotFoundError: There is no index, which shows before the model is loaded.
+    """
+    from fgr_retriever.engine import Engine
+    from fgr_retriever.index.manifest import read_manifest
+
+    read_manifest(folder)
+    return Engine.open(folder, encoder=load_encoder(model, device))
+
+
+def choose_tokenizer(tokenizer: str | None, model: str | None) -> str:
+    """Name the tokenizer that counts tokens.
+
+    Args:
+        tokenizer: What the user asked for, if anything.
+        model: The model in use; its tokenizer counts where the default one cannot be downloaded,
+            and a note says so.
+    """
+    from fgr_retriever.budget import token_counter
+    from fgr_retriever.checkpoint import embedded_model
+
+    if tokenizer is not None:
+        return tokenizer
+    default = TrimConfig().tokenizer
+    try:
+        token_counter(default)
+    except TokenCounterError:
+        note(f"fgr: tokens are counted by the model's own tokenizer: {default} is not to be had (see --tokenizer)")
+        return model or str(embedded_model())
+    return default

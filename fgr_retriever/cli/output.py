@@ -1,0 +1,53 @@
+"""What commands write: results on stdout, progress and notes on stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+T = TypeVar("T")
+
+# Control characters steer a terminal, bidirectional marks reorder it, lone surrogates cannot be written.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Replace each character that must not reach a terminal or a page; the length stays."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", " \n"))
+
+
+def write_json(value: Any) -> None:
+    """Write one JSON value on a line, in ASCII: valid for every text and every terminal."""
+    write_text(json.dumps(value, allow_nan=False))
+
+
+def write_text(text: str) -> None:
+    """Write text and a line end to stdout, verbatim unless stdout is a terminal."""
+    sys.stdout.write((printable(text) if sys.stdout.isatty() else text) + "\n")
+    sys.stdout.flush()  # a closed pipe shows here, not at exit
+
+
+def note(text: str) -> None:
+    """Write a line to stderr."""
+    sys.stderr.write(printable(text) + "\n")
+
+
+def terminal() -> Console:
+    """Open stdout for styled text; plain when it is not a terminal."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+
+
+def counted(items: Iterable[T], label: str) -> Iterator[T]:
+    """Pass items through and count them on stderr while it is a terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:.0f}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=None)
+        for item in items:
+            yield item
+            progress.advance(task)

@@ -1,0 +1,138 @@
+"""`fgr search` and `fgr trim`: evidence from an index, and from texts without one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fgr_retriever.cli.files import STDIN, open_text
+from fgr_retriever.cli.highlight import show
+from fgr_retriever.cli.options import (
+    AsJson,
+    Device,
+    IndexFolder,
+    MaxTokens,
+    Model,
+    Query,
+    Results,
+    Tokenizer,
+    choose_tokenizer,
+    load_encoder,
+    open_existing,
+)
+from fgr_retriever.cli.output import note, terminal, write_json, write_text
+from fgr_retriever.config import TrimConfig, Unit
+from fgr_retriever.errors import InputError
+from fgr_retriever.types import Context, Span
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command()(search)
+    app.command()(trim)
+
+
+def _parse_filter(text: str) -> dict[str, Any]:
+    from fgr_retriever.index.filters import compile_filter
+
+    try:
+        filter = json.loads(text)
+        compile_filter(filter)
+    except (ValueError, InputError) as error:
+        raise typer.BadParameter(f'{error}. Give a JSON object such as \'{{"year": {{"$gte": 1900}}}}\'') from error
+    return dict(filter)
+
+
+def search(
+    folder: IndexFolder,
+    query: Query,
+    k: Results = 5,
+    max_tokens: MaxTokens = None,
+    filter: Annotated[
+        Any, typer.Option(parser=_parse_filter, metavar="JSON", help="Which passages count, by their metadata.")
+    ] = None,
+    as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the hits, evidence marked, to this page.")] = None,
+    tokenizer: Tokenizer = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Find passages in an index and show the evidence in them."""
+    with open_existing(folder, model, device) as engine:
+        config = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
+        context = engine.retrieve(query, k=k, filter=filter, trim=config)
+    if html is not None:
+        from fgr_retriever.cli.html import page
+
+        html.write_text(page(context), encoding="utf-8")
+        note(f"wrote {html}")
+    if as_json:
+        write_json(_describe(context))
+    else:
+        show(terminal(), context)
+
+
+def trim(
+    query: Query,
+    files: Annotated[list[str] | None, typer.Argument(help="Text files; - or none is stdin.")] = None,
+    max_tokens: MaxTokens = None,
+    unit: Annotated[Unit | None, typer.Option(help="What evidence grows to.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Evidence probability from which a token counts.")
+    ] = None,
+    as_json: AsJson = False,
+    tokenizer: Tokenizer = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Cut texts down to their evidence. With --json, one object a line for each file."""
+    from fgr_retriever.budget import token_counter
+    from fgr_retriever.trim import assemble
+    from fgr_retriever.trimmer import Trimmer
+
+    names = files or [STDIN]
+    texts = [_read(name) for name in names]
+    defaults = TrimConfig(threshold=threshold, max_tokens=max_tokens)
+    config = replace(defaults, unit=unit or defaults.unit)
+    count = None if max_tokens is None else token_counter(choose_tokenizer(tokenizer, model))
+    results = Trimmer(load_encoder(model, device), config, count_tokens=count).trim(query, texts)
+    if not as_json:
+        return write_text(assemble(results, config))
+    for name, text, result in zip(names, texts, results, strict=True):
+        found = {"query": query, "file": name, "text": result.text, "spans": _spans(text, result.spans)}
+        write_json({**found, "kept": result.kept, "score": result.score, "tokens": result.tokens})
+
+
+def _read(name: str) -> str:
+    with open_text(name) as lines:
+        return "".join(lines)
+
+
+def _describe(context: Context) -> dict[str, Any]:
+    """Write a search as `fgr search --json` prints it; spans are what `trimmed` consists of."""
+    hits = [
+        {
+            "id": hit.passage.id,
+            "score": hit.score,
+            "text": hit.passage.text,
+            "trimmed": trimmed.text,
+            "spans": _spans(hit.passage.text, trimmed.spans),
+            "kept": trimmed.kept,
+            "metadata": dict(hit.passage.metadata),
+        }
+        for hit, trimmed in zip(context.hits, context.trimmed, strict=True)
+    ]
+    counts = {"tokens_before": context.tokens_before, "tokens_after": context.tokens_after}
+    return {"query": context.query, "hits": hits, **counts}
+
+
+def _spans(text: str, spans: Sequence[Span]) -> list[dict[str, Any]]:
+    return [
+        {"start": span.start, "end": span.end, "score": span.score, "text": text[span.start : span.end]}
+        for span in spans
+    ]
