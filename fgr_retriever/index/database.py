@@ -1,0 +1,174 @@
+"""`passages.sqlite`: the connections and transactions of an index, and what its errors mean.
+
+SQLite's write-ahead log gives what the index promises: a transaction is the one commit point, a
+reader keeps its snapshot without blocking anybody, and the one writer holds a lock that dies with
+its process.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
+
+DATABASE = "passages.sqlite"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segments (
+    first_row INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, passages INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, checksums TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS passages (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
+    text BLOB NOT NULL, checksum BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tombstones (row INTEGER PRIMARY KEY);
+"""
+_READ_WAIT_S = 10.0  # readers only ever wait for another process that recovers or cleans the log
+_WRITE_WAIT_S = 0.1
+
+
+class Database:
+    """The transactions of one index folder.
+
+    Args:
+        folder: The folder of an index; the database must exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Connect to nothing yet."""
+        self._folder = folder
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = False
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Open a read transaction: everything read in it is one snapshot.
+
+        Raises:
+            IndexCorruptError: The database is damaged or missing.
+        """
+        with self._connection() as connection, read_errors(self._folder):
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Open the write transaction: commit at the end, undo everything on any error.
+
+        Raises:
+            IndexLockedError: Another writer is at work.
+            IndexWriteError: The disk refused the commit.
+            IndexCorruptError: The database is damaged or missing.
+        """
+        with self._connection() as connection:
+            self._begin_write(connection)
+            yield connection
+            with write_errors(self._folder):
+                connection.execute("UPDATE state SET value = value + 1 WHERE name = 'generation'")
+                connection.execute("COMMIT")
+            # Committed already: this only folds the log into the database, so that the folder can
+            # be copied file by file. Readers may be in the way; the next writer then does it.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            _wait(connection, _READ_WAIT_S)
+
+    def close(self) -> None:
+        """Close every connection; those in use are closed when they come back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _begin_write(self, connection: sqlite3.Connection) -> None:
+        try:
+            with write_errors(self._folder):
+                _wait(connection, _WRITE_WAIT_S)
+                connection.execute("BEGIN IMMEDIATE")
+                _wait(connection, 0)
+        except IndexWriteError as error:
+            if "locked" not in str(error.__cause__):
+                raise
+            raise IndexLockedError(
+                f"{self._folder} is being written to by another process or engine: wait until it is done, then retry"
+            ) from error
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection to one thread; after an error it is closed, which undoes its work."""
+        if self._closed:
+            raise InputError(f"the index in {self._folder} was closed: open it again")
+        try:
+            connection = self._idle.pop()
+        except IndexError:  # none is idle
+            with read_errors(self._folder):
+                connection = _connect(self._folder / DATABASE)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+
+def create_database(folder: Path, manifest: str) -> str:
+    """Create the tables and keep a copy of the manifest.
+
+    Returns:
+        The manifest that counts: the given one, or that of another process that was faster.
+
+    Raises:
+        IndexWriteError: The disk refused.
+    """
+    with write_errors(folder), closing(_connect(folder / DATABASE, create=True)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+        connection.execute("BEGIN IMMEDIATE")
+        rows = [("generation", 0), ("manifest", manifest)]
+        connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
+        (kept,) = connection.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()
+        connection.execute("COMMIT")
+        return str(kept)
+
+
+@contextmanager
+def read_errors(folder: Path) -> Iterator[None]:
+    """Report what SQLite says while reading as a damaged index."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
+
+
+@contextmanager
+def write_errors(folder: Path) -> Iterator[None]:
+    """Report what the disk or SQLite says while writing."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise IndexWriteError(
+            f"writing to {folder} failed ({error}): nothing of this write was stored and what was there before is "
+            "unchanged; free space or fix the disk, then retry"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
+
+
+def _wait(connection: sqlite3.Connection, seconds: float) -> None:
+    """Set how long a connection waits for a lock of another one."""
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def _connect(path: Path, create: bool = False) -> sqlite3.Connection:
+    """Connect with durable commits; threads may hand the connection on, not share it."""
+    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(uri, _READ_WAIT_S, isolation_level=None, check_same_thread=False, uri=True)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection

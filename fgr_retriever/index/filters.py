@@ -1,0 +1,122 @@
+"""Metadata filters: `{"year": {"$gte": 1900}, "lang": "en"}` compiled to a predicate.
+
+All keys of one filter must match. A key names a metadata value; `a.b` also reaches into nested
+objects. A plain value means `$eq`.
+
+==========================  ======================================================================
+`$eq`, `$ne`                the value is (not) equal; 1 equals 1.0 but never `true`
+`$gt` `$gte` `$lt` `$lte`   compares numbers with numbers and strings with strings, else no match
+`$in`, `$nin`               the value is (not) equal to one of a list
+`$exists`                   the key is there (`true`) or not (`false`)
+`$and`, `$or`, `$not`       combine filters: a list, a list, one filter
+==========================  ======================================================================
+
+A passage without the key matches only `$ne`, `$nin` and `{"$exists": false}`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from fgr_retriever.errors import InputError
+from fgr_retriever.types import Metadata
+
+Filter: TypeAlias = Mapping[str, Any]
+Predicate: TypeAlias = Callable[[Metadata], bool]
+_Test: TypeAlias = Callable[[Any], bool]
+
+_MISSING = object()
+_ORDERINGS = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
+
+
+def compile_filter(filter: Filter) -> Predicate:
+    """Turn a filter into a function from metadata to bool.
+
+    Raises:
+        InputError: An operator is unknown or its operand has the wrong type.
+    """
+    if not isinstance(filter, Mapping):
+        raise InputError(f"filter {filter!r}: must be a mapping from metadata keys to conditions")
+    predicates = [_clause(key, condition) for key, condition in filter.items()]
+    return lambda metadata: all(matches(metadata) for matches in predicates)
+
+
+def _clause(key: Any, condition: Any) -> Predicate:
+    """Compile one entry of a filter."""
+    if key in ("$and", "$or"):
+        if not isinstance(condition, list) or not condition:
+            raise InputError(f"{key} {condition!r}: must be a list of at least one filter")
+        parts = [compile_filter(part) for part in condition]
+        combine = all if key == "$and" else any
+        return lambda metadata: combine(matches(metadata) for matches in parts)
+    if key == "$not":
+        negated = compile_filter(condition)
+        return lambda metadata: not negated(metadata)
+    if not isinstance(key, str) or key.startswith("$"):
+        raise InputError(f"unknown filter operator {key!r}: use a metadata key, $and, $or or $not")
+    tests = _tests(condition)
+    return lambda metadata: all(test(_lookup(metadata, key)) for test in tests)
+
+
+def _tests(condition: Any) -> list[_Test]:
+    """Compile the condition of one key: a plain value, or a mapping of operators."""
+    is_operators = isinstance(condition, Mapping) and any(str(name).startswith("$") for name in condition)
+    operators = condition if is_operators else {"$eq": condition}
+    return [_test(name, operand) for name, operand in operators.items()]
+
+
+def _test(name: str, operand: Any) -> _Test:
+    """Compile one operator; the test gets `_MISSING` when the passage has no such key."""
+    if name in ("$eq", "$ne"):
+        return lambda value: _equal(value, operand) == (name == "$eq")
+    if name in ("$in", "$nin"):
+        if not isinstance(operand, (list, tuple, set, frozenset)):
+            raise InputError(f"{name} {operand!r}: must be a list of values")
+        return lambda value: any(_equal(value, item) for item in operand) == (name == "$in")
+    if name == "$exists":
+        if not isinstance(operand, bool):
+            raise InputError(f"$exists {operand!r}: must be True or False")
+        return lambda value: (value is not _MISSING) == operand
+    if name in _ORDERINGS:
+        return _ordering(name, operand)
+    known = ["$eq", "$ne", *_ORDERINGS, "$in", "$nin", "$exists"]
+    raise InputError(f"unknown filter operator {name!r}: use one of {', '.join(known)}")
+
+
+def _ordering(name: str, operand: Any) -> _Test:
+    """Compile `$gt`, `$gte`, `$lt` or `$lte`."""
+    compare = _ORDERINGS[name]
+    if isinstance(operand, str):
+        return lambda value: isinstance(value, str) and compare(value, operand)
+    if _is_number(operand):
+        return lambda value: _is_number(value) and compare(value, operand)
+    raise InputError(f"{name} {operand!r}: must be a number or a string")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Compare two JSON values; unlike in Python, `true` is not 1, at any depth."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
+    return bool(left == right)
+
+
+def _lookup(metadata: Metadata, key: str) -> Any:
+    """Find the value of a key, whole or along its dots; `_MISSING` when there is none."""
+    if key in metadata:
+        return metadata[key]
+    value: Any = metadata
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return _MISSING
+        value = value[part]
+    return value

@@ -1,0 +1,180 @@
+"""The `passages` table: passages as rows and back, character for character."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.index.filters import Predicate
+from fgr_retriever.types import Passage
+
+_COLUMNS = "id, metadata, text, checksum"
+
+
+class Row(NamedTuple):
+    """The stored columns of one passage.
+
+    Texts are bytes and metadata is ASCII JSON, so that NUL and lone surrogates survive.
+    """
+
+    id: str
+    metadata: str
+    text: bytes
+    checksum: bytes
+
+
+def to_row(passage: Passage) -> Row:
+    """Check a passage and encode it.
+
+    Raises:
+        InputError: The id, text or metadata cannot be stored; names the passage and the key.
+    """
+    if not isinstance(passage, Passage):
+        raise InputError(f"{passage!r:.200}: must be a Passage")
+    if not is_id(passage.id):
+        raise InputError(f"passage id {passage.id!r:.200}: must be a non-empty string without lone surrogates")
+    if not isinstance(passage.text, str):
+        raise InputError(f"passage {passage.id!r}: text must be a string, got {type(passage.text).__name__}")
+    metadata = _metadata_json(passage)
+    text = passage.text.encode("utf-8", "surrogatepass")
+    return Row(passage.id, metadata, text, _checksum(passage.id, metadata, text))
+
+
+def to_passage(row: Row) -> Passage:
+    """Decode a passage.
+
+    Raises:
+        IndexCorruptError: The row is not what `to_row` made.
+    """
+    try:
+        return Passage(row.id, row.text.decode("utf-8", "surrogatepass"), json.loads(row.metadata))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise IndexCorruptError(f"passage {row.id!r} is damaged ({error}): restore the index from a copy") from error
+
+
+def put(connection: sqlite3.Connection, number: int, row: Row, first: int) -> None:
+    """Store a row under a number; an older row with the same id is buried.
+
+    Raises:
+        InputError: This write, whose rows begin at `first`, has stored the same id already.
+    """
+    older = connection.execute("SELECT row FROM passages WHERE id = ?", (row.id,)).fetchone()
+    if older is not None and older[0] >= first:
+        raise InputError(f"passage id {row.id!r} comes twice in one call: ids must be unique; nothing was stored")
+    bury(connection, row.id)
+    connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", (number, *row))
+
+
+def bury(connection: sqlite3.Connection, id: str) -> bool:
+    """Replace the row of an id by a tombstone; False when there is none."""
+    buried = "INSERT INTO tombstones SELECT row FROM passages WHERE id = ?"
+    if not connection.execute(buried, (id,)).rowcount:
+        return False
+    connection.execute("DELETE FROM passages WHERE id = ?", (id,))
+    return True
+
+
+def fetch(connection: sqlite3.Connection, id: str) -> Passage | None:
+    """Read a passage by its id; None when there is none.
+
+    Raises:
+        IndexCorruptError: The row is damaged.
+    """
+    return _fetch(connection, "id = ?", id)
+
+
+def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
+    """Read the passage of a live row.
+
+    Raises:
+        IndexCorruptError: The row is damaged or missing.
+    """
+    passage = _fetch(connection, "row = ?", number)
+    if passage is None:
+        raise IndexCorruptError(f"row {number} has vectors but no passage: restore the index from a copy")
+    return passage
+
+
+def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[int]:
+    """List the live rows whose metadata match."""
+    stored = connection.execute("SELECT row, metadata FROM passages")
+    return [number for number, metadata in stored if matches(json.loads(metadata))]
+
+
+def verify_rows(connection: sqlite3.Connection) -> NDArray[np.int64]:
+    """Compare every row with its checksum and list the rows, ascending.
+
+    Raises:
+        IndexCorruptError: A row differs from what was written.
+    """
+    numbers = []
+    for number, *columns in connection.execute(f"SELECT row, {_COLUMNS} FROM passages ORDER BY row"):
+        _verify(Row(*columns))
+        numbers.append(number)
+    return np.array(numbers, dtype=np.int64)
+
+
+def is_id(value: object) -> bool:
+    """Say whether a value can be the id of a passage."""
+    return isinstance(value, str) and bool(value) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> Passage | None:
+    found = connection.execute(f"SELECT {_COLUMNS} FROM passages WHERE {condition}", (value,)).fetchone()
+    return None if found is None else to_passage(Row(*found))
+
+
+def _verify(row: Row) -> None:
+    """Raise IndexCorruptError unless a row has its checksum."""
+    intact = isinstance(row.id, str) and isinstance(row.metadata, str) and isinstance(row.text, bytes)
+    if not intact or _checksum(row.id, row.metadata, row.text) != row.checksum:
+        raise IndexCorruptError(f"passage {row.id!r} differs from what was written: restore the index from a copy")
+
+
+def _checksum(id: str, metadata: str, text: bytes) -> bytes:
+    """Hash a row; the length before each part keeps the parts apart."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (id.encode("utf-8", "surrogatepass"), metadata.encode("utf-8", "surrogatepass"), text):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _metadata_json(passage: Passage) -> str:
+    """Write metadata as JSON, refusing what would come back as something else."""
+    name = f"passage {passage.id!r}: metadata"
+    if not isinstance(passage.metadata, Mapping):
+        raise InputError(f"{name} must be a mapping, got {type(passage.metadata).__name__}")
+    try:
+        metadata = dict(passage.metadata)
+        _check_json(metadata, name)
+        return json.dumps(metadata, allow_nan=False)
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} cannot be written as JSON: {error}") from error
+
+
+def _check_json(value: Any, name: str) -> None:
+    """Raise InputError unless a value is JSON and comes back from JSON as it was."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InputError(f"{name} has the key {key!r:.200}: keys must be strings")
+            _check_json(item, f"{name}[{key!r}]")
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            _check_json(item, f"{name}[{position}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} is {value}: numbers must be finite")
+    elif value is not None and not isinstance(value, (bool, int, float, str)):
+        kinds = "None, bool, int, float, str, list or dict"
+        raise InputError(f"{name} is {value!r:.200} ({type(value).__name__}): must be {kinds}")

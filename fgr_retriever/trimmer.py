@@ -1,0 +1,158 @@
+"""Trim texts to their evidence on the fly, without an index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.budget import TokenCounter, token_counter
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.encoder import TokenEncoder
+from fgr_retriever.errors import InputError
+from fgr_retriever.maxsim import best_matches
+from fgr_retriever.trim import Scored, trim
+from fgr_retriever.types import TokenEvidence, Trimmed
+
+_PIECE_TOKENS = 65_536  # passage tokens whose evidence is computed at once
+
+
+class Trimmer:
+    """Cuts texts down to what supports a question, verbatim.
+
+    Args:
+        encoder: The model.
+        config: How to trim.
+        count_tokens: What counts the tokens of the budget; None takes `config.tokenizer`.
+    """
+
+    def __init__(
+        self,
+        encoder: TokenEncoder,
+        config: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
+        *,
+        count_tokens: TokenCounter | None = None,
+    ) -> None:
+        """Keep the model and the settings; nothing is computed yet."""
+        self._encoder = encoder
+        self._config = config
+        self._count_tokens = count_tokens
+
+    def trim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
+        """Trim every text to its evidence for the query.
+
+        Args:
+            query: The question, not blank.
+            texts: Any texts; an empty one gives an empty result with a reason.
+            max_tokens: Hard limit for all texts together; None takes that of the config.
+
+        Returns:
+            One result for each text, in the same order.
+
+        Raises:
+            InputError: The query is blank, or the query or a text is not a string.
+            ConfigError: `max_tokens` is negative or not an integer.
+            TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
+        """
+        config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
+        scored = self._scored(query, texts)
+        return trim(scored, config, threshold_for(self._encoder, config), self._counter(config))
+
+    async def atrim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
+        """Trim every text in a worker thread; see `trim`."""
+        return await asyncio.to_thread(self.trim, query, texts, max_tokens=max_tokens)
+
+    def evidence(self, query: str, texts: Sequence[str]) -> list[TokenEvidence]:
+        """Give the evidence probability of every token of every text.
+
+        Args:
+            query: The question, not blank.
+            texts: Any texts; an empty one has no tokens.
+
+        Raises:
+            InputError: The query is blank, or the query or a text is not a string.
+        """
+        return [scored.evidence for scored in self._scored(query, texts)]
+
+    def _counter(self, config: TrimConfig) -> TokenCounter | None:
+        """Find what counts the budget, and only if there is one: a tokenizer may be a download."""
+        if config.max_tokens is None:
+            return None
+        return self._count_tokens or token_counter(config.tokenizer)
+
+    def _scored(self, query: str, texts: Sequence[str]) -> list[Scored]:
+        """Score every text and its tokens."""
+        check_query(query)
+        _check_texts(texts)
+        (vectors,) = self._encoder.encode_queries([query])
+        return _score(self._encoder, vectors, texts)
+
+
+def check_query(query: str) -> None:
+    """Raise InputError unless a query is a string that is not blank."""
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f"query {query!r:.200}: must be a string that is not blank")
+
+
+def threshold_for(encoder: TokenEncoder, config: TrimConfig) -> float:
+    """Take the configured threshold, or the one calibrated for the model."""
+    return encoder.threshold if config.threshold is None else config.threshold
+
+
+def evidence_of(
+    encoder: TokenEncoder, query: Tensor, vectors: NDArray[np.float16], offsets: NDArray[np.int32]
+) -> TokenEvidence:
+    """Compute the evidence probability of every token of a passage.
+
+    Args:
+        encoder: The model.
+        query: Query token embeddings, (q, d) float32.
+        vectors: Passage token embeddings, (t, d) float16.
+        offsets: Character range of each token, (t, 2) int32; special tokens, whose range is empty,
+            are left out: they score, but there is nothing to show for them.
+    """
+    visible = offsets[:, 1] > offsets[:, 0]
+    vectors, offsets = vectors[visible], offsets[visible]
+    if not len(vectors) or not len(query):
+        return TokenEvidence(offsets, np.zeros(len(vectors), np.float32))
+    pieces = torch.split(torch.from_numpy(vectors), _PIECE_TOKENS)
+    probabilities = torch.cat([encoder.evidence(query, piece.float()) for piece in pieces])
+    return TokenEvidence(offsets, probabilities.float().numpy())
+
+
+def _score(encoder: TokenEncoder, query: Tensor, texts: Sequence[str]) -> list[Scored]:
+    """Score texts and their tokens, holding the vectors of one block at a time."""
+    scored: list[Scored] = []
+    evidence: list[TokenEvidence] = []
+    nothing = torch.full((len(query),), -torch.inf)
+    best = nothing
+    for block in encoder.encode_passages(texts):
+        length = torch.tensor([len(block.vectors)])
+        best = torch.maximum(best, best_matches(query, torch.from_numpy(block.vectors), length)[0])
+        evidence.append(evidence_of(encoder, query, block.vectors, block.offsets))
+        if block.last:
+            # The score of a text without tokens is -inf, which JSON does not know: take the least.
+            score = max(float(best.sum()), -float(len(query)))
+            scored.append(Scored(texts[block.passage], _join(evidence), score))
+            evidence, best = [], nothing
+    return scored
+
+
+def _join(parts: Sequence[TokenEvidence]) -> TokenEvidence:
+    """Put the evidence of consecutive blocks of one passage together."""
+    offsets = np.concatenate([part.offsets for part in parts])
+    return TokenEvidence(offsets, np.concatenate([part.probabilities for part in parts]))
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Raise InputError unless texts are a sequence of strings."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise InputError(f"texts must be a sequence of strings, got {type(texts).__name__}: put one text into a list")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {position}: must be a string, got {type(text).__name__}")

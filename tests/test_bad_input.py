@@ -1,0 +1,166 @@
+"""What the engine and the trimmer refuse: always by name, never half stored."""
+
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fgr_retriever.engine import Engine
+from fgr_retriever.errors import ConfigError, FgrError, InputError
+from fgr_retriever.trimmer import Trimmer
+from fgr_retriever.types import Passage
+
+
+@pytest.fixture
+def engine(tmp_path, word_encoder, passages):
+    with Engine.open(tmp_path / "index", encoder=word_encoder) as opened:
+        opened.add(passages)
+        yield opened
+        assert len(opened) == 3
+        opened.verify()
+
+
+@pytest.fixture
+def trimmer(word_encoder):
+    return Trimmer(word_encoder)
+
+
+circle: dict = {}
+circle["self"] = circle
+deep: list = []
+for _ in range(100_000):
+    deep = [deep]
+
+
+class Colour(Enum):
+    RED = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        (1, 2),
+        {1, 2},
+        b"bytes",
+        Path("path"),
+        np.int64(3),
+        np.zeros(2),
+        Colour.RED,
+        object(),
+        circle,
+        deep,
+        10**5000,
+        {1: "key"},
+        [{"ok": [{None: 1}]}],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_metadata_that_is_not_json_is_refused(engine, value):
+    with pytest.raises(InputError, match=r"passage 'bad': metadata.*") as caught:
+        engine.add([Passage("good", "text"), Passage("bad", "text", {"the key": value})])
+    assert len(str(caught.value)) < 3_000
+    assert "good" not in engine
+
+
+def test_the_message_names_the_key(engine):
+    with pytest.raises(InputError, match=r"\['outer'\]\[1\]\['inner'\] is nan"):
+        engine.add([Passage("bad", "text", {"outer": [1, {"inner": float("nan")}]})])
+
+
+@pytest.mark.parametrize("metadata", [None, [("a", 1)], "text"])
+def test_metadata_must_be_a_mapping(engine, metadata):
+    with pytest.raises(InputError, match=r"'bad'.*mapping"):
+        engine.add([Passage("bad", "text", metadata)])
+
+
+@pytest.mark.parametrize("id", ["", None, 3, b"id", "\ud800", "ok\udfff"])
+def test_ids_must_be_strings(engine, id):
+    with pytest.raises(InputError, match="id"):
+        engine.add([Passage(id, "text")])
+
+
+@pytest.mark.parametrize("text", [None, b"bytes", 3, ["text"]])
+def test_texts_must_be_strings(engine, text):
+    with pytest.raises(InputError, match="'bad': text"):
+        engine.add([Passage("bad", text)])
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "text", Passage("a", "b"), ["text"], [None], [{"id": "a", "text": "b"}]])
+def test_passages_must_be_passages(engine, wrong):
+    with pytest.raises(InputError, match="Passage"):
+        engine.add(wrong)
+
+
+@pytest.mark.parametrize("query", ["", " \n\t", None, 3, b"radium", ["radium"]])
+def test_queries_must_be_strings_that_are_not_blank(engine, trimmer, query):
+    calls = (
+        lambda: engine.search(query),
+        lambda: engine.search_batch(["radium", query]),
+        lambda: engine.retrieve(query, count_tokens=len),
+        lambda: trimmer.trim(query, ["text"]),
+        lambda: trimmer.evidence(query, []),
+    )
+    for call in calls:
+        with pytest.raises(InputError, match="query"):
+            call()
+
+
+def test_a_batch_is_not_a_string(engine):
+    with pytest.raises(InputError, match="queries"):
+        engine.search_batch("radium")
+
+
+@pytest.mark.parametrize("k", [0, -3, 2.0, "3", None, True])
+def test_k(engine, k):
+    with pytest.raises(ConfigError, match="k="):
+        engine.search("radium", k=k)
+    with pytest.raises(FgrError, match="k="):
+        engine.retrieve("radium", k=k, count_tokens=len)
+
+
+@pytest.mark.parametrize("filter", ["year", ["year"], {"year": {"$near": 1}}, {"$where": "1"}])
+def test_filters(engine, filter):
+    with pytest.raises(InputError, match="filter"):
+        engine.search("radium", filter=filter)
+
+
+@pytest.mark.parametrize("ids", ["radium", None, 3, [3], [None]])
+def test_ids_to_get_and_delete(engine, ids):
+    for call in (engine.get, engine.delete):
+        with pytest.raises(InputError, match="id"):
+            call(ids)
+
+
+def test_ids_that_no_passage_can_have_are_unknown(engine):
+    assert engine.get(["", "\ud800"]) == []
+    assert engine.delete(["", "\ud800"]) == 0
+    assert "\ud800" not in engine
+    assert "" not in engine
+
+
+@pytest.mark.parametrize("texts", ["text", None, 3, iter(["text"])])
+def test_the_trimmer_takes_a_sequence(trimmer, texts):
+    with pytest.raises(InputError, match="texts"):
+        trimmer.trim("radium", texts)
+
+
+@pytest.mark.parametrize("text", [None, b"bytes", 3])
+def test_the_trimmer_names_the_text(trimmer, text):
+    with pytest.raises(InputError, match="text 1:"):
+        trimmer.trim("radium", ["fine", text])
+
+
+@pytest.mark.parametrize("max_tokens", [-1, 1.5, "9", True])
+def test_the_budget(trimmer, max_tokens):
+    with pytest.raises(ConfigError, match="max_tokens"):
+        trimmer.trim("radium", ["text"], max_tokens=max_tokens)
+
+
+@pytest.mark.parametrize("text", ["a\0b radium", "\ud800 radium", "radium\r\n", "\u200d\u0301", "?!", "\n" * 1000])
+def test_difficult_texts_pass(trimmer, text):
+    (trimmed,) = trimmer.trim("radium", [text])
+    assert all(text[span.start : span.end] in trimmed.text for span in trimmed.spans)
+    assert trimmed.text or trimmed.reason

@@ -1,0 +1,116 @@
+"""Metadata filters: every operator, missing keys, types, and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever.errors import InputError
+from fgr_retriever.index.filters import compile_filter
+
+RADIUM = {"year": 1898, "lang": "en", "good": True, "tags": ["a", "b"], "by": {"name": "Curie"}, "x.y": 1, "none": None}
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({}, True),
+        ({"lang": "en"}, True),
+        ({"lang": "en", "year": 1900}, False),
+        ({"year": 1898.0}, True),
+        ({"year": {"$eq": 1898}}, True),
+        ({"year": {"$ne": 1898}}, False),
+        ({"year": {"$gte": 1898, "$lt": 1899}}, True),
+        ({"year": {"$gt": 1898}}, False),
+        ({"year": {"$lte": 1897}}, False),
+        ({"year": {"$gte": "1898"}}, False),
+        ({"lang": {"$gt": "de"}}, True),
+        ({"lang": {"$gt": 0}}, False),
+        ({"good": {"$gt": 0}}, False),
+        ({"good": True}, True),
+        ({"good": 1}, False),
+        ({"year": {"$in": [1, 1898]}}, True),
+        ({"good": {"$in": [1]}}, False),
+        ({"year": {"$nin": [1, 1898]}}, False),
+        ({"year": {"$in": []}}, False),
+        ({"tags": ["a", "b"]}, True),
+        ({"tags": ["b", "a"]}, False),
+        ({"by": {"name": "Curie"}}, True),
+        ({"by.name": "Curie"}, True),
+        ({"by.born": 1867}, False),
+        ({"lang.name": "en"}, False),
+        ({"x.y": 1}, True),
+        ({"none": None}, True),
+        ({"none": {"$exists": True}}, True),
+        ({"lang": {"$exists": False}}, False),
+        ({"$and": [{"lang": "en"}, {"year": 1898}]}, True),
+        ({"$and": [{"lang": "en"}, {"year": 1}]}, False),
+        ({"$or": [{"lang": "de"}, {"year": 1898}]}, True),
+        ({"$or": [{"lang": "de"}, {"year": 1}]}, False),
+        ({"$not": {"lang": "de"}}, True),
+        ({"$not": {"$or": [{"lang": "en"}, {"lang": "de"}]}}, False),
+    ],
+)
+def test_operators(filter, expected):
+    assert compile_filter(filter)(RADIUM) is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (None, False),
+        ({"$eq": None}, False),
+        ({"$gt": 0}, False),
+        ({"$lte": "z"}, False),
+        ({"$in": [None]}, False),
+        ({"$ne": 1}, True),
+        ({"$nin": [1]}, True),
+        ({"$exists": False}, True),
+        ({"$exists": True}, False),
+    ],
+)
+def test_a_missing_key_matches_only_ne_nin_and_not_exists(condition, expected):
+    assert compile_filter({"missing": condition})(RADIUM) is expected
+
+
+@pytest.mark.parametrize(
+    ("filter", "named"),
+    [
+        ({"year": {"$near": 3}}, r"\$near"),
+        ({"year": {"$gte": 3, "lt": 4}}, "lt"),
+        ({"$xor": []}, r"\$xor"),
+        ({3: 4}, "3"),
+        ({"$and": {"a": 1}}, r"\$and"),
+        ({"$or": []}, r"\$or"),
+        ({"$not": ["a"]}, r"\['a'\]"),
+        ({"year": {"$in": "abc"}}, r"\$in"),
+        ({"year": {"$exists": 1}}, r"\$exists"),
+        ({"year": {"$gt": None}}, r"\$gt None"),
+        ({"year": {"$gt": True}}, r"\$gt True"),
+        ([("year", 3)], "mapping"),
+    ],
+)
+def test_what_is_no_filter_is_refused_by_name(filter, named):
+    with pytest.raises(InputError, match=named):
+        compile_filter(filter)
+
+
+values = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from([0.0, 1.0, "a", "b"]))
+metadata = st.dictionaries(st.sampled_from("pq"), values, max_size=2)
+conditions = st.one_of(
+    values,
+    st.builds(lambda v: {"$ne": v}, values),
+    st.builds(lambda v: {"$gte": v}, st.integers(-2, 2)),
+    st.builds(lambda v: {"$in": v}, st.lists(values, max_size=3)),
+)
+filters = st.dictionaries(st.sampled_from("pq"), conditions, max_size=2)
+
+
+@given(metadata, filters, filters)
+def test_logic(data, left, right):
+    def holds(filter):
+        return compile_filter(filter)(data)
+
+    assert holds({"$not": left}) != holds(left)
+    assert holds({"$and": [left, right]}) == (holds(left) and holds(right))
+    assert holds({"$or": [left, right]}) == (holds(left) or holds(right))
+    assert all(holds({key: {"$eq": data[key]}}) != holds({key: {"$ne": data[key]}}) for key in data)
