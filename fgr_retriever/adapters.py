@@ -1,0 +1,155 @@
+"""What an adapter for a framework needs beside that framework's own vocabulary.
+
+Every adapter goes through here, so that all of them give the same texts, spans and metadata.
+
+The metadata key `_fgr` is reserved: an adapter keeps there what its framework knows about a passage
+beside text and metadata. It is never shown to users.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.errors import InputError
+from fgr_retriever.types import Context, Hit, Json, Metadata, Trimmed
+
+if TYPE_CHECKING:
+    from fgr_retriever.encoder import TokenEncoder
+    from fgr_retriever.engine import Engine
+    from fgr_retriever.trimmer import Trimmer
+
+RESERVED_KEY = "_fgr"
+"""Metadata key of a stored passage that belongs to the adapter which stored it."""
+
+RESULT_KEYS = ("fgr_score", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
+"""Metadata keys that a retriever or a trimmer adds to what it returns."""
+
+
+def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create: bool = True) -> Engine:
+    """Open an index for an adapter.
+
+    Args:
+        path: The folder of the index; None makes a temporary one that is deleted with the engine.
+        encoder: The model; None takes the embedded one.
+        create: Make an empty index when there is none.
+
+    Raises:
+        IndexNotFoundError: There is no index and `create` is False.
+        ModelMismatchError: The index was built with another model.
+    """
+    from fgr_retriever.engine import Engine  # loads torch only when an index is opened
+
+    model = encoder or _default_encoder()
+    if path is not None:
+        return Engine.open(path, encoder=model, create=create)
+    folder = tempfile.TemporaryDirectory(prefix="fgr-", ignore_cleanup_errors=True)
+    engine = Engine.open(folder.name, encoder=model)
+    weakref.finalize(engine, folder.cleanup)
+    return engine
+
+
+def copy_index(engine: Engine, path: str | Path) -> None:
+    """Copy the files of an open index, while nobody writes to it.
+
+    Args:
+        engine: The open index.
+        path: A new or empty folder; nothing happens when it is the folder of the index itself.
+
+    Raises:
+        InputError: The folder holds something else.
+    """
+    source, target = engine._index._store.folder, Path(path)
+    if target.exists() and target.samefile(source):
+        return
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is not empty: give a new or empty folder")
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: Any = None) -> Trimmer:
+    """Make a trimmer for an adapter; `encoder=None` takes the embedded model, loaded once a process."""
+    from fgr_retriever.trimmer import Trimmer  # loads torch only when something is trimmed
+
+    return Trimmer(encoder or _default_encoder(), trim, count_tokens=count_tokens)
+
+
+def retrieve(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> list[tuple[Hit, Trimmed]]:
+    """Retrieve `k` passages that keep some text.
+
+    With `on_empty="drop"`, searches on past passages without evidence until `k` have some or the
+    index is exhausted. A budget can still leave fewer than `k`.
+
+    Args:
+        engine: Where to search.
+        query: The question, not blank.
+        k: How many passages to give at most.
+        trim: How to trim.
+        **options: Further options of `Engine.retrieve`.
+    """
+    depth: int | None = k
+    while depth is not None:
+        context = engine.retrieve(query, k=depth, trim=trim, **options)
+        depth = _next_depth(context, depth, k, trim)
+    return _with_text(context)
+
+
+async def aretrieve(
+    engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any
+) -> list[tuple[Hit, Trimmed]]:
+    """Retrieve `k` passages that keep some text; see `retrieve`."""
+    depth: int | None = k
+    while depth is not None:
+        context = await engine.aretrieve(query, k=depth, trim=trim, **options)
+        depth = _next_depth(context, depth, k, trim)
+    return _with_text(context)
+
+
+def visible_metadata(metadata: Metadata) -> dict[str, Json]:
+    """Copy metadata without the reserved key."""
+    return {key: value for key, value in metadata.items() if key != RESERVED_KEY}
+
+
+def result_metadata(metadata: Mapping[str, Any], trimmed: Trimmed, source_start: Any) -> dict[str, Any]:
+    """Copy metadata and add what a trim found.
+
+    Args:
+        metadata: That of the passage. If its text was trimmed before, the new spans refer to the
+            trimmed text, and `fgr_source_spans` is left out: the text is not in one piece any more.
+        trimmed: What was kept.
+        source_start: Where the passage begins in its source; ignored unless an integer.
+    """
+    was_trimmed = "fgr_spans" in metadata
+    known = isinstance(source_start, int) and not isinstance(source_start, bool) and not was_trimmed
+    kept = {key: value for key, value in visible_metadata(metadata).items() if key not in RESULT_KEYS}
+    return {**kept, **trimmed.to_metadata(source_start if known else None)}
+
+
+@functools.cache
+def _default_encoder() -> TokenEncoder:
+    """Load the embedded model, once for all adapters."""
+    from fgr_retriever.encoder import Encoder
+
+    return Encoder.default()
+
+
+def _next_depth(context: Context, depth: int, k: int, trim: TrimConfig) -> int | None:
+    """Find how many passages to ask for next; None when `context` is the answer.
+
+    The last request is for exactly as many as it takes, so that a budget is shared by `k` passages.
+    """
+    supported = [hit.rank for hit in context.hits if hit.spans]
+    if trim.on_empty != "drop" or len(context.hits) < depth or len(supported) == k:
+        return None
+    return supported[k - 1] if len(supported) > k else 2 * depth
+
+
+def _with_text(context: Context) -> list[tuple[Hit, Trimmed]]:
+    """Pair every hit with its trim, leaving out those of which nothing was kept."""
+    return [(hit, trimmed) for hit, trimmed in zip(context.hits, context.trimmed, strict=True) if trimmed.text]

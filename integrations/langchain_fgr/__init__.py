@@ -1,0 +1,21 @@
+"""Late-interaction retrieval and evidence trimming for LangChain.
+
+    from langchain_fgr import FGRCompressor, FGRRetriever
+
+    retriever = FGRRetriever.from_texts(["Marie Curie discovered radium.", ...], k=3)
+    documents = retriever.invoke("who found radium?")
+
+`FGRRetriever` searches an index of its own; `FGRCompressor` trims what any other retriever returns.
+"""
+
+from fgr_retriever.errors import MissingExtraError
+
+try:
+    from langchain_fgr.compressor import FGRCompressor
+    from langchain_fgr.retriever import FGRRetriever
+except ModuleNotFoundError as error:
+    if not (error.name or "").startswith("langchain_core"):
+        raise
+    raise MissingExtraError("langchain_fgr", "langchain") from error
+
+__all__ = ["FGRCompressor", "FGRRetriever"]

@@ -1,0 +1,85 @@
+"""A LangChain document compressor: trims what any retriever returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.runnables import Runnable, RunnableLambda
+from pydantic import ConfigDict, Field
+
+from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever.adapters import make_trimmer
+from langchain_fgr.documents import trimmed_document
+
+if TYPE_CHECKING:
+    from fgr_retriever import Trimmer
+
+
+class FGRCompressor(BaseDocumentCompressor):
+    """Trims documents to their evidence for the query, verbatim.
+
+    Order, ids and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans` come on top (see
+    `FGRRetriever`). A document of which nothing is kept is left out. No document is changed in
+    place, and none are joined.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    trim: TrimConfig = TrimConfig()
+    """How documents are trimmed."""
+    encoder: Any = Field(default=None, exclude=True, repr=False)
+    """The model, a `TokenEncoder`; None takes the embedded one, loaded on first use."""
+    count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
+    """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """Trim documents.
+
+        Args:
+            documents: What any retriever returned.
+            query: The question, not blank.
+            callbacks: Ignored; there is no inner run to report.
+
+        Raises:
+            InputError: The query is blank.
+        """
+        if not documents:
+            return []
+        return _kept(documents, self._trimmer().trim(query, _texts(documents)))
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """Trim documents; see `compress_documents`."""
+        if not documents:
+            return []
+        return _kept(documents, await self._trimmer().atrim(query, _texts(documents)))
+
+    def as_runnable(self) -> Runnable[dict[str, Any], list[Document]]:
+        """Make a runnable that takes `{"documents": [...], "query": "..."}`, for use with `|`."""
+
+        def trim(given: dict[str, Any]) -> list[Document]:
+            return self.compress_documents(given["documents"], given["query"])
+
+        async def atrim(given: dict[str, Any]) -> list[Document]:
+            return await self.acompress_documents(given["documents"], given["query"])
+
+        return RunnableLambda(trim, afunc=atrim, name=type(self).__name__)
+
+    def _trimmer(self) -> Trimmer:
+        return make_trimmer(self.encoder, self.trim, self.count_tokens)
+
+
+def _texts(documents: Sequence[Document]) -> list[str]:
+    return [document.page_content for document in documents]
+
+
+def _kept(documents: Sequence[Document], trimmed: Sequence[Trimmed]) -> list[Document]:
+    """Put the trimmed texts into copies of the documents, leaving out the empty ones."""
+    pairs = zip(documents, trimmed, strict=True)
+    return [trimmed_document(document, trim) for document, trim in pairs if trim.text]

@@ -1,0 +1,207 @@
+"""A LangChain retriever over an FGR index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from pydantic import Field
+from typing_extensions import Self
+
+from fgr_retriever import Engine, Hit, Passage, TrimConfig, Trimmed
+from fgr_retriever.adapters import aretrieve, open_engine, retrieve
+from fgr_retriever.errors import InputError
+from langchain_fgr.documents import from_passage, to_passage, trimmed_document
+
+if TYPE_CHECKING:
+    from fgr_retriever.encoder import TokenEncoder
+
+
+class FGRRetriever(BaseRetriever):
+    """Finds documents by late interaction and returns them trimmed to their evidence.
+
+    Every returned document has the id and the metadata of the stored one, the trimmed text as
+    `page_content`, and in its metadata `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end,
+    score]`, character ranges of the whole text). When the metadata have an integer `start_index`,
+    `fgr_source_spans` are the same ranges in the source document.
+
+    `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call.
+    """
+
+    engine: Engine = Field(exclude=True, repr=False)
+    """The open index."""
+    k: int = Field(default=5, ge=1)
+    """How many documents to return."""
+    filter: dict[str, Any] | None = None
+    """Which documents count, by their metadata: `{"year": {"$gte": 1900}}`."""
+    trim: TrimConfig = TrimConfig()
+    """How documents are trimmed."""
+    count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
+    """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
+    full_text: bool = False
+    """Put the whole text into the metadata as `fgr_text`."""
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[Document],
+        *,
+        encoder: TokenEncoder | None = None,
+        path: str | Path | None = None,
+        **fields: Any,
+    ) -> Self:
+        """Index documents and make a retriever for them.
+
+        Args:
+            documents: What to index. One without an id gets a hash of its text and metadata.
+            encoder: The model; None takes the embedded one.
+            path: The folder of the index; an index that is there already is added to. None takes
+                a temporary folder that lives as long as the retriever.
+            **fields: Fields of the retriever: `k`, `filter`, `trim`, ...
+
+        Raises:
+            InputError: A document cannot be stored, or an id comes twice.
+            ModelMismatchError: The index in `path` was built with another model.
+        """
+        retriever = cls(engine=open_engine(path, encoder), **fields)
+        retriever.add_documents(documents)
+        return retriever
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        metadatas: Sequence[dict[str, Any]] | None = None,
+        ids: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Index texts and make a retriever for them.
+
+        Args:
+            texts: What to index.
+            metadatas: The metadata of each text.
+            ids: The id of each text; None takes a hash of text and metadata.
+            **options: Options of `from_documents` and fields of the retriever.
+
+        Raises:
+            InputError: There are not as many metadatas or ids as texts, or see `from_documents`.
+        """
+        listed = list(texts)
+        for name, given in (("metadatas", metadatas), ("ids", ids)):
+            if given is not None and len(given) != len(listed):
+                raise InputError(f"{len(given)} {name} for {len(listed)} texts: give one for each text")
+        documents = (
+            Document(text, metadata=metadatas[at] if metadatas else {}, id=ids[at] if ids else None)
+            for at, text in enumerate(listed)
+        )
+        return cls.from_documents(documents, **options)
+
+    @classmethod
+    def from_index(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **fields: Any) -> Self:
+        """Make a retriever for an index that is there already, whatever wrote it.
+
+        Args:
+            path: The folder of the index.
+            encoder: The model that it was built with; None takes the embedded one.
+            **fields: Fields of the retriever.
+
+        Raises:
+            IndexNotFoundError: There is no index.
+            ModelMismatchError: The index was built with another model.
+        """
+        return cls(engine=open_engine(path, encoder, create=False), **fields)
+
+    def add_documents(self, documents: Iterable[Document]) -> list[str]:
+        """Index documents, replacing those whose id is stored already: all, or on any error none.
+
+        Args:
+            documents: Read once. Equal documents without an id are stored once.
+
+        Returns:
+            The id of each document, in the same order.
+
+        Raises:
+            InputError: A document cannot be stored, or an id comes twice.
+            IndexLockedError: Another process or engine is writing.
+        """
+        ids: list[str] = []
+        self.engine.add(_passages(documents, ids))
+        return ids
+
+    async def aadd_documents(self, documents: Iterable[Document]) -> list[str]:
+        """Index documents; see `add_documents`."""
+        ids: list[str] = []
+        await self.engine.aadd(_passages(documents, ids))
+        return ids
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+    ) -> list[Document]:
+        """Retrieve documents; None takes the value of the field."""
+        return self._documents(retrieve(self.engine, query, **self._options(k, filter, max_tokens)))
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+    ) -> list[Document]:
+        """Retrieve documents; None takes the value of the field."""
+        return self._documents(await aretrieve(self.engine, query, **self._options(k, filter, max_tokens)))
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        """Name index and model for tracing."""
+        params = super()._get_ls_params(**kwargs)
+        params["ls_vector_store_provider"] = "fgr-retriever"
+        params["ls_embedding_provider"] = "fgr-retriever"
+        params["ls_embedding_model"] = self.engine.info().model
+        return params
+
+    def _options(self, k: int | None, filter: dict[str, Any] | None, max_tokens: int | None) -> dict[str, Any]:
+        """Join the fields with what one call asks for."""
+        return {
+            "k": self.k if k is None else k,
+            "filter": self.filter if filter is None else filter,
+            "trim": self.trim if max_tokens is None else replace(self.trim, max_tokens=max_tokens),
+            "count_tokens": self.count_tokens,
+        }
+
+    def _documents(self, found: Iterable[tuple[Hit, Trimmed]]) -> list[Document]:
+        """Turn what was found into documents."""
+        documents = []
+        for hit, trimmed in found:
+            document = trimmed_document(from_passage(hit.passage), trimmed)
+            if self.full_text:
+                document.metadata["fgr_text"] = hit.passage.text
+            documents.append(document)
+        return documents
+
+
+def _passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passage]:
+    """Turn documents into passages, appending the id of each document to `ids`.
+
+    Documents without an id that are equal have the same id; only the first becomes a passage.
+    """
+    without_id: set[str] = set()
+    for document in documents:
+        passage = to_passage(document)
+        ids.append(passage.id)
+        if document.id is None:
+            if passage.id in without_id:
+                continue
+            without_id.add(passage.id)
+        yield passage

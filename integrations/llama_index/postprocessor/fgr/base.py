@@ -1,0 +1,127 @@
+"""A LlamaIndex node postprocessor: trims what any retriever returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.bridge.pydantic import Field
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore, QueryBundle
+from llama_index_instrumentation import get_dispatcher
+
+from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever.adapters import make_trimmer
+from fgr_retriever.errors import InputError
+from llama_index.postprocessor.fgr.nodes import node_text, query_text, trimmed_node
+
+if TYPE_CHECKING:
+    from fgr_retriever import Trimmer
+
+_dispatcher = get_dispatcher(__name__)
+
+
+class FGRPostprocessor(BaseNodePostprocessor):
+    """Trims nodes to their evidence for the query, verbatim.
+
+    Order, scores, ids, relationships and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans`
+    (`[start, end, score]`, character ranges of the whole text) come on top, and with a known
+    `start_char_idx` also `fgr_source_spans`, the same ranges in the source document. A node of
+    which nothing is kept is left out; one without text (an image, say) passes unchanged. No node
+    is changed in place, and none are joined.
+
+    Args:
+        trim: How nodes are trimmed.
+        encoder: The model, a `TokenEncoder`; None takes the embedded one, loaded on first use.
+        count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
+    """
+
+    trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
+    encoder: Any = Field(default=None, exclude=True, repr=False, description="The model, a `TokenEncoder`.")
+    count_tokens: Callable[[str], int] | None = Field(
+        default=None, exclude=True, repr=False, description="What counts the tokens of the budget."
+    )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class, for serialisation."""
+        return "FGRPostprocessor"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Trim nodes.
+
+        Raises:
+            InputError: There is no query, or it is blank.
+        """
+        query = _required(query_bundle)
+        with self._reported(nodes, query) as results:
+            if texts := _texts(nodes):
+                results += _merge(nodes, self._trimmer().trim(query_text(query), texts))
+            else:
+                results += nodes
+        return results
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Trim nodes; see `_postprocess_nodes`."""
+        query = _required(query_bundle)
+        with self._reported(nodes, query) as results:
+            if texts := _texts(nodes):
+                results += _merge(nodes, await self._trimmer().atrim(query_text(query), texts))
+            else:
+                results += nodes
+        return results
+
+    def _trimmer(self) -> Trimmer:
+        return make_trimmer(self.encoder, self.trim, self.count_tokens)
+
+    @contextmanager
+    def _reported(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:
+        """Report start and end to the instrumentation and the callbacks; the body fills the list."""
+        results: list[NodeWithScore] = []
+        name, count = self.class_name(), len(nodes)
+        _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=count, model_name=name))
+        payload: dict[str, Any] = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: name,
+            EventPayload.QUERY_STR: query.query_str,
+            EventPayload.TOP_K: count,
+        }
+        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+            yield results
+            event.on_end(payload={EventPayload.NODES: results})
+        _dispatcher.event(ReRankEndEvent(nodes=results))
+
+
+def _required(query: QueryBundle | None) -> QueryBundle:
+    """Raise InputError, a ValueError, when there is no query."""
+    if query is None:
+        raise InputError("FGRPostprocessor got no query: pass query_bundle or query_str")
+    return query
+
+
+def _has_text(node: NodeWithScore) -> bool:
+    return bool(node_text(node.node).strip())
+
+
+def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
+    """List the texts of the nodes that have one."""
+    return [node_text(node.node) for node in nodes if _has_text(node)]
+
+
+def _merge(nodes: Sequence[NodeWithScore], trimmed: Sequence[Trimmed]) -> list[NodeWithScore]:
+    """Put the trimmed texts into copies of the nodes that have text, leaving out the empty ones."""
+    results = []
+    following = iter(trimmed)
+    for node in nodes:
+        if not _has_text(node):
+            results.append(node)
+        elif (trim := next(following)).text:
+            results.append(NodeWithScore(node=trimmed_node(node.node, trim), score=node.score))
+    return results

@@ -1,0 +1,235 @@
+"""A LlamaIndex retriever over an FGR index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.indices.base import BaseIndex
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.storage.docstore.types import BaseDocumentStore
+from llama_index.core.vector_stores.types import MetadataFilters
+from typing_extensions import Self
+
+from fgr_retriever import Hit, TrimConfig, Trimmed
+from fgr_retriever.adapters import aretrieve, copy_index, open_engine, retrieve
+from fgr_retriever.errors import ConfigError, InputError
+from llama_index.postprocessor.fgr.nodes import node_text, query_text, trimmed_node
+from llama_index.retrievers.fgr.filters import to_filter
+from llama_index.retrievers.fgr.nodes import from_passage, to_passage
+
+if TYPE_CHECKING:
+    from fgr_retriever import Engine
+    from fgr_retriever.encoder import TokenEncoder
+
+SETTINGS = "llama_index.json"
+"""File beside the index that keeps the settings of a persisted retriever."""
+
+
+class FGRRetriever(BaseRetriever):
+    """Finds nodes by late interaction and returns them trimmed to their evidence.
+
+    Every returned node has id, metadata and relationships of the stored one, the trimmed text, and
+    in its metadata `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end, score]`, character
+    ranges of the whole text), which neither the LLM nor an embedding model gets to see.
+    `start_char_idx` and `end_char_idx` are the range of the whole node in its source; with a known
+    start, `fgr_source_spans` are the spans in the source.
+
+    Args:
+        engine: The open index.
+        similarity_top_k: How many nodes to return.
+        filters: Which nodes count, by their metadata.
+        trim: How nodes are trimmed.
+        count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
+        full_text: Put the whole text into the metadata as `fgr_text`.
+        **base: `callback_manager`, `object_map`, `objects` and `verbose`, as everywhere in LlamaIndex.
+
+    Raises:
+        InputError: A filter operator is not supported.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        similarity_top_k: int = 5,
+        filters: MetadataFilters | None = None,
+        trim: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
+        count_tokens: Callable[[str], int] | None = None,
+        full_text: bool = False,
+        **base: Any,
+    ) -> None:
+        """Keep the settings."""
+        super().__init__(**base)
+        self.engine = engine
+        self.similarity_top_k = similarity_top_k
+        self.filters = filters
+        self.trim = trim
+        self.count_tokens = count_tokens
+        self.full_text = full_text
+        to_filter(filters)  # an unsupported operator shows now, not at the first query
+
+    @classmethod
+    def from_nodes(
+        cls,
+        nodes: Iterable[BaseNode],
+        *,
+        encoder: TokenEncoder | None = None,
+        path: str | Path | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Index nodes and make a retriever for them.
+
+        Args:
+            nodes: What to index; those without text have nothing to match and are left out.
+            encoder: The model; None takes the embedded one.
+            path: The folder of the index; an index that is there already is added to. None takes
+                a temporary folder that lives as long as the retriever (see `persist`).
+            **settings: Arguments of the class: `similarity_top_k`, `filters`, `trim`, ...
+
+        Raises:
+            InputError: A node cannot be stored, or an id comes twice.
+            ModelMismatchError: The index in `path` was built with another model.
+        """
+        listed = list(nodes)
+        objects = [node for node in listed if isinstance(node, IndexNode) and node.obj is not None]
+        if objects and not settings.keys() & {"objects", "object_map"}:
+            settings["objects"] = objects
+        retriever = cls(open_engine(path, encoder), **settings)
+        retriever.add_nodes(listed)
+        return retriever
+
+    @classmethod
+    def from_defaults(
+        cls,
+        index: BaseIndex[Any] | None = None,
+        nodes: Sequence[BaseNode] | None = None,
+        docstore: BaseDocumentStore | None = None,
+        **options: Any,
+    ) -> Self:
+        """Index the nodes of exactly one of an index, a list and a document store.
+
+        Args:
+            index: A LlamaIndex index whose document store holds its nodes.
+            nodes: Nodes.
+            docstore: A document store.
+            **options: Options of `from_nodes`.
+
+        Raises:
+            InputError: None or more than one was given, or the index has no nodes in its document
+                store, as one over a remote vector store.
+        """
+        if sum(given is not None for given in (index, nodes, docstore)) != 1:
+            raise InputError("give exactly one of index, nodes and docstore")
+        if index is not None:
+            docstore = index.docstore
+            if not docstore.docs:
+                raise InputError("the index has no nodes in its document store: pass them as nodes")
+        if docstore is not None:
+            nodes = list(docstore.docs.values())
+        return cls.from_nodes(nodes or (), **options)
+
+    @classmethod
+    def from_persist_dir(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **settings: Any) -> Self:
+        """Make a retriever for an index that is there already, whatever wrote it.
+
+        Args:
+            path: The folder that `persist` wrote, or of any other index.
+            encoder: The model that it was built with; None takes the embedded one.
+            **settings: Arguments of the class, instead of the persisted ones.
+
+        Raises:
+            IndexNotFoundError: There is no index.
+            ModelMismatchError: The index was built with another model.
+            ConfigError: The persisted settings are damaged.
+        """
+        return cls(open_engine(path, encoder, create=False), **{**_read_settings(Path(path)), **settings})
+
+    def persist(self, path: str | Path) -> None:
+        """Save the index and the settings; `count_tokens` and objects are not saved.
+
+        Nobody may write to the index meanwhile.
+
+        Args:
+            path: A new or empty folder, or the folder of this index.
+
+        Raises:
+            InputError: The folder holds something else.
+        """
+        copy_index(self.engine, path)
+        settings = {
+            "similarity_top_k": self.similarity_top_k,
+            "filters": self.filters.model_dump(mode="json") if self.filters else None,
+            "trim": asdict(self.trim),
+            "full_text": self.full_text,
+        }
+        (Path(path) / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+    def add_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
+        """Index nodes, replacing those whose id is stored already: all, or on any error none.
+
+        Args:
+            nodes: What to index; those without text are left out.
+
+        Returns:
+            The ids of the indexed nodes.
+
+        Raises:
+            InputError: A node cannot be stored, or an id comes twice.
+            IndexLockedError: Another process or engine is writing.
+        """
+        passages = [to_passage(node) for node in nodes if node_text(node).strip()]
+        self.engine.add(passages)
+        return [passage.id for passage in passages]
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """Retrieve nodes."""
+        found = retrieve(self.engine, query_text(query_bundle), **self._options())
+        return [self._node(hit, trimmed) for hit, trimmed in found]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """Retrieve nodes."""
+        found = await aretrieve(self.engine, query_text(query_bundle), **self._options())
+        return [self._node(hit, trimmed) for hit, trimmed in found]
+
+    def _options(self) -> dict[str, Any]:
+        """Translate the settings for the engine."""
+        return {
+            "k": self.similarity_top_k,
+            "filter": to_filter(self.filters),
+            "trim": self.trim,
+            "count_tokens": self.count_tokens,
+        }
+
+    def _node(self, hit: Hit, trimmed: Trimmed) -> NodeWithScore:
+        """Turn what was found into a node."""
+        node = trimmed_node(from_passage(hit.passage), trimmed)
+        if self.full_text:
+            node.metadata["fgr_text"] = hit.passage.text
+        return NodeWithScore(node=node, score=hit.score)
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read what `persist` wrote; nothing when another program made the index.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    file = path / SETTINGS
+    if not file.exists():
+        return {}
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        filters = settings["filters"]
+        return {
+            "similarity_top_k": settings["similarity_top_k"],
+            "filters": None if filters is None else MetadataFilters.model_validate(filters),
+            "trim": TrimConfig.from_json(json.dumps(settings["trim"])),
+            "full_text": settings["full_text"],
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is damaged ({error!r}): delete it to take the defaults") from error

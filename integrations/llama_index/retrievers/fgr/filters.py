@@ -1,0 +1,47 @@
+"""LlamaIndex metadata filters to filters of the index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+
+from fgr_retriever.errors import InputError
+
+_OPERATORS = {
+    FilterOperator.EQ: "$eq",
+    FilterOperator.NE: "$ne",
+    FilterOperator.GT: "$gt",
+    FilterOperator.GTE: "$gte",
+    FilterOperator.LT: "$lt",
+    FilterOperator.LTE: "$lte",
+    FilterOperator.IN: "$in",
+    FilterOperator.NIN: "$nin",
+}
+
+
+def to_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
+    """Translate filters, which may be nested; None and no filters at all let every node through.
+
+    `FilterCondition.NOT` lets a node through that none of the filters matches.
+
+    Raises:
+        InputError: An operator has no counterpart in the index.
+    """
+    parts = [_translate(part) for part in filters.filters] if filters else []
+    present = [part for part in parts if part is not None]
+    if filters is None or not present:
+        return None
+    if filters.condition is FilterCondition.NOT:
+        return {"$not": {"$or": present}}
+    return {"$or" if filters.condition is FilterCondition.OR else "$and": present}
+
+
+def _translate(part: MetadataFilter | MetadataFilters) -> dict[str, Any] | None:
+    """Translate one filter or a nested group."""
+    if isinstance(part, MetadataFilters):
+        return to_filter(part)
+    if part.operator not in _OPERATORS:
+        known = ", ".join(operator.name for operator in _OPERATORS)
+        raise InputError(f"filter on {part.key!r}: operator {part.operator.name} is not supported; use one of {known}")
+    return {part.key: {_OPERATORS[part.operator]: part.value}}
