@@ -21,9 +21,9 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.types import Context, Hit, Json, Metadata, Trimmed
 
 if TYPE_CHECKING:
-    from fgr_retriever.encoder import TokenEncoder
     from fgr_retriever.engine import Engine
     from fgr_retriever.trimmer import Trimmer
+    from fgr_retriever.types import TokenEncoder
 
 RESERVED_KEY = "_fgr"
 """Metadata key of a stored passage that belongs to the adapter which stored it."""
@@ -65,7 +65,7 @@ def copy_index(engine: Engine, path: str | Path) -> None:
     Raises:
         InputError: The folder holds something else.
     """
-    source, target = engine._index._store.folder, Path(path)
+    source, target = engine.folder, Path(path)
     if target.exists() and target.samefile(source):
         return
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

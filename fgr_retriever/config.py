@@ -113,7 +113,7 @@ class TrimConfig(_Strict):
     threshold: float | None = None
     unit: Unit = "phrase"
     merge_gap: int = 20
-    min_length: int = 3
+    min_length: int = 1
     context_sentences: int = 0
     max_tokens: int | None = None
     tokenizer: str = "o200k_base"

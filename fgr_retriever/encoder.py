@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from typing_extensions import Self
 
 from fgr_retriever.checkpoint import Checkpoint, embedded_model, open_checkpoint
 from fgr_retriever.errors import ConfigError
+from fgr_retriever.types import TokenBlock
 from fgr_retriever.windows import Window, Windows
 
 # Windows that wait to be sorted by length (about 17 MB of vectors at 256 x 128), and padded tokens
@@ -30,54 +30,6 @@ from fgr_retriever.windows import Window, Windows
 _BUFFER_WINDOWS = 512
 _BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
 _DEFAULT_DOC_MAXLEN = 256
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenBlock:
-    """Consecutive kept tokens of one passage; a long passage is several blocks in a row.
-
-    Args:
-        passage: Position of the passage in the input, from 0.
-        vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
-        offsets: Character range of each token in the original text, (t, 2) int32, ascending.
-        last: True on the final block of this passage.
-    """
-
-    passage: int
-    vectors: NDArray[np.float16]
-    offsets: NDArray[np.int32]
-    last: bool
-
-
-class TokenEncoder(Protocol):
-    """What the engine needs of a model; `Encoder` is the real one."""
-
-    @property
-    def dim(self) -> int:
-        """Width of a token embedding."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that changes a token vector; an index remembers it."""
-        ...
-
-    @property
-    def threshold(self) -> float:
-        """Calibrated evidence probability from which a token counts."""
-        ...
-
-    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
-        """Encode queries: one (q, d) float32 tensor each, L2-normalised, on the CPU."""
-        ...
-
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
-        """Encode passages lazily, in input order, in bounded memory."""
-        ...
-
-    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
-        """Evidence probability of each token: (q, d) and (t, d) float32 to (t,) float32."""
-        ...
 
 
 class Encoder:

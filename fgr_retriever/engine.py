@@ -13,7 +13,6 @@ from typing_extensions import Self
 
 from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
-from fgr_retriever.encoder import TokenEncoder
 from fgr_retriever.errors import InputError
 from fgr_retriever.index import Index, IndexInfo, Match
 from fgr_retriever.index.filters import Filter
@@ -21,7 +20,7 @@ from fgr_retriever.spans import find_spans
 from fgr_retriever.trim import Scored, assemble
 from fgr_retriever.trim import trim as trim_scored
 from fgr_retriever.trimmer import check_query, evidence_of, threshold_for
-from fgr_retriever.types import Context, Hit, Passage
+from fgr_retriever.types import Context, Hit, Passage, TokenEncoder
 
 _SelfT = TypeVar("_SelfT")
 _Args = ParamSpec("_Args")
@@ -163,23 +162,25 @@ class Engine:
             k: How many passages to find at most.
             filter: Which passages count, by their metadata; see `search`.
             trim: How to trim; None takes the defaults.
-            count_tokens: What counts the tokens; None takes the tokenizer of `trim`.
+            count_tokens: What counts the tokens; None takes the tokenizer of `trim` if there is a
+                budget, and else counts nothing: a tokenizer may be a download.
 
         Raises:
             InputError: The query is blank or the filter is invalid.
             ConfigError: `k` is not an integer of at least 1.
-            TokenCounterError: The tokenizer cannot be had.
+            TokenCounterError: There is a budget, and the tokenizer cannot be had.
             IndexCorruptError: What is stored is damaged.
         """
         config = trim or TrimConfig()
-        count = count_tokens or token_counter(config.tokenizer)
+        limited = config.max_tokens is not None
+        count = count_tokens or (token_counter(config.tokenizer) if limited else None)
         hits = self.search(query, k=k, filter=filter, trim=config)
         scored = [Scored(hit.passage.text, hit.token_scores, hit.score) for hit in hits]
-        budget = None if config.max_tokens is None else count
-        trimmed = trim_scored(scored, config, threshold_for(self._encoder, config), budget)
+        trimmed = trim_scored(scored, config, threshold_for(self._encoder, config), count if limited else None)
         text = assemble(trimmed, config)
-        before = sum(count(hit.passage.text) for hit in hits)
-        return Context(query, tuple(hits), tuple(trimmed), text, tokens_before=before, tokens_after=count(text))
+        before = sum(count(hit.passage.text) for hit in hits) if count else None
+        after = count(text) if count else None
+        return Context(query, tuple(hits), tuple(trimmed), text, tokens_before=before, tokens_after=after)
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -206,6 +207,11 @@ class Engine:
     def __contains__(self, id: object) -> bool:
         """Say whether there is a passage with this id."""
         return id in self._index
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the index; copying it while nobody writes is a backup."""
+        return self._index.folder
 
     def info(self) -> IndexInfo:
         """Describe the index in JSON-safe values."""

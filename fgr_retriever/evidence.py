@@ -6,8 +6,9 @@ being evidence::
 
     p_j = sigmoid(scale * max_i H(q_i) . H(d_j) + bias)
 
-The authors feed H un-normalised encoder outputs, which no index keeps; here it works on the
-normalised vectors that the index gives back, so evidence never needs a second encoding.
+Optionally a `Reader` corrects the logits by what stands around a token. The authors feed H
+un-normalised encoder outputs, which no index keeps; here it works on the normalised vectors that
+the index gives back, so evidence never needs a second encoding.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fgr_retriever.errors import CheckpointError
+from fgr_retriever.reader import Reader
 
 SUBFOLDER = "evidence"
+READ_TOKENS = 512  # a passage is read in pieces of this length, so that time grows linearly with it
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -34,12 +37,16 @@ class EvidenceConfig:
     Args:
         dim: Width of the token embeddings.
         width: Width of the head's projection; 0 for none (raw MaxSim, calibrated).
+        reader_layers: Depth of the reader; 0 for the paper's head alone.
+        reader_width: Width of the reader.
         threshold: Probability from which a token counts as evidence, fitted on development data.
         temperature: Divides the logits; fitted on development data, 1 for none.
     """
 
     dim: int
     width: int
+    reader_layers: int = 0
+    reader_width: int = 0
     threshold: float = 0.5
     temperature: float = 1.0
 
@@ -57,6 +64,7 @@ class EvidenceHead(nn.Module):
         self.projection = nn.Linear(config.dim, config.width, bias=False) if config.width else nn.Identity()
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))
+        self.reader = Reader(config.dim, config.reader_width, config.reader_layers) if config.reader_layers else None
         if isinstance(self.projection, nn.Linear):
             # Starts as (a slice of) the identity: before training, evidence is plain similarity.
             nn.init.eye_(self.projection.weight)
@@ -74,36 +82,43 @@ class EvidenceHead(nn.Module):
             head.bias.fill_(-7.5)
         return head.eval()
 
-    def forward(self, query: Tensor, passages: Tensor, query_mask: Tensor | None = None) -> Tensor:
-        """Score passage tokens against a query.
+    def forward(self, query: Tensor, passages: Tensor, query_mask: Tensor, passage_mask: Tensor) -> Tensor:
+        """Score the tokens of each passage against its query.
 
         Args:
-            query: Query token embeddings, (..., q, d), L2-normalised.
-            passages: Passage token embeddings, (..., t, d), L2-normalised.
-            query_mask: True where a query token is real, (..., q); None if all are.
+            query: Query token embeddings, (b, q, d), L2-normalised.
+            passages: Passage token embeddings, (b, t, d), L2-normalised.
+            query_mask: True where a query token is real, (b, q) bool.
+            passage_mask: True where a passage token is stored, (b, t) bool.
 
         Returns:
-            Evidence logits, (..., t) float32.
+            Evidence logits, (b, t) float32; those of masked tokens mean nothing.
         """
-        similarities = self.projection(passages) @ self.projection(query).transpose(-1, -2)  # (..., t, q)
-        if query_mask is not None:
-            similarities = similarities.masked_fill(~query_mask.unsqueeze(-2), -torch.inf)
-        similarity = similarities.amax(dim=-1)
-        logits: Tensor = (self.scale * similarity + self.bias) / self.config.temperature
-        return logits
+        similarities = self.projection(passages) @ self.projection(query).transpose(1, 2)  # (b, t, q)
+        similarity = similarities.masked_fill(~query_mask[:, None], -torch.inf).amax(dim=2)
+        logits = self.scale * similarity + self.bias
+        if self.reader is not None:
+            logits = logits + self.reader(query, passages, similarity, query_mask, passage_mask)
+        found: Tensor = logits / self.config.temperature
+        return found
 
     @torch.inference_mode()
     def probabilities(self, query: Tensor, vectors: Tensor) -> Tensor:
-        """Give the evidence probability of each token.
+        """Give the evidence probability of each token of one passage.
 
         Args:
             query: (q, d) float32, L2-normalised.
-            vectors: (t, d) float32, L2-normalised.
+            vectors: (t, d) float32, L2-normalised; read `READ_TOKENS` at a time.
 
         Returns:
             (t,) float32 in [0, 1].
         """
-        return torch.sigmoid(self(query, vectors))
+        found = [torch.empty(0)]
+        for piece in torch.split(vectors, READ_TOKENS):
+            asked = torch.ones(1, len(query), dtype=torch.bool)
+            told = torch.ones(1, len(piece), dtype=torch.bool)
+            found.append(torch.sigmoid(self(query[None], piece[None], asked, told)[0]).float())
+        return torch.cat(found)
 
     def save(self, checkpoint: Path) -> None:
         """Write the head into the `evidence/` subfolder of a checkpoint folder."""

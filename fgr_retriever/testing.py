@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fgr_retriever.encoder import TokenBlock
+from fgr_retriever.types import TokenBlock
 
 _DIM = 128
 _BLOCK_TOKENS = 10_000
@@ -131,7 +131,8 @@ def tiny_checkpoint(folder: str | Path, *, head: bool = True) -> Path:
         model = MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu")
         model.save_pretrained(str(folder), create_model_card=False)
         if head:
-            EvidenceHead(EvidenceConfig(dim=16, width=8, threshold=0.6)).save(folder)
+            config = EvidenceConfig(dim=16, width=8, reader_layers=1, reader_width=8, threshold=0.6)
+            EvidenceHead(config).save(folder)
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -13,11 +14,10 @@ from torch import Tensor
 
 from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.encoder import TokenEncoder
 from fgr_retriever.errors import InputError
 from fgr_retriever.maxsim import best_matches
 from fgr_retriever.trim import Scored, trim
-from fgr_retriever.types import TokenEvidence, Trimmed
+from fgr_retriever.types import TokenEncoder, TokenEvidence, Trimmed
 
 _PIECE_TOKENS = 65_536  # passage tokens whose evidence is computed at once
 
@@ -114,39 +114,31 @@ def evidence_of(
         query: Query token embeddings, (q, d) float32.
         vectors: Passage token embeddings, (t, d) float16.
         offsets: Character range of each token, (t, 2) int32; special tokens, whose range is empty,
-            are left out: they score, but there is nothing to show for them.
+            are read but left out of the result: there is nothing to show for them.
     """
     visible = offsets[:, 1] > offsets[:, 0]
-    vectors, offsets = vectors[visible], offsets[visible]
-    if not len(vectors) or not len(query):
-        return TokenEvidence(offsets, np.zeros(len(vectors), np.float32))
+    if not visible.any() or not len(query):
+        return TokenEvidence(offsets[visible], np.zeros(int(visible.sum()), np.float32))
     pieces = torch.split(torch.from_numpy(vectors), _PIECE_TOKENS)
     probabilities = torch.cat([encoder.evidence(query, piece.float()) for piece in pieces])
-    return TokenEvidence(offsets, probabilities.float().numpy())
+    return TokenEvidence(offsets[visible], probabilities.float().numpy()[visible])
 
 
 def _score(encoder: TokenEncoder, query: Tensor, texts: Sequence[str]) -> list[Scored]:
-    """Score texts and their tokens, holding the vectors of one block at a time."""
+    """Score texts and their tokens, holding the vectors of one text at a time."""
     scored: list[Scored] = []
-    evidence: list[TokenEvidence] = []
-    nothing = torch.full((len(query),), -torch.inf)
-    best = nothing
-    for block in encoder.encode_passages(texts):
-        length = torch.tensor([len(block.vectors)])
-        best = torch.maximum(best, best_matches(query, torch.from_numpy(block.vectors), length)[0])
-        evidence.append(evidence_of(encoder, query, block.vectors, block.offsets))
-        if block.last:
-            # The score of a text without tokens is -inf, which JSON does not know: take the least.
-            score = max(float(best.sum()), -float(len(query)))
-            scored.append(Scored(texts[block.passage], _join(evidence), score))
-            evidence, best = [], nothing
+    for place, parts in groupby(encoder.encode_passages(texts), key=lambda block: block.passage):
+        blocks = list(parts)
+        vectors = np.concatenate([block.vectors for block in blocks])
+        offsets = np.concatenate([block.offsets for block in blocks])
+        matches = [
+            best_matches(query, torch.from_numpy(block.vectors), torch.tensor([len(block.vectors)]))[0]
+            for block in blocks
+        ]
+        # The score of a text without tokens is -inf, which JSON does not know: take the least.
+        score = max(float(torch.stack(matches).amax(dim=0).sum()), -float(len(query)))
+        scored.append(Scored(texts[place], evidence_of(encoder, query, vectors, offsets), score))
     return scored
-
-
-def _join(parts: Sequence[TokenEvidence]) -> TokenEvidence:
-    """Put the evidence of consecutive blocks of one passage together."""
-    offsets = np.concatenate([part.offsets for part in parts])
-    return TokenEvidence(offsets, np.concatenate([part.probabilities for part in parts]))
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -6,12 +6,15 @@ passage's own text, so ``passage.text[span.start:span.end]`` is always what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Metadata: TypeAlias = Mapping[str, Json]
@@ -45,6 +48,54 @@ class Span:
     start: int
     end: int
     score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBlock:
+    """Consecutive kept tokens of one passage; a long passage is several blocks in a row.
+
+    Args:
+        passage: Position of the passage in the input, from 0.
+        vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
+        offsets: Character range of each token in the original text, (t, 2) int32, ascending.
+        last: True on the final block of this passage.
+    """
+
+    passage: int
+    vectors: NDArray[np.float16]
+    offsets: NDArray[np.int32]
+    last: bool
+
+
+class TokenEncoder(Protocol):
+    """What the engine needs of a model; `Encoder` is the real one."""
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes a token vector; an index remembers it."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Calibrated evidence probability from which a token counts."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
+        """Encode queries: one (q, d) float32 tensor each, L2-normalised, on the CPU."""
+        ...
+
+    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+        """Encode passages lazily, in input order, in bounded memory."""
+        ...
+
+    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
+        """Evidence probability of each token: (q, d) and (t, d) float32 to (t,) float32."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,13 +188,13 @@ class Context:
         hits: The results, best first, whole passages with their evidence.
         trimmed: What was kept of each hit, in the same order.
         text: The kept texts with citations and separators, as the budget counted it.
-        tokens_before: Tokens of all hits' full texts by the budget's tokenizer.
-        tokens_after: Tokens of `text`; never more than the budget.
+        tokens_before: Tokens of all hits' full texts; None when nothing counted them.
+        tokens_after: Tokens of `text`, never more than the budget; None when nothing counted them.
     """
 
     query: str
     hits: tuple[Hit, ...]
     trimmed: tuple[Trimmed, ...]
     text: str
-    tokens_before: int
-    tokens_after: int
+    tokens_before: int | None
+    tokens_after: int | None

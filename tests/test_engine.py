@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
+from fgr_retriever.encoder import Encoder
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import IndexNotFoundError, InputError
-from fgr_retriever.testing import WordEncoder
+from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.trimmer import Trimmer
 from fgr_retriever.types import Passage
 
@@ -217,3 +218,16 @@ def test_texts_are_not_changed(word_encoder):
     Trimmer(word_encoder).trim("radium", texts)
     assert texts == ["found radium"]
     assert isinstance(WordEncoder().threshold, float)
+
+
+def test_trimmer_and_engine_find_the_same_evidence_in_a_long_text(tmp_path):
+    """A real checkpoint reads stored vectors the same way, whether they come from disk or fresh."""
+    encoder = Encoder.from_pretrained(tiny_checkpoint(tmp_path / "model"))
+    text = " ".join(f"sentence {i} is about thing{i % 7}." for i in range(200))
+    engine = Engine.open(tmp_path / "index", encoder=encoder)
+    engine.add([Passage("long", text)])
+    (hit,) = engine.search("about thing5", k=1)
+    (evidence,) = Trimmer(encoder).evidence("about thing5", [text])
+    np.testing.assert_array_equal(hit.token_scores.offsets, evidence.offsets)
+    np.testing.assert_allclose(hit.token_scores.probabilities, evidence.probabilities, atol=1e-5)
+    assert all(end > start for start, end in evidence.offsets)

@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fgr_retriever.config import IndexConfig, SearchConfig
-from fgr_retriever.encoder import TokenBlock
 from fgr_retriever.errors import (
     ConfigError,
     IndexCorruptError,
@@ -31,7 +30,7 @@ from fgr_retriever.errors import (
 from fgr_retriever.index import Index
 from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.testing import WordEncoder
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Passage, TokenBlock
 
 ENCODER = WordEncoder()
 WORDS = ["radium", "curie", "paris", "mould", "dish", "nobel", "dynamite", "stockholm", "ship", "sea"]

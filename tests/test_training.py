@@ -45,7 +45,8 @@ def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     tiny_bert(folder)
     return TrainingConfig(
-        base=str(folder), spans=("spans.jsonl",), held_out=0.2, dim=16, head_width=8, query_maxlen=48, doc_maxlen=48,
+        base=str(folder), spans=("spans.jsonl",), held_out=0.2, dim=16, head_width=8, reader_layers=1, reader_width=8,
+        query_maxlen=48, doc_maxlen=48,
         epochs=1, batch_size=8, learning_rate=1e-3,
     )  # fmt: skip
 

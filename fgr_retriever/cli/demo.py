@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -16,9 +17,6 @@ from fgr_retriever.cli.options import Device, MaxTokens, Model, Results, Tokeniz
 from fgr_retriever.cli.output import counted, printable, terminal
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.types import Context
-
-if TYPE_CHECKING:
-    from fgr_retriever.engine import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -37,32 +35,34 @@ def demo(
     device: Device = None,
 ) -> None:
     """Index the shipped passages in a temporary folder and ask the shipped questions."""
+    from fgr_retriever.budget import token_counter
     from fgr_retriever.demo import passages, questions
     from fgr_retriever.engine import Engine
 
-    config = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
+    count = token_counter(choose_tokenizer(tokenizer, model))
+    options: dict[str, Any] = {"k": k, "trim": TrimConfig(max_tokens=max_tokens), "count_tokens": count}
     encoder = load_encoder(model, device)
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:
         started = time.perf_counter()
         added = engine.add(counted(passages(), "passages read"))
         terminal().print(Text(f"{added} passages indexed in {time.perf_counter() - started:.1f} s", style="italic"))
-        _ask(engine, query or questions(), k, config)
+        _ask(partial(engine.retrieve, **options), query or questions())
 
 
-def _ask(engine: Engine, queries: Sequence[str], k: int, config: TrimConfig) -> None:
+def _ask(retrieve: Callable[[str], Context], queries: Sequence[str]) -> None:
     """Answer each question and print what was found, what it cost and what trimming saved."""
     console = terminal()
     contexts: list[Context] = []
-    engine.retrieve(queries[0], k=k, trim=config)  # warm up, so that the first time is like the others
+    retrieve(queries[0])  # warm up, so that the first time is like the others
     for query in queries:
         started = time.perf_counter()
-        contexts.append(engine.retrieve(query, k=k, trim=config))
+        contexts.append(retrieve(query))
         elapsed = (time.perf_counter() - started) * 1000
         console.print()
         head = Text(f"? {printable(query)}", style="bold cyan")
         console.print(head.append(f"  {elapsed:.0f} ms", style="not bold dim"))
         show(console, contexts[-1])
-    before = sum(context.tokens_before for context in contexts)
-    after = sum(context.tokens_after for context in contexts)
+    before = sum(context.tokens_before or 0 for context in contexts)
+    after = sum(context.tokens_after or 0 for context in contexts)
     console.print()
     console.print(Text(f"{len(queries)} questions: {saving(before, after)}", style="bold"))

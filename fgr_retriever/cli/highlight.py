@@ -67,8 +67,10 @@ def show(console: Console, context: Context) -> None:
     console.print(Text(saving(context.tokens_before, context.tokens_after), style="italic"))
 
 
-def saving(before: int, after: int) -> str:
+def saving(before: int | None, after: int | None) -> str:
     """Say how many tokens trimming saves."""
+    if before is None or after is None:
+        return "tokens were not counted"
     share = f" ({after / before - 1:+.0%})" if before else ""
     return f"{before} tokens before, {after} after trimming{share}"
 

@@ -12,8 +12,8 @@ from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import TokenCounterError
 
 if TYPE_CHECKING:
-    from fgr_retriever.encoder import TokenEncoder
     from fgr_retriever.engine import Engine
+    from fgr_retriever.types import TokenEncoder
 
 
 def _not_blank(query: str) -> str:

@@ -63,9 +63,12 @@ def search(
     device: Device = None,
 ) -> None:
     """Find passages in an index and show the evidence in them."""
+    from fgr_retriever.budget import token_counter
+
     with open_existing(folder, model, device) as engine:
-        config = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
-        context = engine.retrieve(query, k=k, filter=filter, trim=config)
+        count = token_counter(choose_tokenizer(tokenizer, model))
+        config = TrimConfig(max_tokens=max_tokens)
+        context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)
     if html is not None:
         from fgr_retriever.cli.html import page
 

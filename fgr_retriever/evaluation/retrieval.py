@@ -16,11 +16,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fgr_retriever.encoder import TokenEncoder
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import InputError, MissingExtraError
 from fgr_retriever.evaluation.text_files import read_jsonl
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Passage, TokenEncoder
 
 Ranking: TypeAlias = list[str]
 _DEPTH = 100

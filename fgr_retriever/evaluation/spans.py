@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.encoder import TokenEncoder
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.text_files import read_jsonl
 from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.sentences import sentences
 from fgr_retriever.spans import find_spans
 from fgr_retriever.trimmer import evidence_of, threshold_for
-from fgr_retriever.types import TokenEvidence
+from fgr_retriever.types import TokenEncoder, TokenEvidence
 
 Range: TypeAlias = tuple[int, int]
 _WORD = re.compile(r"\w+")

@@ -17,7 +17,6 @@ from torch import Tensor
 from typing_extensions import Self
 
 from fgr_retriever.config import IndexConfig, SearchConfig
-from fgr_retriever.encoder import TokenEncoder
 from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
 from fgr_retriever.index import rows
 from fgr_retriever.index.filters import Filter, compile_filter
@@ -25,7 +24,7 @@ from fgr_retriever.index.info import IndexInfo, describe
 from fgr_retriever.index.manifest import MANIFEST, Manifest
 from fgr_retriever.index.search import best_passages
 from fgr_retriever.index.store import Snapshot, Store, create_store
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Passage, TokenEncoder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,6 +191,11 @@ class Index:
         """Say whether there is a passage with this id."""
         with self._store.reading() as (_, connection):
             return rows.is_id(id) and rows.fetch(connection, str(id)) is not None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the index."""
+        return self._store.folder
 
     def info(self) -> IndexInfo:
         """Describe the index."""

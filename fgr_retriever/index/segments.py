@@ -28,9 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from fgr_retriever.encoder import TokenBlock
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.manifest import sync_folder
+from fgr_retriever.types import TokenBlock
 
 VECTORS, OFFSETS, LENGTHS = "vectors.f16", "offsets.i32", "lengths.i32"
 _DTYPES: dict[str, np.dtype[Any]] = {VECTORS: np.dtype("<f2"), OFFSETS: np.dtype("<i4"), LENGTHS: np.dtype("<i4")}

@@ -23,13 +23,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fgr_retriever.encoder import TokenBlock
 from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputError
 from fgr_retriever.index import rows
 from fgr_retriever.index.database import DATABASE, Database, create_database, write_errors
 from fgr_retriever.index.manifest import MANIFEST, Manifest, read_manifest, read_manifest_text, write_manifest_text
 from fgr_retriever.index.segments import Segment, SegmentInfo, SegmentsWriter
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Passage, TokenBlock
 
 SEGMENTS = "segments"
 

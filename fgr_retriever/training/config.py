@@ -22,6 +22,8 @@ class TrainingConfig:
         held_out: Share of the examples kept aside to fit the threshold, in (0, 1).
         dim: Width of a token embedding.
         head_width: Width of the evidence head's projection.
+        reader_layers: Depth of the head's reader; 0 for the paper's head alone.
+        reader_width: Width of the head's reader.
         query_maxlen: Most tokens of a query.
         doc_maxlen: Most tokens of a window over a passage.
         epochs: Passes over the training examples.
@@ -41,16 +43,18 @@ class TrainingConfig:
     held_out: float = 0.04
     dim: int = 128
     head_width: int = 128
+    reader_layers: int = 2
+    reader_width: int = 128
     query_maxlen: int = 256
     doc_maxlen: int = 256
-    epochs: float = 4.0
+    epochs: float = 2.5
     batch_size: int = 32
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 2e-3
+    learning_rate: float = 2e-4
+    head_learning_rate: float = 1e-3
     evidence_weight: float = 1.0
     irrelevant_weight: float = 0.1
     hold_weight: float = 2.0
-    ranking_weight: float = 0.5
+    ranking_weight: float = 1.0
     seed: int = 1
 
     def __post_init__(self) -> None:

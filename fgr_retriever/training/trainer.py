@@ -57,8 +57,8 @@ class JointModel(nn.Module):
             old_queries, _ = _encode(untrained, query_ids, query_mask, "query")
             old_passages, _ = _encode(untrained, passage_ids, passage_mask, "document")
         labelled = passage_kept & (labels >= 0)
-        own = self.head(queries, passages, query_kept)
-        others = self.head(queries.roll(1, 0), passages, query_kept.roll(1, 0))
+        own = self.head(queries, passages, query_kept, passage_kept)
+        others = self.head(queries.roll(1, 0), passages, query_kept.roll(1, 0), passage_kept)
         parts = {
             "evidence": evidence_loss(own, labels, labelled),
             "irrelevant": evidence_loss(others, torch.zeros_like(labels), labelled),
@@ -92,7 +92,14 @@ def train(config: TrainingConfig, data: Path, out: Path) -> tuple[MultiVectorEnc
     torch.manual_seed(config.seed)
     examples, held_out = split(read_spans(data / name for name in config.spans), config.held_out, config.seed)
     encoder = start_model(config, [example.passage for example in examples[:_AXES_SAMPLE]])
-    head = EvidenceHead(EvidenceConfig(dim=config.dim, width=config.head_width))
+    head = EvidenceHead(
+        EvidenceConfig(
+            dim=config.dim,
+            width=config.head_width,
+            reader_layers=config.reader_layers,
+            reader_width=config.reader_width,
+        )
+    )
     queries = Windows(encoder.tokenizer, encoder.prompts.get("query") or "", config.query_maxlen)
     passages = Windows(encoder.tokenizer, encoder.prompts.get("document") or "", config.doc_maxlen)
     model = JointModel(encoder, head, config)

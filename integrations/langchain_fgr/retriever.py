@@ -19,7 +19,7 @@ from fgr_retriever.errors import InputError
 from langchain_fgr.documents import from_passage, to_passage, trimmed_document
 
 if TYPE_CHECKING:
-    from fgr_retriever.encoder import TokenEncoder
+    from fgr_retriever.types import TokenEncoder
 
 
 class FGRRetriever(BaseRetriever):
