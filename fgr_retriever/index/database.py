@@ -143,7 +143,7 @@ def read_errors(folder: Path) -> Iterator[None]:
     """Report what SQLite says while reading as a damaged index."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damage can sit in a name or a text
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
 
 
@@ -157,7 +157,7 @@ def write_errors(folder: Path) -> Iterator[None]:
             f"writing to {folder} failed ({error}): nothing of this write was stored and what was there before is "
             "unchanged; free space or fix the disk, then retry"
         ) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
 
 

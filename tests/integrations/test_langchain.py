@@ -281,7 +281,7 @@ def test_rag_chain(retriever):
     context = {"context": retriever | as_context, "question": RunnablePassthrough()}
     chain = context | prompt | RunnableLambda(keep) | model | StrOutputParser()
     assert chain.invoke(QUERY) == "Marie Curie"
-    assert "[curie] found radium" in seen[0]
+    assert "[curie] Marie Curie found radium" in seen[0]
     assert "notebooks" not in seen[0]
 
 
