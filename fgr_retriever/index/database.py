@@ -143,7 +143,8 @@ def read_errors(folder: Path) -> Iterator[None]:
     """Report what SQLite says while reading as a damaged index."""
     try:
         yield
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damage can sit in a name or a text
+    # Damage also shows as a name that is no text, a NULL where a number was, or a segment that is not there.
+    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, FileNotFoundError) as error:
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
 
 
