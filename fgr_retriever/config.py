@@ -93,8 +93,9 @@ class TrimConfig(_Strict):
     """How passages are cut down to their evidence.
 
     Args:
-        threshold: Evidence probability in [0, 1] from which a token counts; None takes the one
-            calibrated for the model.
+        threshold: Evidence probability in [0, 1] from which a token counts; None lets each passage
+            find its own, with the highest expected F1, above the least that the model was
+            calibrated to.
         unit: What a span grows to: the words of its tokens, the phrase (clause) or the sentence.
         merge_gap: Spans with at most this many characters between them become one.
         min_length: Spans shorter than this many characters are left out.

@@ -133,17 +133,18 @@ class Encoder:
                     yield TokenBlock(passage, rows, offsets, window.last)
                 bar.update(sum(window.last for _, window in buffer))
 
-    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
-        """Give the evidence probability of stored tokens.
+    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Give the evidence probability of stored tokens of passages that lie one after the other.
 
         Args:
             query: Query token embeddings, (q, d) float32.
-            vectors: Passage token embeddings, (t, d) float32.
+            vectors: Passage token embeddings, (sum(lengths), d) float16 or float32.
+            lengths: Tokens of each passage.
 
         Returns:
-            (t,) float32 in [0, 1].
+            (sum(lengths),) float32 in [0, 1].
         """
-        return self.head.probabilities(query, vectors)
+        return self.head.probabilities(query, vectors, lengths)
 
     @torch.inference_mode()
     def _encode_windows(self, windows: list[Window]) -> list[tuple[NDArray[np.float16], NDArray[np.int32]]]:

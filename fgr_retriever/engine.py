@@ -141,10 +141,7 @@ class Engine:
         config = trim or TrimConfig()
         vectors = self._encoder.encode_queries(queries)
         found = self._index.search(vectors, k, filter, self._search_config)
-        return [
-            [self._hit(query, match, rank, config) for rank, match in enumerate(matches, start=1)]
-            for query, matches in zip(vectors, found, strict=True)
-        ]
+        return [self._hits(query, matches, config) for query, matches in zip(vectors, found, strict=True)]
 
     def retrieve(
         self,
@@ -278,8 +275,11 @@ class Engine:
         """Close the files."""
         await asyncio.to_thread(self.close)
 
-    def _hit(self, query: Tensor, match: Match, rank: int, config: TrimConfig) -> Hit:
-        """Turn what the index found into a hit with evidence."""
-        evidence = evidence_of(self._encoder, query, match.vectors, match.offsets)
-        spans = find_spans(match.passage.text, evidence, config, threshold_for(self._encoder, config))
-        return Hit(match.passage, match.score, rank, spans, evidence)
+    def _hits(self, query: Tensor, matches: Sequence[Match], config: TrimConfig) -> list[Hit]:
+        """Turn what the index found into hits with evidence."""
+        least = threshold_for(self._encoder, config)
+        found = evidence_of(self._encoder, query, [match.tokens for match in matches])
+        return [
+            Hit(match.passage, match.score, rank, find_spans(match.passage.text, evidence, config, least), evidence)
+            for rank, (match, evidence) in enumerate(zip(matches, found, strict=True), start=1)
+        ]

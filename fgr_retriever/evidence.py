@@ -14,6 +14,7 @@ the index gives back, so evidence never needs a second encoding.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,12 +22,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from fgr_retriever.errors import CheckpointError
+from fgr_retriever.maxsim import token_evidence
 from fgr_retriever.reader import Reader
 
 SUBFOLDER = "evidence"
 READ_TOKENS = 512  # a passage is read in pieces of this length, so that time grows linearly with it
+_PIECES = 16  # that are read together; bounds the memory of long passages
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -94,8 +98,8 @@ class EvidenceHead(nn.Module):
         Returns:
             Evidence logits, (b, t) float32; those of masked tokens mean nothing.
         """
-        similarities = self.projection(passages) @ self.projection(query).transpose(1, 2)  # (b, t, q)
-        similarity = similarities.masked_fill(~query_mask[:, None], -torch.inf).amax(dim=2)
+        similarity = token_evidence(self.projection(query), self.projection(passages), passage_mask, query_mask)
+        similarity = similarity.masked_fill(~passage_mask, 0)  # a reader turns infinities into NaN
         logits = self.scale * similarity + self.bias
         if self.reader is not None:
             logits = logits + self.reader(query, passages, similarity, query_mask, passage_mask)
@@ -103,21 +107,29 @@ class EvidenceHead(nn.Module):
         return found
 
     @torch.inference_mode()
-    def probabilities(self, query: Tensor, vectors: Tensor) -> Tensor:
-        """Give the evidence probability of each token of one passage.
+    def probabilities(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Give the evidence probability of each token of passages that lie one after the other.
 
         Args:
-            query: (q, d) float32, L2-normalised.
-            vectors: (t, d) float32, L2-normalised; read `READ_TOKENS` at a time.
+            query: (q, d) float32, L2-normalised, q >= 1.
+            vectors: (sum(lengths), d) float16 or float32, L2-normalised; each passage is read
+                `READ_TOKENS` at a time, several of such pieces together.
+            lengths: Tokens of each passage; 0 is allowed.
 
         Returns:
-            (t,) float32 in [0, 1].
+            (sum(lengths),) float32 in [0, 1].
         """
+        passages = torch.split(vectors, list(lengths))
+        pieces = [piece for passage in passages for piece in torch.split(passage, READ_TOKENS) if len(piece)]
         found = [torch.empty(0)]
-        for piece in torch.split(vectors, READ_TOKENS):
-            asked = torch.ones(1, len(query), dtype=torch.bool)
-            told = torch.ones(1, len(piece), dtype=torch.bool)
-            found.append(torch.sigmoid(self(query[None], piece[None], asked, told)[0]).float())
+        for start in range(0, len(pieces), _PIECES):
+            group = pieces[start : start + _PIECES]
+            read = torch.tensor([len(piece) for piece in group])
+            told = torch.arange(int(read.max())) < read[:, None]
+            padded = pad_sequence([piece.float() for piece in group], batch_first=True)
+            queries = query.expand(len(group), -1, -1)
+            logits = self(queries, padded, torch.ones(queries.shape[:2], dtype=torch.bool), told)
+            found.append(logits[told].float().sigmoid())
         return torch.cat(found)
 
     def save(self, checkpoint: Path) -> None:

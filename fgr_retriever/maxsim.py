@@ -40,13 +40,14 @@ def maxsim(query: Tensor, passages: Tensor, mask: Tensor) -> Tensor:
     return similarities.amax(dim=1).sum(dim=1)
 
 
-def token_evidence(query: Tensor, passages: Tensor, mask: Tensor) -> Tensor:
+def token_evidence(query: Tensor, passages: Tensor, mask: Tensor, query_mask: Tensor | None = None) -> Tensor:
     """Take the best match of every passage token among the query tokens.
 
     Args:
-        query: Query token embeddings, (q, d) with q >= 1.
+        query: Query token embeddings, (q, d) with q >= 1; or a padded query for each passage, (b, q, d).
         passages: Passage token embeddings, (b, t, d).
         mask: True where `passages` holds a real token, (b, t) bool.
+        query_mask: True where a padded `query` holds a real token, (b, q) bool.
 
     Returns:
         Raw similarities, not probabilities, (b, t) float32; -inf at padding.
@@ -55,7 +56,10 @@ def token_evidence(query: Tensor, passages: Tensor, mask: Tensor) -> Tensor:
         InputError: The shapes do not fit each other.
     """
     _check_padded(query, passages, mask)
-    return (passages.float() @ query.float().T).amax(dim=2).masked_fill(~mask, -torch.inf)
+    similarities = passages.float() @ query.float().mT
+    if query_mask is not None:
+        similarities = similarities.masked_fill(~query_mask[:, None], -torch.inf)
+    return similarities.amax(dim=2).masked_fill(~mask, -torch.inf)
 
 
 def best_matches(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
@@ -103,9 +107,10 @@ def maxsim_ragged(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _check_padded(query: Tensor, passages: Tensor, mask: Tensor) -> None:
-    """Raise InputError unless the shapes are (q, d), (b, t, d) and (b, t) with q >= 1."""
+    """Raise InputError unless the shapes are (q, d) or (b, q, d), (b, t, d) and (b, t) with q >= 1."""
     shapes = f"query {tuple(query.shape)}, passages {tuple(passages.shape)}, mask {tuple(mask.shape)}"
-    if query.ndim != 2 or passages.ndim != 3 or query.shape[1] != passages.shape[2] or mask.shape != passages.shape[:2]:
-        raise InputError(f"{shapes}: must be (q, d), (b, t, d) and (b, t)")
-    if not len(query):
+    fits = query.ndim == 2 or (query.ndim == 3 and len(query) == len(passages))
+    if not fits or passages.ndim != 3 or query.shape[-1] != passages.shape[2] or mask.shape != passages.shape[:2]:
+        raise InputError(f"{shapes}: must be (q, d) or (b, q, d), (b, t, d) and (b, t)")
+    if not query.shape[-2]:
         raise InputError(f"{shapes}: a query must have at least one token")

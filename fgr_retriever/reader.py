@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 _HEADS = 4
-_DROPOUT = 0.1
 
 
 class Reader(nn.Module):
@@ -34,7 +33,7 @@ class Reader(nn.Module):
         self.sides = nn.Parameter(torch.randn(2, width) * 0.02)  # query, passage
         self.similarity = nn.Parameter(torch.randn(width) * 0.1)
         layer = nn.TransformerEncoderLayer(
-            width, _HEADS, 2 * width, _DROPOUT, activation="gelu", batch_first=True, norm_first=True
+            width, _HEADS, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.layers = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
         self.output = nn.Linear(width, 1)

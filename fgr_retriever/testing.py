@@ -73,11 +73,9 @@ class WordEncoder:
                     break
                 block = following
 
-    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
-        """Take the best cosine over the query's words, at least 0: (q, 128), (t, 128) to (t,) float32."""
-        if not len(query):
-            return torch.zeros(len(vectors))
-        return (vectors @ query.T).amax(dim=1).clamp(0, 1)
+    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Take the best cosine over the query's words, at least 0, of every token."""
+        return (vectors.float() @ query.T).amax(dim=1).clamp(0, 1)
 
 
 def _stack(words: Sequence[str]) -> NDArray[np.float16]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.budget import TokenCounter, token_counter
@@ -17,9 +16,9 @@ from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.maxsim import best_matches
 from fgr_retriever.trim import Scored, trim
-from fgr_retriever.types import TokenEncoder, TokenEvidence, Trimmed
+from fgr_retriever.types import StoredTokens, TokenBlock, TokenEncoder, TokenEvidence, Trimmed
 
-_PIECE_TOKENS = 65_536  # passage tokens whose evidence is computed at once
+_GROUP_TOKENS = 8_192  # passage tokens after which their evidence is computed
 
 
 class Trimmer:
@@ -104,41 +103,55 @@ def threshold_for(encoder: TokenEncoder, config: TrimConfig) -> float:
     return encoder.threshold if config.threshold is None else config.threshold
 
 
-def evidence_of(
-    encoder: TokenEncoder, query: Tensor, vectors: NDArray[np.float16], offsets: NDArray[np.int32]
-) -> TokenEvidence:
-    """Compute the evidence probability of every token of a passage.
+def evidence_of(encoder: TokenEncoder, query: Tensor, passages: Sequence[StoredTokens]) -> list[TokenEvidence]:
+    """Compute the evidence probability of every token of some passages, all at once.
 
     Args:
         encoder: The model.
         query: Query token embeddings, (q, d) float32.
-        vectors: Passage token embeddings, (t, d) float16.
-        offsets: Character range of each token, (t, 2) int32; special tokens, whose range is empty,
-            are read but left out of the result: there is nothing to show for them.
+        passages: What an index stores of each. Special tokens, whose range is empty, are read but
+            left out of the result: there is nothing to show for them.
     """
-    visible = offsets[:, 1] > offsets[:, 0]
-    if not visible.any() or not len(query):
-        return TokenEvidence(offsets[visible], np.zeros(int(visible.sum()), np.float32))
-    pieces = torch.split(torch.from_numpy(vectors), _PIECE_TOKENS)
-    probabilities = torch.cat([encoder.evidence(query, piece.float()) for piece in pieces])
-    return TokenEvidence(offsets[visible], probabilities.float().numpy()[visible])
+    lengths = [len(passage.vectors) for passage in passages]
+    if len(query) and sum(lengths):
+        vectors = torch.from_numpy(np.concatenate([passage.vectors for passage in passages]))
+        probabilities = encoder.evidence(query, vectors, lengths).float().numpy()
+    else:
+        probabilities = np.zeros(sum(lengths), np.float32)
+    ends = np.cumsum(lengths).tolist()
+    found = []
+    for passage, length, end in zip(passages, lengths, ends, strict=True):
+        visible = passage.offsets[:, 1] > passage.offsets[:, 0]
+        found.append(TokenEvidence(passage.offsets[visible], probabilities[end - length : end][visible]))
+    return found
 
 
 def _score(encoder: TokenEncoder, query: Tensor, texts: Sequence[str]) -> list[Scored]:
-    """Score texts and their tokens, holding the vectors of one text at a time."""
+    """Score texts and their tokens, a few texts at a time."""
     scored: list[Scored] = []
-    for place, parts in groupby(encoder.encode_passages(texts), key=lambda block: block.passage):
-        blocks = list(parts)
-        vectors = np.concatenate([block.vectors for block in blocks])
-        offsets = np.concatenate([block.offsets for block in blocks])
-        matches = [
-            best_matches(query, torch.from_numpy(block.vectors), torch.tensor([len(block.vectors)]))[0]
-            for block in blocks
-        ]
-        # The score of a text without tokens is -inf, which JSON does not know: take the least.
-        score = max(float(torch.stack(matches).amax(dim=0).sum()), -float(len(query)))
-        scored.append(Scored(texts[place], evidence_of(encoder, query, vectors, offsets), score))
+    for group in _groups(encoder, texts):
+        passages = [StoredTokens.of(blocks) for blocks in group]
+        found = zip(group, evidence_of(encoder, query, passages), strict=True)
+        scored += [Scored(texts[blocks[0].passage], told, _maxsim(query, blocks)) for blocks, told in found]
     return scored
+
+
+def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:
+    """Encode texts lazily, in groups of at least `_GROUP_TOKENS` tokens."""
+    group: list[list[TokenBlock]] = []
+    for _, blocks in groupby(encoder.encode_passages(texts), key=lambda block: block.passage):
+        group.append(list(blocks))
+        if sum(len(block.vectors) for text in group for block in text) >= _GROUP_TOKENS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _maxsim(query: Tensor, blocks: Sequence[TokenBlock]) -> float:
+    """Score one text, block by block; one without tokens, whose score is -inf, gets the least that JSON knows."""
+    best = [best_matches(query, torch.from_numpy(one.vectors), torch.tensor([len(one.vectors)])) for one in blocks]
+    return max(float(torch.cat(best).amax(dim=0).sum()), -float(len(query)))
 
 
 def _check_texts(texts: Sequence[str]) -> None:

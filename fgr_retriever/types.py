@@ -67,6 +67,25 @@ class TokenBlock:
     last: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredTokens:
+    """All kept tokens of one passage, as an index stores them.
+
+    Args:
+        vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
+        offsets: Character range of each token in the original text, (t, 2) int32, ascending;
+            empty for special tokens.
+    """
+
+    vectors: NDArray[np.float16]
+    offsets: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, blocks: Sequence[TokenBlock]) -> StoredTokens:
+        """Join the blocks of one passage, at least one."""
+        return cls(np.concatenate([one.vectors for one in blocks]), np.concatenate([one.offsets for one in blocks]))
+
+
 class TokenEncoder(Protocol):
     """What the engine needs of a model; `Encoder` is the real one."""
 
@@ -93,8 +112,17 @@ class TokenEncoder(Protocol):
         """Encode passages lazily, in input order, in bounded memory."""
         ...
 
-    def evidence(self, query: Tensor, vectors: Tensor) -> Tensor:
-        """Evidence probability of each token: (q, d) and (t, d) float32 to (t,) float32."""
+    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Evidence probability of each token of passages that lie one after the other.
+
+        Args:
+            query: (q, d) float32, q >= 1.
+            vectors: (sum(lengths), d) float16 or float32.
+            lengths: Tokens of each passage; 0 is allowed.
+
+        Returns:
+            (sum(lengths),) float32 in [0, 1].
+        """
         ...
 
 

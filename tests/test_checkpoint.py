@@ -87,7 +87,7 @@ def test_checkpoint_without_head_falls_back_to_raw_maxsim_and_says_so(tmp_path, 
     assert "no evidence head" in caplog.text
     assert checkpoint.head.config.width == 0
     exact, opposite = torch.eye(16)[:1], -torch.eye(16)[:1]
-    high, low = checkpoint.head.probabilities(exact, torch.cat([exact, opposite])).tolist()
+    high, low = checkpoint.head.probabilities(exact, torch.cat([exact, opposite]), [2]).tolist()
     assert high > 0.9
     assert low < 0.01
 
@@ -99,7 +99,9 @@ def test_head_survives_the_round_trip(native, tmp_path):
     assert again.config == head.config
     assert again.config.threshold == 0.6
     query, passage = torch.randn(3, 16), torch.randn(5, 16)
-    torch.testing.assert_close(again.probabilities(query, passage), head.probabilities(query, passage))
+    torch.testing.assert_close(
+        again.probabilities(query, passage, [len(passage)]), head.probabilities(query, passage, [len(passage)])
+    )
 
 
 @pytest.mark.parametrize("damage", ["config", "weights", "missing", "width"])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import CheckpointError, ConfigError
+from fgr_retriever.evidence import READ_TOKENS
 from fgr_retriever.testing import tiny_checkpoint
 from fgr_retriever.windows import Windows
 
@@ -164,9 +165,19 @@ def test_queries_are_expanded_to_the_length_of_the_model(encoder):
 def test_evidence_is_a_probability_for_each_token(encoder):
     (query,) = encoder.encode_queries(["radium"])
     vectors = torch.from_numpy(encode(encoder, ["radium is rare"])[0][0]).float()
-    probabilities = encoder.evidence(query, vectors)
+    probabilities = encoder.evidence(query, vectors, [len(vectors)])
     assert probabilities.shape == (len(vectors),)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_evidence_of_many_passages_is_that_of_each(encoder):
+    (query,) = encoder.encode_queries(["radium"])
+    texts = ["radium is rare", "", "x", "long " * 300]  # nothing, one piece, and several pieces
+    passages = [torch.from_numpy(vectors).float() for vectors, _ in encode(encoder, texts)]
+    together = encoder.evidence(query, torch.cat(passages), [len(one) for one in passages])
+    alone = torch.cat([encoder.evidence(query, one, [len(one)]) for one in passages])
+    assert len(passages[3]) > READ_TOKENS
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_threads_may_encode_at_once(encoder):

@@ -76,8 +76,8 @@ def test_finds_passages_with_their_vectors(index, passages):
     (block,) = ENCODER.encode_passages([passages[0].text])
     assert match.passage == passages[0]
     assert match.score == pytest.approx(2, abs=0.3)
-    np.testing.assert_array_equal(match.vectors, block.vectors)
-    np.testing.assert_array_equal(match.offsets, block.offsets)
+    np.testing.assert_array_equal(match.tokens.vectors, block.vectors)
+    np.testing.assert_array_equal(match.tokens.offsets, block.offsets)
 
 
 texts = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
@@ -224,7 +224,7 @@ def test_a_passage_of_ten_million_characters(folder):
     assert [match.score for match in matches] == pytest.approx([matches[0].score] * 2, abs=0.5)
     long = next(match for match in matches if match.passage.id == "long")
     assert long.passage.text == text
-    assert text[slice(*long.offsets[-1])] == "end"
+    assert text[slice(*long.tokens.offsets[-1])] == "end"
 
 
 def test_a_write_with_a_repeated_id_stores_nothing(index, passages):
@@ -314,7 +314,9 @@ def test_compact_frees_what_was_deleted(index, folder):
 def test_info_is_json(index):
     info = index.info()
     assert (info.passages, info.nbits, info.model, info.format_version) == (3, 16, ENCODER.fingerprint, 1)
-    assert info.tokens == sum(len(match.vectors) for match in index.search(ENCODER.encode_queries(["found"]), 3)[0])
+    assert info.tokens == sum(
+        len(match.tokens.vectors) for match in index.search(ENCODER.encode_queries(["found"]), 3)[0]
+    )
     assert info.bytes_per_token == pytest.approx(2 * 128 + 8, abs=2)
     json.dumps({name: getattr(info, name) for name in info.__slots__})
 

@@ -56,6 +56,15 @@ def test_padding_is_never_a_match():
     assert token_evidence(torch.tensor([[1.0, 0.0]]), passages, mask).tolist() == [[-0.5, -torch.inf]]
 
 
+def test_evidence_of_a_padded_query_for_each_passage():
+    queries = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.6, 0.8], [9.0, 9.0]]])
+    query_mask = torch.tensor([[True, True], [True, False]])
+    passages = torch.tensor([[[1.0, 0.0], [0.6, 0.8]], [[1.0, 0.0], [5.0, 5.0]]])
+    mask = torch.tensor([[True, True], [True, False]])
+    found = token_evidence(queries, passages, mask, query_mask)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0.8], [0.6, -torch.inf]]))
+
+
 def test_a_passage_without_tokens_scores_minus_infinity():
     assert maxsim(QUERY, torch.zeros(2, 3, 2), ~ones(2, 3)).tolist() == [-torch.inf] * 2
     assert maxsim(QUERY, torch.zeros(2, 0, 2), ones(2, 0)).tolist() == [-torch.inf] * 2

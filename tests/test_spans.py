@@ -1,15 +1,16 @@
 import time
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fgr_retriever.atoms import snap_to_atoms
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.spans import best_span, find_spans
+from fgr_retriever.spans import _by_expected_f1, _Layout, best_span, find_spans
 from fgr_retriever.types import TokenEvidence
 from tests.test_sentences import texts
 
@@ -20,6 +21,7 @@ TEXT = (
 TOKEN = regex.compile(r"\p{Han}|\w+|\p{S}")
 configs = st.builds(
     TrimConfig,
+    threshold=st.none() | st.just(0.5),  # fixed or not is what find_spans reads of it
     unit=st.sampled_from(["token", "phrase", "sentence"]),
     merge_gap=st.integers(0, 30),
     min_length=st.integers(0, 6),
@@ -43,7 +45,8 @@ def passages(draw):
 
 
 def kept(text: str, *likely: str, threshold: float = 0.5, **settings) -> list[str]:
-    found = find_spans(text, evidence_for(text, *likely), TrimConfig(**settings), threshold)
+    config = TrimConfig(threshold=threshold, **settings)
+    found = find_spans(text, evidence_for(text, *likely), config, threshold)
     return [text[span.start : span.end] for span in found]
 
 
@@ -78,7 +81,7 @@ def test_the_best_span_is_whole_and_there_if_there_are_tokens(passage, config):
 @given(passages(), configs, st.floats(0, 1), st.floats(0, 1))
 def test_a_higher_threshold_keeps_a_subset_of_the_words(passage, config, one, other):
     text, evidence = passage
-    config = replace(config, unit="token")
+    config = replace(config, unit="token", threshold=0.5)
     strict, loose = (
         {place for span in find_spans(text, evidence, config, level) for place in range(span.start, span.end)}
         for level in (max(one, other), min(one, other))
@@ -89,15 +92,15 @@ def test_a_higher_threshold_keeps_a_subset_of_the_words(passage, config, one, ot
 @given(passages(), st.floats(0, 1))
 def test_every_passing_token_is_kept(passage, threshold):
     text, evidence = passage
-    spans = find_spans(text, evidence, TrimConfig(unit="token", min_length=0), threshold)
+    spans = find_spans(text, evidence, TrimConfig(threshold=threshold, unit="token", min_length=0), threshold)
     for start, end in evidence.offsets[evidence.probabilities >= threshold].tolist():
         assert any(span.start <= start and end <= span.end for span in spans)
 
 
-@given(passages(), st.floats(0, 1))
-def test_phrases_are_found_exactly_when_a_token_passes(passage, threshold):
+@given(passages(), configs, st.floats(0, 1))
+def test_spans_are_found_exactly_when_a_token_passes(passage, config, threshold):
     text, evidence = passage
-    spans = find_spans(text, evidence, TrimConfig(unit="phrase", min_length=0), threshold)
+    spans = find_spans(text, evidence, replace(config, min_length=0), threshold)
     assert bool(spans) == bool((evidence.probabilities >= threshold).any())
 
 
@@ -125,6 +128,37 @@ def test_no_span_crosses_a_blank_line(passage, threshold):
 )
 def test_units(unit, likely, expected):
     assert kept(TEXT, *likely, unit=unit) == expected
+
+
+def test_by_default_a_passage_finds_its_own_cut():
+    def found(**chances: float) -> list[str]:
+        text = "One came. Two came. Three came. Four came."
+        evidence = evidence_for(text)
+        for place, token in enumerate(TOKEN.findall(text)):
+            evidence.probabilities[place] = chances.get(token, 0.01)
+        return [text[span.start : span.end] for span in find_spans(text, evidence, TrimConfig(merge_gap=0), 0.05)]
+
+    assert found(One=0.9, Two=0.3) == ["One came."]  # one clear sentence
+    assert found(One=0.3, Two=0.28) == ["One came.", "Two came."]  # two doubtful ones
+    assert found(One=0.06) == ["One came."]  # little, but above what the model may show
+    assert found(One=0.04) == []
+
+
+@given(passages(), st.sampled_from(["token", "phrase", "sentence"]))
+def test_no_other_choice_of_units_has_a_higher_expected_f1(passage, unit):
+    text, evidence = passage
+    hot = np.arange(len(evidence))[:6]
+    assume(len(hot) and evidence.probabilities.sum() > 1e-3)
+    layout = _Layout.of(text, evidence)
+    units = layout.units(hot, unit)
+    masses, counts, total = layout.sums.masses(units), layout.sums.counts(units), layout.sums.mass[-1]
+
+    def expected(chosen):
+        return 2 * masses[chosen].sum() / (counts[chosen].sum() + total)
+
+    choices = (np.array(choice, dtype=bool) for choice in product([False, True], repeat=len(units)) if any(choice))
+    best = max(expected(choice) for choice in choices)
+    assert expected(_by_expected_f1(layout.sums, units)) == pytest.approx(best)
 
 
 def test_the_merge_gap_counts_characters():

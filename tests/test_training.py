@@ -4,19 +4,38 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fgr_retriever.cli import main
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
 from fgr_retriever.evaluation.spans import SpanExample
 from fgr_retriever.testing import tiny_bert
+from fgr_retriever.training import stage as stage_module
 from fgr_retriever.training.calibrate import THRESHOLDS, fit_threshold
 from fgr_retriever.training.config import TrainingConfig
-from fgr_retriever.training.data import TokenLabels, collate, read_spans, split, token_labels
+from fgr_retriever.training.data import (
+    Labelled,
+    TokenLabels,
+    collate,
+    labelled,
+    mismatched,
+    read_labelled,
+    read_pairs,
+    read_spans,
+    sample,
+    split,
+    token_labels,
+    without,
+    write_labelled,
+)
+from fgr_retriever.training.joint import JointModel
+from fgr_retriever.training.labeller import label, train_labeller
 from fgr_retriever.training.losses import evidence_loss, hold_loss, in_batch_maxsim, ranking_loss
-from fgr_retriever.training.run import run
+from fgr_retriever.training.mixture import prepare
+from fgr_retriever.training.run import MODEL_FOLDER, run, train
+from fgr_retriever.training.stage import Stage
 from fgr_retriever.training.start import principal_axes, start_model
-from fgr_retriever.training.trainer import train
 from fgr_retriever.windows import Windows
 
 COLOURS = ["red", "blue", "green", "black", "white", "brown", "pink", "grey"]
@@ -37,7 +56,22 @@ def data(tmp_path_factory):
             {"query": f"which colour has the {thing}", "passage": passage, "spans": [[start, start + len(answer)]]}
         )
     (folder / "spans.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    coarse = [{**row, "passage": f"{row['passage']} Then {i}."} for i, row in enumerate(rows[:18])]
+    (folder / "coarse.jsonl").write_text("\n".join(map(json.dumps, coarse)))
+    secret = [{**coarse[place], "passage": coarse[place]["passage"].upper()} for place in (0, 1)]
+    (folder / "aside.jsonl").write_text("\n".join(map(json.dumps, secret)))
+    write_beir(folder / "beir")
     return folder
+
+
+def write_beir(folder):
+    """One question with a good and a bad passage."""
+    (folder / "qrels").mkdir(parents=True)
+    texts = {"a": "The hat is red. It is warm.", "b": "The pen is blue."}
+    passages = [{"_id": key, "title": "", "text": text} for key, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, passages)))
+    (folder / "queries.jsonl").write_text(json.dumps({"_id": "1", "text": "which colour has the hat"}))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta\t2\n1\tb\t0\n")
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +81,23 @@ def config(tmp_path_factory):
     return TrainingConfig(
         base=str(folder), spans=("spans.jsonl",), held_out=0.2, dim=16, head_width=8, reader_layers=1, reader_width=8,
         query_maxlen=48, doc_maxlen=48,
-        epochs=1, batch_size=8, learning_rate=1e-3,
+        epochs=1, head_epochs=1, batch_size=8, learning_rate=1e-3, repeat=1,
     )  # fmt: skip
 
 
-def test_training_writes_a_model_that_opens_and_searches(config, data, tmp_path):
-    folder = run(config, data, tmp_path / "run")
+@pytest.fixture(scope="module")
+def finished(config, data, tmp_path_factory):
+    """A run with every stage: labeller on coarse and exact labels, relabelling, joint, head, calibration."""
+    out = tmp_path_factory.mktemp("run")
+    everything = replace(config, coarse={"coarse.jsonl": 0.5}, pairs={"beir": 1.0}, aside=("aside.jsonl",))
+    return out, run(everything, data, out), everything
+
+
+def test_training_writes_a_model_that_opens_and_searches(finished):
+    out, folder, _ = finished
     encoder = Encoder.from_pretrained(folder)
     assert encoder.head.config.width == 8
-    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text())
     assert encoder.threshold == report["threshold"]
     assert report["held_out"] > 0
     assert "FGR-ColBERT" in (folder / "README.md").read_text()
@@ -63,28 +105,81 @@ def test_training_writes_a_model_that_opens_and_searches(config, data, tmp_path)
     assert query.shape[1] == 16
 
 
+def test_a_finished_run_is_not_trained_again(finished, data):
+    out, folder, config = finished
+    weights = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors") if MODEL_FOLDER not in path.parts}
+    before = (folder / "evidence" / "model.safetensors").read_bytes()
+    assert run(config, data, out) == folder
+    assert weights == {path: path.stat().st_mtime_ns for path in weights}
+    assert (folder / "evidence" / "model.safetensors").read_bytes() == before
+
+
+def test_the_mixture_is_relabelled_and_leaks_nothing(finished, data):
+    out, _, config = finished
+    mixture = prepare(config, data, out)
+    assert len(mixture.relabelled) == 8 + 2
+    assert all(0 <= chance <= 1 for example in mixture.relabelled for _, _, chance in example.ranges)
+    assert mixture.relabelled[-1].ranges  # a pair without labels got some
+    secret = {example.passage for example in mixture.held_out} | {
+        json.loads(line)["passage"] for line in (data / "coarse.jsonl").read_text().splitlines()[:2]
+    }
+    assert not {example.passage for example in mixture.exact + mixture.relabelled} & secret
+
+
+def test_the_labeller_learns_from_labels(config, data, tmp_path):
+    examples = labelled(read_spans([data / "spans.jsonl"]))
+    folder = train_labeller(config.base, examples, Stage(epochs=30, learning_rate=3e-3), tmp_path)
+    inside, outside = [], []
+    for example, found in zip(examples, label(folder, examples), strict=True):
+        assert found.query == example.query
+        assert found.passage == example.passage
+        ((start, end, _),) = example.ranges
+        for first, last, chance in found.ranges:
+            (inside if start <= first and last <= end else outside).append(chance)
+    assert np.mean(inside) > 0.6
+    assert np.mean(outside) < 0.4
+
+
+def test_the_labeller_reads_long_passages_in_windows(config, tmp_path):
+    passage = " ".join(f"word{i}" for i in range(900))
+    folder = train_labeller(
+        config.base, [Labelled("which word", passage)], Stage(epochs=1, learning_rate=1e-3), tmp_path
+    )
+    (found,) = label(folder, [Labelled("which word", passage)])
+    covered = {place for start, end, _ in found.ranges for place in range(start, end)}
+    assert covered >= {place for place, letter in enumerate(passage) if letter != " "}
+
+
 def test_training_lowers_the_evidence_loss(config, data, tmp_path):
     longer = replace(config, epochs=6, hold_weight=0.0, ranking_weight=0.0)
-    train(longer, data, tmp_path)
-    states = sorted(tmp_path.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
+    train(longer, prepare(longer, data, tmp_path), tmp_path)
+    states = sorted(tmp_path.glob("joint/checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
     log = json.loads(states[-1].read_text())["log_history"]
     losses = [row["evidence"] for row in log if "evidence" in row]
     assert float(losses[-1]) < float(losses[0])
 
 
+def test_the_head_stage_leaves_the_encoder_alone(config, data, tmp_path):
+    mixture = prepare(config, data, tmp_path)
+    encoder, head = train(config, mixture, tmp_path)
+    joint = load_file(tmp_path / "joint.safetensors")
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, joint[f"encoder.{name}"])
+    assert any(not torch.equal(value, joint[f"head.{name}"]) for name, value in head.state_dict().items())
+
+
 def test_an_interrupted_run_resumes_and_ends_like_an_uninterrupted_one(config, data, tmp_path, monkeypatch):
-    from fgr_retriever.training import trainer as module
+    arguments = stage_module._arguments
 
-    arguments = module._arguments
-
-    def often(recipe, out):
-        made = arguments(recipe, out)
+    def often(stage, out):
+        made = arguments(stage, out)
         made.save_steps = 2
         return made
 
-    monkeypatch.setattr(module, "_arguments", often)
-    whole, _, _ = train(config, data, tmp_path / "whole")
-    forward, calls = module.JointModel.forward, []
+    monkeypatch.setattr(stage_module, "_arguments", often)
+    mixture = prepare(config, data, tmp_path)
+    whole, _ = train(config, mixture, tmp_path / "whole")
+    forward, calls = JointModel.forward, []
 
     def dies(self, **batch):
         calls.append(1)
@@ -92,13 +187,14 @@ def test_an_interrupted_run_resumes_and_ends_like_an_uninterrupted_one(config, d
             raise KeyboardInterrupt
         return forward(self, **batch)
 
-    monkeypatch.setattr(module.JointModel, "forward", dies)
+    monkeypatch.setattr(JointModel, "forward", dies)
     with pytest.raises(KeyboardInterrupt):
-        train(config, data, tmp_path / "cut")
-    assert (tmp_path / "cut" / "checkpoint-2").exists()
+        train(config, mixture, tmp_path / "cut")
+    assert (tmp_path / "cut" / "joint" / "checkpoint-2").exists()
     calls.extend([1] * 100)
-    resumed, _, _ = train(config, data, tmp_path / "cut")
-    assert len(calls) < 100 + 4 + 8  # it did not start again from the first step
+    resumed, _ = train(config, mixture, tmp_path / "cut")
+    steps = -(-len(mixture.exact) * config.repeat // config.batch_size)
+    assert len(calls) == 100 + 4 + steps - 2  # it went on from the second step
     for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
 
@@ -106,7 +202,30 @@ def test_an_interrupted_run_resumes_and_ends_like_an_uninterrupted_one(config, d
 def test_a_folder_with_another_recipe_is_refused(config, data, tmp_path):
     (tmp_path / "training.json").write_text("{}")
     with pytest.raises(ConfigError, match="another recipe"):
-        train(config, data, tmp_path)
+        run(config, data, tmp_path)
+
+
+def test_leaks_are_found_by_their_words():
+    examples = [Labelled("q", "The  cup, is RED."), Labelled("q", "The cup is blue.")]
+    assert without(examples, ["the cup is red"]) == examples[1:]
+
+
+def test_labelled_examples_survive_the_disk(tmp_path):
+    examples = [Labelled("wer?", "Über\nalles 🙂", ((0, 4, 0.25), (5, 10, 1.0))), Labelled("q", "p")]
+    write_labelled(examples, tmp_path / "some.jsonl")
+    assert read_labelled(tmp_path / "some.jsonl") == examples
+    assert [path.name for path in tmp_path.iterdir()] == ["some.jsonl"]
+
+
+def test_samples_are_drawn_without_replacement():
+    examples = [Labelled(str(place), str(place)) for place in range(10)]
+    drawn = sample(examples, 0.5, seed=1)
+    assert len(set(drawn)) == 5
+    assert sample(examples, 0.5, seed=1) == drawn
+    assert sorted(sample(examples, 1.0, seed=1), key=lambda one: one.query) == examples
+    strangers = mismatched(examples, 1.0, seed=1)
+    assert all(example.query != example.passage and not example.ranges for example in strangers)
+    assert {example.passage for example in strangers} == {example.passage for example in examples}
 
 
 def test_fgr_train_is_a_command(config, data, tmp_path):
@@ -128,6 +247,10 @@ def test_fgr_train_is_a_command(config, data, tmp_path):
         ("base: x\nspans: a", "at least one file"),
         ("base: x\nspans: [a]\nheld_out: 2", "held_out"),
         ("base: x\nspans: [a]\nepochs: 0", "epochs"),
+        ("base: x\nspans: [a]\nhead_epochs: many", "head_epochs"),
+        ("base: x\nspans: [a]\ncoarse: [b]", "coarse"),
+        ("base: x\nspans: [a]\npairs: {b: 2}", "pairs"),
+        ("base: x\nspans: [a]\naside: b", "aside"),
         ("base: [", "not valid YAML"),
     ],
 )
@@ -142,13 +265,15 @@ def test_missing_files_are_named(config, tmp_path):
         TrainingConfig.read(tmp_path / "nothing.yaml")
     with pytest.raises(InputError, match=r"nothing\.jsonl"):
         read_spans([tmp_path / "nothing.jsonl"])
+    with pytest.raises(InputError, match="nowhere"):
+        read_pairs(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="no_such_package"):
         start_model(replace(config, base="package:no_such_package"), ["a"])
 
 
 def test_labels_of_a_worked_example():
     offsets = np.array([[0, 0], [0, 3], [4, 7], [8, 10], [10, 10]], dtype=np.int32)
-    assert token_labels(offsets, [(4, 9)]).tolist() == [-1, 0, 1, 1, -1]
+    assert token_labels(offsets, [(4, 9, 0.5), (8, 9, 1.0)]).tolist() == [-1, 0, 0.5, 1, -1]
     assert token_labels(offsets, []).tolist() == [-1, 0, 0, 0, -1]
 
 
@@ -164,7 +289,7 @@ def test_split_never_shares_a_passage(data):
 def test_collate_pads_with_no_label(config):
     model = start_model(config, ["some text", "more text here"])
     windows = Windows(model.tokenizer, "", 48)
-    examples = [SpanExample("q", "a b", (((0, 1),),)), SpanExample("qq", "a b c d", ((),))]
+    examples = [Labelled("q", "a b", ((0, 1, 1.0),)), Labelled("qq", "a b c d")]
     batch = collate([TokenLabels(examples, windows, windows)[i] for i in range(2)])
     assert batch["labels"].tolist() == [[-1, 1, 0, -1, -1, -1], [-1, 0, 0, 0, 0, -1]]
     assert batch["passage_mask"].tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]
@@ -208,3 +333,12 @@ def test_threshold_is_the_middle_of_the_best_plateau(word_encoder):
     assert curve[threshold] == 1.0
     with pytest.raises(InputError, match="held-out"):
         fit_threshold(word_encoder, [])
+
+
+def test_the_threshold_keeps_nothing_for_foreign_questions(word_encoder):
+    # Different words have small similarities by chance: evidence at a low threshold, and wrong.
+    words = ("radium", "copper", "silver", "carbon", "helium", "iodine")
+    examples = [SpanExample(word, f"{word} glows", (((0, len(word) + 6),),)) for word in words]
+    threshold, curve = fit_threshold(word_encoder, examples)
+    assert curve[threshold] == 1.0
+    assert curve[THRESHOLDS[0]] < 1.0

@@ -19,8 +19,8 @@ import numpy as np
 
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.engine import Engine
-from fgr_retriever.errors import InputError, MissingExtraError
-from fgr_retriever.evaluation.text_files import read_jsonl
+from fgr_retriever.errors import MissingExtraError
+from fgr_retriever.evaluation.beir import Beir, read_beir
 from fgr_retriever.index import Index
 from fgr_retriever.types import Passage, TokenEncoder
 
@@ -55,15 +55,6 @@ class RetrievalReport:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Beir:
-    """A data set in BEIR layout: passages by id, queries by id, grades by query and passage id."""
-
-    passages: dict[str, str]
-    queries: dict[str, str]
-    qrels: dict[str, dict[str, int]]
-
-
 def evaluate_retrieval(
     encoder: TokenEncoder, folder: Path, *, split: str = "test", limit_queries: int | None = None
 ) -> RetrievalReport:
@@ -83,7 +74,7 @@ def evaluate_retrieval(
         OSError: A file cannot be read.
     """
     _require_extra()
-    data = _read_beir(folder, split, limit_queries)
+    data = read_beir(folder, split, limit_queries)
     queries = list(data.queries.values())
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:
         engine.add(Passage(id=key, text=text) for key, text in data.passages.items())
@@ -133,7 +124,7 @@ def _bm25(passages: Mapping[str, str]) -> Callable[[str, int], Ranking]:
     return search
 
 
-def _measure(data: _Beir, rankings: Iterable[Ranking], search: Callable[[str], object]) -> dict[str, float]:
+def _measure(data: Beir, rankings: Iterable[Ranking], search: Callable[[str], object]) -> dict[str, float]:
     """Score rankings, in the order of the queries, and time `search` on some of the queries."""
     run = dict(zip(data.queries, rankings, strict=True))
     return {**_quality(data.qrels, run), **_latency(search, list(data.queries.values()))}
@@ -171,45 +162,3 @@ def _milliseconds(search: Callable[[str], object], query: str) -> float:
     started = time.perf_counter()
     search(query)
     return (time.perf_counter() - started) * 1000
-
-
-def _read_beir(folder: Path, split: str, limit_queries: int | None) -> _Beir:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    qrels = _read_qrels(folder / "qrels" / f"{split}.tsv")
-    texts = ((_id(record, where), _text(record, where)) for where, record in read_jsonl(folder / "queries.jsonl"))
-    queries = dict(islice(((key, text) for key, text in texts if key in qrels), limit_queries))
-    if not queries:
-        raise InputError(f"{folder}: no query of queries.jsonl has a relevant passage in qrels/{split}.tsv")
-    passages = {
-        _id(record, where): f"{record.get('title') or ''} {_text(record, where)}".strip()
-        for where, record in read_jsonl(folder / "corpus.jsonl")
-    }
-    return _Beir(passages, queries, {key: qrels[key] for key in queries})
-
-
-def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Read grades by query and passage id, without the queries that have nothing relevant."""
-    qrels: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.rstrip("\n").split("\t")
-            if not line.strip() or (number == 1 and fields[-1] == "score"):
-                continue
-            if len(fields) != 3 or not fields[2].lstrip("-").isdecimal():
-                raise InputError(f"{path}:{number}: must be query id, passage id and a whole grade, got {line!r}")
-            qrels.setdefault(fields[0], {})[fields[1]] = int(fields[2])
-    return {query: grades for query, grades in qrels.items() if max(grades.values()) >= 1}
-
-
-def _id(record: Mapping[str, Any], where: str) -> str:
-    key = record.get("_id")
-    if not isinstance(key, (str, int)) or key == "":
-        raise InputError(f"{where}: '_id' must be a non-empty string, got {key!r}")
-    return str(key)
-
-
-def _text(record: Mapping[str, Any], where: str) -> str:
-    if not isinstance(text := record.get("text"), str):
-        raise InputError(f"{where}: 'text' must be a string, got {text!r}")
-    return text

@@ -26,7 +26,7 @@ from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.sentences import sentences
 from fgr_retriever.spans import find_spans
 from fgr_retriever.trimmer import evidence_of, threshold_for
-from fgr_retriever.types import TokenEncoder, TokenEvidence
+from fgr_retriever.types import StoredTokens, TokenEncoder, TokenEvidence
 
 Range: TypeAlias = tuple[int, int]
 _WORD = re.compile(r"\w+")
@@ -136,7 +136,7 @@ def evaluate_spans(
     rows = []
     for encoded in encode_examples(encoder, examples):
         everything = [(0, len(encoded.example.passage))]
-        best = _best_sentence(encoded.example.passage, encoded.query, encoded.vectors, encoded.offsets)
+        best = _best_sentence(encoded.example.passage, encoded.query, encoded.tokens)
         choices = (everything, best, kept_ranges(encoded, config, threshold))
         rows.append([score_ranges(encoded.example, kept) for kept in choices])
     if not rows:
@@ -153,15 +153,13 @@ class Encoded:
     Args:
         example: What was encoded.
         query: (q, d) float32.
-        vectors: (t, d) float16.
-        offsets: Character range of each token, (t, 2) int32.
+        tokens: The passage as an index stores it.
         evidence: Evidence probability of each visible token.
     """
 
     example: SpanExample
     query: Tensor
-    vectors: NDArray[np.float16]
-    offsets: NDArray[np.int32]
+    tokens: StoredTokens
     evidence: TokenEvidence
 
 
@@ -173,10 +171,9 @@ def encode_examples(encoder: TokenEncoder, examples: Iterable[SpanExample]) -> I
         blocks = encoder.encode_passages(example.passage for example in batch)
         passages = groupby(blocks, key=lambda block: block.passage)
         for example, query, (_, parts) in zip(batch, queries, passages, strict=True):
-            pieces = list(parts)
-            vectors = np.concatenate([piece.vectors for piece in pieces])
-            offsets = np.concatenate([piece.offsets for piece in pieces])
-            yield Encoded(example, query, vectors, offsets, evidence_of(encoder, query, vectors, offsets))
+            tokens = StoredTokens.of(list(parts))
+            (evidence,) = evidence_of(encoder, query, [tokens])
+            yield Encoded(example, query, tokens, evidence)
 
 
 def kept_ranges(encoded: Encoded, config: TrimConfig, threshold: float) -> list[Range]:
@@ -185,12 +182,12 @@ def kept_ranges(encoded: Encoded, config: TrimConfig, threshold: float) -> list[
     return [(span.start, span.end) for span in found]
 
 
-def _best_sentence(text: str, query: Tensor, vectors: NDArray[np.float16], offsets: NDArray[np.int32]) -> list[Range]:
+def _best_sentence(text: str, query: Tensor, tokens: StoredTokens) -> list[Range]:
     """Find the sentence with the highest MaxSim: none for a passage or query without tokens."""
-    if not len(vectors) or not len(query):
+    if not len(tokens.vectors) or not len(query):
         return []
-    visible = offsets[:, 1] > offsets[:, 0]  # special tokens are in no sentence
-    vectors, offsets = vectors[visible], offsets[visible]
+    visible = tokens.offsets[:, 1] > tokens.offsets[:, 0]  # special tokens are in no sentence
+    vectors, offsets = tokens.vectors[visible], tokens.offsets[visible]
     ranges = sentences(text)
     starts = np.array([start for start, _ in ranges])
     # A token belongs where its last character is: some tokenizers let it begin with the space before.

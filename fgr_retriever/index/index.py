@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Self
 
@@ -24,7 +23,7 @@ from fgr_retriever.index.info import IndexInfo, describe
 from fgr_retriever.index.manifest import MANIFEST, Manifest
 from fgr_retriever.index.search import best_passages
 from fgr_retriever.index.store import Snapshot, Store, create_store
-from fgr_retriever.types import Passage, TokenEncoder
+from fgr_retriever.types import Passage, StoredTokens, TokenEncoder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,14 +33,12 @@ class Match:
     Args:
         passage: The passage as it was stored.
         score: MaxSim of query and passage.
-        vectors: Its token embeddings as stored, (t, d) float16.
-        offsets: Character range of each token, (t, 2) int32.
+        tokens: Its tokens as they are stored.
     """
 
     passage: Passage
     score: float
-    vectors: NDArray[np.float16]
-    offsets: NDArray[np.int32]
+    tokens: StoredTokens
 
 
 class Index:
@@ -226,7 +223,7 @@ class Index:
 def _match(connection: sqlite3.Connection, snapshot: Snapshot, position: int, score: float) -> Match:
     """Read what is stored of one passage that was found."""
     passage = rows.fetch_number(connection, int(snapshot.rows[position]))
-    return Match(passage, score, *snapshot.tokens_at(position))
+    return Match(passage, score, snapshot.tokens_at(position))
 
 
 def _ids(ids: Iterable[str]) -> list[str]:

@@ -28,7 +28,7 @@ from fgr_retriever.index import rows
 from fgr_retriever.index.database import DATABASE, Database, create_database, write_errors
 from fgr_retriever.index.manifest import MANIFEST, Manifest, read_manifest, read_manifest_text, write_manifest_text
 from fgr_retriever.index.segments import Segment, SegmentInfo, SegmentsWriter
-from fgr_retriever.types import Passage, TokenBlock
+from fgr_retriever.types import Passage, StoredTokens, TokenBlock
 
 SEGMENTS = "segments"
 
@@ -57,11 +57,11 @@ class Snapshot:
             yield segment, slice(start, end)
             start = end
 
-    def tokens_at(self, position: int) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
-        """Look up the stored vectors, (t, dim), and offsets, (t, 2), of the passage at a position."""
+    def tokens_at(self, position: int) -> StoredTokens:
+        """Look up the tokens of the passage at a position."""
         segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
         tokens = segment.tokens_of(position - part.start)
-        return segment.vectors[tokens], segment.offsets[tokens]
+        return StoredTokens(segment.vectors[tokens], segment.offsets[tokens])
 
     @property
     def tokens(self) -> int:

@@ -1,5 +1,7 @@
 """Train an FGR-ColBERT on your own spans: `fgr train CONFIG --data DIR --out DIR`.
 
-start (a bi-encoder becomes a token encoder) → data (spans to token labels) → losses → trainer
-(resumable) → calibrate (threshold on held-out spans) → card (what was done, with which figures).
+mixture (labelled examples, and others that the labeller labels) → start (a bi-encoder becomes a
+token encoder) → joint (encoder and head) → head (the head alone, on stored vectors) → calibrate
+(the threshold, on held-out spans) → run writes it all as a checkpoint folder. `stage` is the
+trainer of every stage; each resumes where it was interrupted.
 """

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import yaml
 
 from fgr_retriever.errors import ConfigError, InputError
+
+_POSITIVE = (
+    "longest", "repeat", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim", "head_width",
+    "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate", "head_learning_rate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,16 +23,27 @@ class TrainingConfig:
     Args:
         base: Folder or hub id of the sentence-transformers bi-encoder to start from, or
             `package:NAME` for a model that an installed Python package carries in `model/`.
-        spans: Files of training examples, relative to the data folder: JSON lines with `query`,
-            `passage` and `spans`.
-        held_out: Share of the examples kept aside to fit the threshold, in (0, 1).
+        spans: Files of examples whose labels are what the model shall learn, relative to the data
+            folder: JSON lines with `query`, `passage` and `spans`.
+        coarse: Files of examples with coarser labels, say whole sentences, and the share in (0, 1]
+            to take of each. The labeller learns from them first, and then relabels them.
+        pairs: BEIR folders, and the share to take of the judged pairs in each, for the labeller to label.
+        aside: Files of examples whose passages must not be trained on: development sets.
+        held_out: Share of the passages of `spans` kept aside to fit the threshold, in (0, 1).
+        longest: Longest passage to take from `coarse` and `pairs`, in characters.
+        repeat: How often an example of `spans` is seen for each relabelled one.
+        mismatched: Share of passages that the labeller also sees with a foreign question.
+        labeller_coarse_epochs: Passes of the labeller over `coarse`.
+        labeller_epochs: Passes of the labeller over `spans`, after that.
+        labeller_learning_rate: Its peak rate.
         dim: Width of a token embedding.
         head_width: Width of the evidence head's projection.
         reader_layers: Depth of the head's reader; 0 for the paper's head alone.
         reader_width: Width of the head's reader.
         query_maxlen: Most tokens of a query.
         doc_maxlen: Most tokens of a window over a passage.
-        epochs: Passes over the training examples.
+        epochs: Passes of encoder and head together over all examples.
+        head_epochs: Passes of the head alone, after that, over vectors as they are stored.
         batch_size: Query-passage pairs a step.
         learning_rate: Peak rate of the encoder.
         head_learning_rate: Peak rate of the evidence head.
@@ -40,32 +57,46 @@ class TrainingConfig:
 
     base: str
     spans: tuple[str, ...]
+    coarse: Mapping[str, float] = field(default_factory=dict)
+    pairs: Mapping[str, float] = field(default_factory=dict)
+    aside: tuple[str, ...] = ()
     held_out: float = 0.04
+    longest: int = 900
+    repeat: int = 2
+    mismatched: float = 0.1
+    labeller_coarse_epochs: float = 1.0
+    labeller_epochs: float = 2.5
+    labeller_learning_rate: float = 1.5e-4
     dim: int = 128
     head_width: int = 128
     reader_layers: int = 2
     reader_width: int = 128
     query_maxlen: int = 256
     doc_maxlen: int = 256
-    epochs: float = 2.5
+    epochs: float = 1.0
+    head_epochs: float = 3.0
     batch_size: int = 32
     learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
     evidence_weight: float = 1.0
     irrelevant_weight: float = 0.1
-    hold_weight: float = 2.0
+    hold_weight: float = 1.5
     ranking_weight: float = 1.0
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail late in a long run."""
-        if not self.spans or isinstance(self.spans, str):
+        if not self.spans:
             raise ConfigError(f"spans={self.spans!r}: must be a list of at least one file")
-        if not 0 < self.held_out < 1:
+        for name in ("coarse", "pairs"):
+            shares = getattr(self, name)
+            if not isinstance(shares, Mapping) or not all(_is_number(one) and 0 < one <= 1 for one in shares.values()):
+                raise ConfigError(f"{name}={shares!r}: must give each name a share above 0 and at most 1")
+        if not _is_number(self.held_out) or not 0 < self.held_out < 1:
             raise ConfigError(f"held_out={self.held_out!r}: must lie between 0 and 1")
-        for name in ("dim", "head_width", "query_maxlen", "doc_maxlen", "epochs", "batch_size", "learning_rate"):
+        for name in _POSITIVE:
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or value <= 0:
+            if not _is_number(value) or value <= 0:
                 raise ConfigError(f"{name}={value!r}: must be a number above 0")
 
     @classmethod
@@ -89,4 +120,11 @@ class TrainingConfig:
             raise ConfigError(f"{path} has unknown settings {unknown}; known are {sorted(known)}")
         if missing := sorted({"base", "spans"} - values.keys()):
             raise ConfigError(f"{path} lacks the settings {missing}")
-        return cls(**{**values, "spans": tuple(values["spans"]) if isinstance(values["spans"], list) else ()})
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        if not isinstance(values["spans"], list) or not isinstance(values.get("aside", []), list):
+            raise ConfigError(f"{path}: 'spans' and 'aside' must be lists of at least one file")
+        return cls(**{**values, **lists})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,10 +1,17 @@
-"""Training examples: a query, a passage, and the character spans in it that answer the query."""
+"""Training examples: a query, a passage, and the character ranges in it that answer the query.
+
+From files to batches: `read_spans`, `read_pairs` → `split` and `without` (no leaks) → `sample` and
+`mismatched` (the mixture) → `TokenLabels` and `collate` (token ids with one label a token).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,8 +20,29 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fgr_retriever.errors import InputError
+from fgr_retriever.evaluation.beir import read_beir
 from fgr_retriever.evaluation.spans import SpanExample, read_examples
+from fgr_retriever.evaluation.text_files import read_jsonl
 from fgr_retriever.windows import Windows
+
+Row: TypeAlias = Mapping[str, Any]
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A query and a passage with the evidence in it, certain or probable.
+
+    Args:
+        query: The question.
+        passage: The text that the ranges point into.
+        ranges: Start, end and probability of each stretch of evidence; text outside has none.
+    """
+
+    query: str
+    passage: str
+    ranges: tuple[tuple[int, int, float], ...] = ()
 
 
 def read_spans(paths: Iterable[Path]) -> list[SpanExample]:
@@ -32,6 +60,51 @@ def read_spans(paths: Iterable[Path]) -> list[SpanExample]:
     return found
 
 
+def read_pairs(folder: Path) -> list[Labelled]:
+    """Pair every judged query of a BEIR folder with each of its judged passages, good or bad, unlabelled.
+
+    Raises:
+        InputError: A file cannot be read or does not fit the layout.
+    """
+    try:
+        data = read_beir(folder)
+    except OSError as error:
+        raise InputError(f"cannot read the training pairs {folder}: {error}") from error
+    return [
+        Labelled(data.queries[query], data.passages[passage])
+        for query, grades in data.qrels.items()
+        for passage in grades
+        if passage in data.passages
+    ]
+
+
+def labelled(examples: Iterable[SpanExample]) -> list[Labelled]:
+    """Take marked spans as certain evidence; of several annotators, what any of them marked."""
+    return [
+        Labelled(example.query, example.passage, tuple((*span, 1.0) for spans in example.annotations for span in spans))
+        for example in examples
+    ]
+
+
+def write_labelled(examples: Iterable[Labelled], file: Path) -> None:
+    """Write examples as JSON lines: `query`, `passage` and `ranges` of [start, end, probability].
+
+    The file appears when it is complete.
+    """
+    unfinished = file.with_suffix(".unfinished")
+    with unfinished.open("w", encoding="utf-8") as out:
+        for example in examples:
+            ranges = [(start, end, round(chance, 4)) for start, end, chance in example.ranges]
+            out.write(json.dumps({"query": example.query, "passage": example.passage, "ranges": ranges}) + "\n")
+    unfinished.replace(file)
+
+
+def read_labelled(file: Path) -> list[Labelled]:
+    """Read what `write_labelled` wrote."""
+    records = (record for _, record in read_jsonl(file))
+    return [Labelled(one["query"], one["passage"], tuple(map(tuple, one["ranges"]))) for one in records]
+
+
 def split(examples: Sequence[SpanExample], held_out: float, seed: int) -> tuple[list[SpanExample], list[SpanExample]]:
     """Keep a share of the examples aside, never a passage on both sides."""
     passages = sorted({example.passage for example in examples})
@@ -43,7 +116,26 @@ def split(examples: Sequence[SpanExample], held_out: float, seed: int) -> tuple[
     )
 
 
-class TokenLabels(Dataset[dict[str, Any]]):
+def without(examples: Sequence[Labelled], passages: Iterable[str]) -> list[Labelled]:
+    """Leave out the examples whose passage is among `passages`, whatever its case, spaces and marks."""
+    seen = set(map(_words, passages))
+    return [example for example in examples if _words(example.passage) not in seen]
+
+
+def sample(examples: Sequence[Labelled], share: float, seed: int) -> list[Labelled]:
+    """Draw a share of the examples, in (0, 1], without replacement."""
+    order = np.random.default_rng(seed).permutation(len(examples))
+    return [examples[place] for place in order[: round(share * len(examples))]]
+
+
+def mismatched(examples: Sequence[Labelled], share: float, seed: int) -> list[Labelled]:
+    """Give a share of the passages the question of another example: nothing there is evidence."""
+    drawn = sample(examples, share, seed)
+    queries = [example.query for example in drawn[1:] + drawn[:1]]
+    return [Labelled(query, example.passage) for query, example in zip(queries, drawn, strict=True)]
+
+
+class TokenLabels(Dataset[Row]):
     """Examples as token ids with one label a passage token.
 
     Args:
@@ -52,50 +144,55 @@ class TokenLabels(Dataset[dict[str, Any]]):
         passages: Windows with the passage marker and length; a longer passage is cut to the first.
     """
 
-    def __init__(self, examples: Sequence[SpanExample], queries: Windows, passages: Windows) -> None:
+    def __init__(self, examples: Sequence[Labelled], queries: Windows, passages: Windows) -> None:
         self._rows = [self._row(example, queries, passages) for example in examples]
 
     def __len__(self) -> int:
         """Count the examples."""
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Row:
         """Give one example: `query_ids`, `input_ids` of the passage, `labels` (-1: no label)."""
         return self._rows[index]
 
     @staticmethod
-    def _row(example: SpanExample, queries: Windows, passages: Windows) -> dict[str, Any]:
+    def _row(example: Labelled, queries: Windows, passages: Windows) -> Row:
         query, passage = next(queries.of(example.query)), next(passages.of(example.passage))
-        marked = [span for annotation in example.annotations for span in annotation]
-        labels = token_labels(passage.offsets, marked)
+        labels = token_labels(passage.offsets, example.ranges)
         # transformers' length-grouped sampler looks for `input_ids`.
         return {"query_ids": query.ids, "input_ids": passage.ids, "labels": labels}
 
 
-def token_labels(offsets: NDArray[np.int32], spans: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Label tokens: 1 inside a span, 0 outside, -1 for special tokens (empty ranges).
+def token_labels(offsets: NDArray[np.int32], ranges: Sequence[tuple[int, int, float]]) -> NDArray[np.float32]:
+    """Label tokens with the highest probability of the ranges that they touch.
 
     Args:
         offsets: (t, 2) int32.
-        spans: Half-open character ranges.
+        ranges: Half-open character ranges with the probability of evidence in each.
 
     Returns:
-        (t,) float32.
+        (t,) float32: 0 outside all ranges, -1 for special tokens (empty offsets).
     """
     starts, ends = offsets[:, :1], offsets[:, 1:]
-    edges = np.array(spans, dtype=np.int32).reshape(-1, 2)
-    inside = ((starts < edges[:, 1]) & (ends > edges[:, 0])).any(axis=1)
-    return np.where(starts[:, 0] == ends[:, 0], -1, inside).astype(np.float32)
+    table = np.array(ranges, dtype=np.float64).reshape(-1, 3)
+    touched = (starts < table[:, 1]) & (ends > table[:, 0])
+    best = np.where(touched, table[:, 2], 0).max(axis=1, initial=0)
+    return np.where(starts[:, 0] == ends[:, 0], -1, best).astype(np.float32)
 
 
-def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
     """Pad a batch: `query` and `passage` ids with masks, and `labels`."""
     batch = {}
     for name, key in (("query", "query_ids"), ("passage", "input_ids")):
-        batch[f"{name}_ids"] = _pad([row[key] for row in rows], 0)
-        batch[f"{name}_mask"] = _pad([np.ones(len(row[key]), dtype=np.int64) for row in rows], 0)
-    return {**batch, "labels": _pad([row["labels"] for row in rows], -1)}
+        batch[f"{name}_ids"] = pad([row[key] for row in rows], 0)
+        batch[f"{name}_mask"] = pad([np.ones(len(row[key]), dtype=np.int64) for row in rows], 0)
+    return {**batch, "labels": pad([row["labels"] for row in rows], -1)}
 
 
-def _pad(rows: Sequence[NDArray[Any]], value: float) -> Tensor:
+def pad(rows: Iterable[NDArray[Any]], value: float) -> Tensor:
+    """Stack rows of unequal length, (n, longest, …)."""
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], True, value)
+
+
+def _words(text: str) -> str:
+    return " ".join(_WORD.findall(text.lower()))

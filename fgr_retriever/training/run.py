@@ -1,4 +1,4 @@
-"""From a recipe to a finished model folder: train, calibrate, write, describe."""
+"""From a recipe to a finished model folder: prepare, train together, train the head, calibrate, write."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
+from torch import nn
 
 from fgr_retriever.encoder import Encoder
-from fgr_retriever.evidence import EvidenceHead
+from fgr_retriever.errors import ConfigError
+from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
 from fgr_retriever.training.calibrate import fit_threshold
 from fgr_retriever.training.config import TrainingConfig
-from fgr_retriever.training.trainer import train
+from fgr_retriever.training.data import Labelled, TokenLabels, collate
+from fgr_retriever.training.head import HeadModel, collate_vectors, store_vectors
+from fgr_retriever.training.joint import JointModel
+from fgr_retriever.training.mixture import Mixture, prepare
+from fgr_retriever.training.stage import Stage, run_stage, without_dropout
+from fgr_retriever.training.start import start_model
+from fgr_retriever.windows import Windows
 
 MODEL_FOLDER = "model"
+_RECIPE_FILE = "training.json"
+_AXES_SAMPLE = 500
 
 
 def run(config: TrainingConfig, data: Path, out: Path) -> Path:
@@ -34,16 +45,94 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
         InputError: A training file cannot be read, or nothing was held out.
         CheckpointError: The base model cannot be opened.
     """
-    encoder, head, held_out = train(config, data, out)
+    _remember(config, out)
+    torch.manual_seed(config.seed)
+    mixture = prepare(config, data, out)
+    encoder, head = train(config, mixture, out)
     folder = out / MODEL_FOLDER
     _save(encoder, head, folder)
-    threshold, curve = fit_threshold(Encoder.from_pretrained(folder), held_out)
+    threshold, curve = fit_threshold(Encoder.from_pretrained(folder), mixture.held_out)
     head.config = replace(head.config, threshold=threshold)
     head.save(folder)
-    report = {"held_out": len(held_out), "threshold": threshold, "f1_by_threshold": curve, "recipe": asdict(config)}
+    report = {
+        "held_out": len(mixture.held_out),
+        "threshold": threshold,
+        "f1_by_threshold": curve,
+        "recipe": asdict(config),
+    }
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(_card(config, len(held_out), threshold, curve[threshold]), encoding="utf-8")
+    card = _card(config, len(mixture.held_out), threshold, curve[threshold])
+    (folder / "README.md").write_text(card, encoding="utf-8")
     return folder
+
+
+def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVectorEncoder, EvidenceHead]:
+    """Train encoder and head together, then the head alone; or resume.
+
+    Args:
+        config: The recipe.
+        mixture: What to train on.
+        out: Folder of the run; the stages go into `joint/` and `head/` in it.
+
+    Returns:
+        The trained encoder and head, on the CPU.
+    """
+    encoder = without_dropout(start_model(config, [example.passage for example in mixture.exact[:_AXES_SAMPLE]]))
+    head = EvidenceHead(
+        EvidenceConfig(
+            dim=config.dim,
+            width=config.head_width,
+            reader_layers=config.reader_layers,
+            reader_width=config.reader_width,
+        )
+    )
+    examples = _token_labels(encoder, mixture.exact * config.repeat + mixture.relabelled, config)
+    stage = Stage(
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        head_learning_rate=config.head_learning_rate,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    joint = JointModel(encoder, head, config)
+    if not _restored(joint, out / "joint.safetensors"):
+        run_stage(joint, examples, collate, stage, out / "joint")
+        _keep(joint, out / "joint.safetensors")
+    vectors = store_vectors(encoder, examples, out / "vectors.bin")
+    run_stage(
+        HeadModel(head, config), vectors, collate_vectors, replace(stage, epochs=config.head_epochs), out / "head"
+    )
+    return encoder, head
+
+
+def _token_labels(encoder: MultiVectorEncoder, examples: list[Labelled], config: TrainingConfig) -> TokenLabels:
+    queries = Windows(encoder.tokenizer, encoder.prompts.get("query") or "", config.query_maxlen)
+    passages = Windows(encoder.tokenizer, encoder.prompts.get("document") or "", config.doc_maxlen)
+    return TokenLabels(examples, queries, passages)
+
+
+def _keep(model: nn.Module, file: Path) -> None:
+    """Write the weights of a finished stage."""
+    unfinished = file.with_suffix(".unfinished")
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, unfinished)
+    unfinished.replace(file)
+
+
+def _restored(model: nn.Module, file: Path) -> bool:
+    """Load the weights of a finished stage, if it is finished."""
+    if not file.exists():
+        return False
+    model.load_state_dict(load_file(file))
+    return True
+
+
+def _remember(config: TrainingConfig, out: Path) -> None:
+    """Write the recipe beside the checkpoints, or check that it is the one they came from."""
+    out.mkdir(parents=True, exist_ok=True)
+    path, recipe = out / _RECIPE_FILE, json.dumps(asdict(config), indent=2, sort_keys=True)
+    if path.exists() and path.read_text(encoding="utf-8") != recipe:
+        raise ConfigError(f"{out} holds a run with another recipe ({path}): choose another --out, or delete it")
+    path.write_text(recipe, encoding="utf-8")
 
 
 def _save(encoder: MultiVectorEncoder, head: EvidenceHead, folder: Path) -> None:

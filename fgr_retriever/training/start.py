@@ -37,7 +37,7 @@ def start_model(config: TrainingConfig, sample: Sequence[str]) -> MultiVectorEnc
     """
     try:
         transformer = Transformer(
-            _locate(config.base), query_length=config.query_maxlen, document_length=config.doc_maxlen
+            locate(config.base), query_length=config.query_maxlen, document_length=config.doc_maxlen
         )
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the base model {config.base!r}: {error}") from error
@@ -74,7 +74,12 @@ def principal_axes(vectors: Tensor, dim: int) -> Tensor:
     return strongest
 
 
-def _locate(base: str) -> str:
+def locate(base: str) -> str:
+    """Find the folder of `package:NAME`; anything else is a folder or hub id already.
+
+    Raises:
+        CheckpointError: The package is not installed.
+    """
     if not base.startswith(_PACKAGE):
         return base
     name = base.removeprefix(_PACKAGE)
