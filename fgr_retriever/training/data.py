@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -76,6 +76,20 @@ def read_pairs(folder: Path) -> list[Labelled]:
         for passage in grades
         if passage in data.passages
     ]
+
+
+def read_unlabelled(file: Path) -> Iterator[Labelled]:
+    """Read pairs lazily from JSON lines with `query` and `passage`; other keys are ignored.
+
+    Raises:
+        InputError: A line does not fit; the message names file and line.
+        OSError: The file cannot be read.
+    """
+    for where, record in read_jsonl(file):
+        query, passage = record.get("query"), record.get("passage")
+        if not isinstance(query, str) or not isinstance(passage, str):
+            raise InputError(f"{where}: 'query' and 'passage' must be strings")
+        yield Labelled(query, passage)
 
 
 def labelled(examples: Iterable[SpanExample]) -> list[Labelled]:
