@@ -44,14 +44,14 @@ def test_shipped_question_finds_its_passage(engine, question):
     assert hit.spans
 
 
-def test_evidence_holds_the_answer_of_half_of_the_questions(engine):
-    """The first model holds 5 of 10; a better one must raise this number, never lower it."""
+def test_evidence_holds_the_answer_of_most_questions(engine):
+    """This model holds 7 of 10; a better one must raise this number, never lower it."""
 
     def answered(question):
         hit = engine.search(question, k=1)[0]
         return any(ANSWERS[question][1] in hit.passage.text[span.start : span.end] for span in hit.spans)
 
-    assert sum(map(answered, demo.questions())) >= 5
+    assert sum(map(answered, demo.questions())) >= 7
 
 
 def test_evidence_is_a_small_part_of_the_passages(engine):

@@ -70,7 +70,7 @@ def show(console: Console, context: Context) -> None:
 def saving(before: int | None, after: int | None) -> str:
     """Say how many tokens trimming saves."""
     if before is None or after is None:
-        return "tokens were not counted"
+        return "Tokens were not counted"
     share = f" ({after / before - 1:+.0%})" if before else ""
     return f"{before} tokens before, {after} after trimming{share}"
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from torch import nn
+from torch.utils.data import Subset
 
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import ConfigError
@@ -86,7 +87,9 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
             reader_width=config.reader_width,
         )
     )
-    examples = _token_labels(encoder, mixture.exact * config.repeat + mixture.relabelled, config)
+    examples = _token_labels(encoder, mixture.exact + mixture.relabelled, config)
+    exact, relabelled = range(len(mixture.exact)), range(len(mixture.exact), len(examples))
+    shown = [*list(exact) * config.repeat, *relabelled]
     stage = Stage(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -96,12 +99,11 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
     )
     joint = JointModel(encoder, head, config)
     if not _restored(joint, out / "joint.safetensors"):
-        run_stage(joint, examples, collate, stage, out / "joint")
+        run_stage(joint, Subset(examples, shown), collate, stage, out / "joint")
         _keep(joint, out / "joint.safetensors")
-    vectors = store_vectors(encoder, examples, out / "vectors.bin")
-    run_stage(
-        HeadModel(head, config), vectors, collate_vectors, replace(stage, epochs=config.head_epochs), out / "head"
-    )
+    vectors = Subset(store_vectors(encoder, examples, out / "vectors.bin"), shown)
+    stage = replace(stage, epochs=config.head_epochs)
+    run_stage(HeadModel(head, config), vectors, collate_vectors, stage, out / "head")
     return encoder, head
 
 
