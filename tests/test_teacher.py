@@ -195,7 +195,7 @@ def test_unicode_look_alikes():
     for quote in ("The first", '"big" - cooperative...', "cost 5 km2"):
         start, end = locate(quote, text)
         assert text[start:end].strip()
-    assert text[slice(*locate('first "big"', text))] == "ﬁrst\u00a0“big"
+    assert text[slice(*locate('first "big"', text))] == "ﬁrst\u00a0“big”"
 
 
 @given(st.text(min_size=1, max_size=60), st.data())

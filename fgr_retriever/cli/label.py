@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +38,9 @@ def label(
         raise MissingExtraError("labelling with a language model", "teacher") from error
     from fgr_retriever.training.data import read_unlabelled
 
-    model = init_chat_model(teacher, temperature=0, max_retries=0, **({"base_url": base_url} if base_url else {}))
+    # Attempts are counted, and waited for, by the teacher alone.
+    settings: dict[str, Any] = {"temperature": 0, "max_retries": 0, **({"base_url": base_url} if base_url else {})}
+    model = init_chat_model(teacher, **settings)
     asked = Teacher(model, TeacherConfig(concurrency=concurrency, attempts=attempts))
     report = asked.label(read_unlabelled(pairs), out)
     note(
