@@ -11,8 +11,9 @@ import yaml
 from fgr_retriever.errors import ConfigError, InputError
 
 _POSITIVE = (
-    "longest", "repeat", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim", "head_width",
-    "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate", "head_learning_rate",
+    "coarse_odds", "longest", "repeat", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
+    "head_width", "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate",
+    "head_learning_rate",
 )  # fmt: skip
 
 
@@ -27,6 +28,8 @@ class TrainingConfig:
             folder: JSON lines with `query`, `passage` and `spans`.
         coarse: Files of examples with coarser labels, say whole sentences, and the share in (0, 1]
             to take of each. The labeller learns from them first, and then relabels them.
+        coarse_odds: By how much a coarse label multiplies the labeller's odds of evidence inside it, and
+            divides them outside; 1 leaves them alone.
         pairs: BEIR folders, and the share to take of the judged pairs in each, for the labeller to label.
         aside: Files of examples whose passages must not be trained on: development sets.
         held_out: Share of the passages of `spans` kept aside to fit the threshold, in (0, 1).
@@ -42,8 +45,11 @@ class TrainingConfig:
         reader_width: Width of the head's reader.
         query_maxlen: Most tokens of a query.
         doc_maxlen: Most tokens of a window over a passage.
+        frozen_layers: Lowest layers of the encoder that are not trained, with the embeddings; 0 trains all.
         epochs: Passes of encoder and head together over all examples.
         head_epochs: Passes of the head alone, after that, over vectors as they are stored.
+        patience: Looks at held-out examples (ten in each of these two stages) without a lower evidence
+            loss, after which the stage ends early and keeps its best weights; 0 to train to the end.
         batch_size: Query-passage pairs a step.
         learning_rate: Peak rate of the encoder.
         head_learning_rate: Peak rate of the evidence head.
@@ -58,6 +64,7 @@ class TrainingConfig:
     base: str
     spans: tuple[str, ...]
     coarse: Mapping[str, float] = field(default_factory=dict)
+    coarse_odds: float = 1.0
     pairs: Mapping[str, float] = field(default_factory=dict)
     aside: tuple[str, ...] = ()
     held_out: float = 0.04
@@ -73,8 +80,10 @@ class TrainingConfig:
     reader_width: int = 128
     query_maxlen: int = 256
     doc_maxlen: int = 256
+    frozen_layers: int = 0
     epochs: float = 1.0
     head_epochs: float = 3.0
+    patience: int = 0
     batch_size: int = 32
     learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
@@ -98,6 +107,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if not _is_number(value) or value <= 0:
                 raise ConfigError(f"{name}={value!r}: must be a number above 0")
+        if type(self.patience) is not int or self.patience < 0:
+            raise ConfigError(f"patience={self.patience!r}: must be a whole number, 0 or more")
 
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from fgr_retriever.evaluation.spans import SpanExample
 from fgr_retriever.training.config import TrainingConfig
@@ -68,7 +70,25 @@ def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
     if not relabelled.exists():
         labeller = _labeller(config, exact, coarse, out / "labeller")
         write_labelled(label(labeller, coarse + pairs), relabelled)
-    return Mixture(exact, read_labelled(relabelled), held_out)
+    found = read_labelled(relabelled)
+    agreed = [_agreed(one, given, config.coarse_odds) for one, given in zip(found, coarse, strict=False)]
+    return Mixture(exact, agreed + found[len(coarse) :], held_out)
+
+
+def _agreed(found: Labelled, given: Labelled, odds: float) -> Labelled:
+    """Multiply the labeller's odds of evidence inside the given coarse label, and divide them outside.
+
+    The labeller knows how far evidence reaches, the coarse label knows where it stands.
+    """
+    if not found.ranges:
+        return found
+    table = np.array(found.ranges)
+    label = np.array(given.ranges).reshape(-1, 3)
+    inside = ((table[:, :1] < label[:, 1]) & (table[:, 1:2] > label[:, 0])).any(axis=1)
+    weight = np.where(inside, odds, 1 / odds)
+    chances = table[:, 2] * weight / (table[:, 2] * weight + 1 - table[:, 2])
+    ranges = [(start, end, chance) for (start, end, _), chance in zip(found.ranges, chances.tolist(), strict=True)]
+    return replace(found, ranges=tuple(ranges))
 
 
 def _draw(
