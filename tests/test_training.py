@@ -171,8 +171,8 @@ def test_the_head_stage_leaves_the_encoder_alone(config, data, tmp_path):
 def test_an_interrupted_run_resumes_and_ends_like_an_uninterrupted_one(config, data, tmp_path, monkeypatch):
     arguments = stage_module._arguments
 
-    def often(stage, out):
-        made = arguments(stage, out)
+    def often(*settings):
+        made = arguments(*settings)
         made.save_steps = 2
         return made
 
@@ -182,7 +182,7 @@ def test_an_interrupted_run_resumes_and_ends_like_an_uninterrupted_one(config, d
     forward, calls = JointModel.forward, []
 
     def dies(self, **batch):
-        calls.append(1)
+        calls.extend([1] * self.training)
         if len(calls) == 4:
             raise KeyboardInterrupt
         return forward(self, **batch)
@@ -248,6 +248,7 @@ def test_fgr_train_is_a_command(config, data, tmp_path):
         ("base: x\nspans: [a]\nheld_out: 2", "held_out"),
         ("base: x\nspans: [a]\nepochs: 0", "epochs"),
         ("base: x\nspans: [a]\nhead_epochs: many", "head_epochs"),
+        ("base: x\nspans: [a]\npatience: 0.5", "patience"),
         ("base: x\nspans: [a]\ncoarse: [b]", "coarse"),
         ("base: x\nspans: [a]\npairs: {b: 2}", "pairs"),
         ("base: x\nspans: [a]\naside: b", "aside"),

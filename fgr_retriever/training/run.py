@@ -13,11 +13,11 @@ from torch import nn
 from torch.utils.data import Subset
 
 from fgr_retriever.encoder import Encoder
-from fgr_retriever.errors import ConfigError
+from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
 from fgr_retriever.training.calibrate import fit_threshold
 from fgr_retriever.training.config import TrainingConfig
-from fgr_retriever.training.data import Labelled, TokenLabels, collate
+from fgr_retriever.training.data import Labelled, TokenLabels, collate, labelled
 from fgr_retriever.training.head import HeadModel, collate_vectors, store_vectors
 from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.mixture import Mixture, prepare
@@ -28,6 +28,7 @@ from fgr_retriever.windows import Windows
 MODEL_FOLDER = "model"
 _RECIPE_FILE = "training.json"
 _AXES_SAMPLE = 500
+_JUDGED = 400  # held-out examples that early stopping looks at: enough to tell, and soon done
 
 
 def run(config: TrainingConfig, data: Path, out: Path) -> Path:
@@ -77,7 +78,12 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
 
     Returns:
         The trained encoder and head, on the CPU.
+
+    Raises:
+        InputError: Nothing was held out.
     """
+    if not mixture.held_out:
+        raise InputError("no held-out examples: raise held_out, or give more spans")
     encoder = without_dropout(start_model(config, [example.passage for example in mixture.exact[:_AXES_SAMPLE]]))
     head = EvidenceHead(
         EvidenceConfig(
@@ -88,6 +94,7 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
         )
     )
     examples = _token_labels(encoder, mixture.exact + mixture.relabelled, config)
+    judged = _token_labels(encoder, labelled(mixture.held_out[:: -(-len(mixture.held_out) // _JUDGED)]), config)
     exact, relabelled = range(len(mixture.exact)), range(len(mixture.exact), len(examples))
     shown = [*list(exact) * config.repeat, *relabelled]
     stage = Stage(
@@ -95,15 +102,20 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
         learning_rate=config.learning_rate,
         head_learning_rate=config.head_learning_rate,
         batch_size=config.batch_size,
+        patience=config.patience,
         seed=config.seed,
     )
     joint = JointModel(encoder, head, config)
     if not _restored(joint, out / "joint.safetensors"):
-        run_stage(joint, Subset(examples, shown), collate, stage, out / "joint")
+        run_stage(joint, Subset(examples, shown), collate, stage, out / "joint", judged)
         _keep(joint, out / "joint.safetensors")
-    vectors = Subset(store_vectors(encoder, examples, out / "vectors.bin"), shown)
-    stage = replace(stage, epochs=config.head_epochs)
-    run_stage(HeadModel(head, config), vectors, collate_vectors, stage, out / "head")
+    head_model = HeadModel(head, config)
+    if not _restored(head_model, out / "head.safetensors"):
+        vectors = Subset(store_vectors(encoder, examples, out / "vectors.bin"), shown)
+        seen = store_vectors(encoder, judged, out / "held_out.bin")
+        stage = replace(stage, epochs=config.head_epochs)
+        run_stage(head_model, vectors, collate_vectors, stage, out / "head", seen)
+        _keep(head_model, out / "head.safetensors")
     return encoder, head
 
 

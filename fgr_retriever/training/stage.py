@@ -1,7 +1,8 @@
-"""One stage of training: transformers' Trainer with resume, a rate for each part, and every loss in the log."""
+"""One stage of training: transformers' Trainer with resume, early stopping, and every loss in the log."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from fgr_retriever.encoder import best_dtype
 
 Module = TypeVar("Module", bound=nn.Module)
+
+_LOGGED = 0.02  # share of a stage between two lines of its log
+_JUDGED = 0.1  # share of a stage between two looks at the held-out examples
+_SAVED = 100  # steps between two checkpoints of a stage without held-out examples
+_STATE_FILE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,8 @@ class Stage:
         learning_rate: Peak rate, reached after a short warm-up; falls to 0 linearly.
         head_learning_rate: Peak rate of the parameters under `head`, where the model has one.
         batch_size: Examples a step.
+        patience: Looks at the held-out examples without a lower loss, after which the stage ends
+            early and keeps its best weights; 0 to train to the end and keep the last.
         seed: Of the order and of dropout.
     """
 
@@ -34,6 +41,7 @@ class Stage:
     learning_rate: float
     head_learning_rate: float = 0.0
     batch_size: int = 32
+    patience: int = 0
     seed: int = 1
 
 
@@ -43,6 +51,7 @@ def run_stage(
     collate: Callable[[list[Any]], dict[str, Tensor]],
     stage: Stage,
     out: Path,
+    held_out: Dataset[Any] | None = None,
 ) -> None:
     """Train a model in place, or resume where an interrupted run in `out` stopped; it ends on the CPU.
 
@@ -52,10 +61,24 @@ def run_stage(
         collate: Makes a batch of rows.
         stage: How long and how fast.
         out: Folder for checkpoints and logs.
+        held_out: Rows that are not trained on; the model's `evidence` loss on them is logged ten
+            times a stage, and `stage.patience` counts by it.
     """
-    trainer = _Trainer(stage, model=model, args=_arguments(stage, out), train_dataset=examples, data_collator=collate)
-    last = get_last_checkpoint(str(out)) if out.exists() else None  # type: ignore[no-untyped-call, unused-ignore]
-    trainer.train(resume_from_checkpoint=last)
+    judged = held_out is not None
+    callbacks: list[TrainerCallback] = [_Clock()]
+    if judged and stage.patience:
+        callbacks.append(EarlyStoppingCallback(stage.patience))
+    trainer = _Trainer(
+        stage,
+        model=model,
+        args=_arguments(stage, out, judged),
+        train_dataset=examples,
+        eval_dataset=held_out,
+        data_collator=collate,
+        callbacks=callbacks,
+    )
+    last = _last_checkpoint(out)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.eval().cpu()
 
 
@@ -67,12 +90,19 @@ def without_dropout(model: Module) -> Module:
     return model
 
 
-def _arguments(stage: Stage, out: Path) -> TrainingArguments:
+def _last_checkpoint(out: Path) -> Path | None:
+    """Find the last complete checkpoint of a stage: its state is what is written last."""
+    complete = [state.parent for state in out.glob(f"checkpoint-*/{_STATE_FILE}")]
+    return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def _arguments(stage: Stage, out: Path, judged: bool) -> TrainingArguments:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TrainingArguments(
         output_dir=str(out),
         num_train_epochs=stage.epochs,
         per_device_train_batch_size=stage.batch_size,
+        per_device_eval_batch_size=stage.batch_size,
         learning_rate=stage.learning_rate,
         warmup_steps=0.06,
         lr_scheduler_type="linear",
@@ -81,12 +111,29 @@ def _arguments(stage: Stage, out: Path) -> TrainingArguments:
         use_cpu=device == "cpu",
         train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
-        logging_steps=20,
-        save_steps=100,
+        logging_steps=_LOGGED,
+        eval_strategy="steps" if judged else "no",
+        eval_steps=_JUDGED,
+        save_steps=_JUDGED if judged else _SAVED,
         save_total_limit=2,
+        load_best_model_at_end=judged and stage.patience > 0,
+        restore_callback_states_from_checkpoint=True,  # an interruption does not renew the patience
         seed=stage.seed,
         report_to=[],
     )
+
+
+class _Clock(TrainerCallback):
+    """Adds the seconds that a stage has taken to its log, over all interruptions."""
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Go on from the last line of the log."""
+        before = state.log_history[-1].get("seconds", 0.0) if state.log_history else 0.0
+        self._start = time.monotonic() - before
+
+    def on_log(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Write the time into the line that was just added."""
+        state.log_history[-1]["seconds"] = round(time.monotonic() - self._start, 1)
 
 
 class _Trainer(Trainer):
@@ -94,6 +141,7 @@ class _Trainer(Trainer):
 
     def __init__(self, stage: Stage, **settings: Any) -> None:
         self._stage = stage
+        self._parts: list[dict[str, Tensor]] = []  # of the losses since the last line of the log
         super().__init__(**settings)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -118,8 +166,27 @@ class _Trainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """Give the loss and log its parts now and then."""
+        """Give the loss, and keep its parts for the log."""
         found = model(**inputs)
-        if self.state.global_step % self.args.logging_steps == 0:
-            self.log({name: round(part.item(), 4) for name, part in found.items() if part.ndim == 0 and name != "loss"})
+        self._parts.append({name: part.detach() for name, part in found.items() if part.ndim == 0 and name != "loss"})
         return (found["loss"], found) if return_outputs else found["loss"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means of the losses' parts to a line about training."""
+        if "loss" in logs and self._parts:
+            means = {name: torch.stack([parts[name] for parts in self._parts]).mean() for name in self._parts[0]}
+            logs |= {name: round(mean.item(), 5) for name, mean in means.items()}
+            self._parts = []
+        super().log(logs, start_time)
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        """Judge held-out examples by the evidence loss alone: the other parts only keep what there was."""
+        with torch.no_grad():
+            found = model(**self._prepare_inputs(inputs))
+        return found["evidence"], None, None
