@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError, MissingExtraError
 from fgr_retriever.evaluation import SpanExample, evaluate_retrieval, evaluate_spans, read_examples
-from fgr_retriever.evaluation.retrieval import _quality
+from fgr_retriever.evaluation.retrieval import quality as score_rankings
 from fgr_retriever.testing import WordEncoder
 
 WORDS = TrimConfig(unit="token", merge_gap=1)
@@ -181,17 +181,17 @@ class TestReadExamples:
 
 class TestQuality:
     def test_ndcg_is_graded_with_linear_gain(self):
-        quality = _quality({"q": {"a": 2, "b": 1}}, {"q": ["b", "x", "a"]})
+        quality = score_rankings({"q": {"a": 2, "b": 1}}, {"q": ["b", "x", "a"]})
         assert quality["ndcg@10"] == pytest.approx((1 + 2 / 2) / (2 + 1 / 1.5849625), rel=1e-6)
         assert quality["mrr@10"] == 1
 
     def test_cut_offs(self):
         ranking = [f"x{i}" for i in range(10)] + ["a"] + [f"y{i}" for i in range(60)] + ["b"]
-        quality = _quality({"q": {"a": 1, "b": 3}}, {"q": ranking})
+        quality = score_rankings({"q": {"a": 1, "b": 3}}, {"q": ranking})
         assert quality == {"ndcg@10": 0, "mrr@10": 0, "recall@10": 0, "recall@50": 0.5, "recall@100": 1}
 
     def test_a_grade_of_zero_is_not_relevant_and_an_empty_ranking_scores_zero(self):
-        quality = _quality({"q": {"a": 0, "b": 1}, "r": {"c": 1}}, {"q": ["a", "b"], "r": []})
+        quality = score_rankings({"q": {"a": 0, "b": 1}, "r": {"c": 1}}, {"q": ["a", "b"], "r": []})
         assert (quality["mrr@10"], quality["recall@10"]) == (0.25, 0.5)
 
 

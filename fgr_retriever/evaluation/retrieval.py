@@ -79,7 +79,7 @@ def evaluate_retrieval(
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:
         engine.add(Passage(id=key, text=text) for key, text in data.passages.items())
         ours = _measure(data, _rankings(engine.folder, encoder, queries), lambda query: engine.search(query, k=_SHOWN))
-    bm25 = _bm25(data.passages)
+    bm25 = bm25_search(data.passages)
     return RetrievalReport(
         n_queries=len(queries),
         n_passages=len(data.passages),
@@ -106,7 +106,7 @@ def _rankings(folder: Path, encoder: TokenEncoder, queries: Sequence[str]) -> It
                 yield [match.passage.id for match in matches]
 
 
-def _bm25(passages: Mapping[str, str]) -> Callable[[str, int], Ranking]:
+def bm25_search(passages: Mapping[str, str]) -> Callable[[str, int], Ranking]:
     """Build BM25 (Lucene's variant, k1=1.5, b=0.75, English stop words and stemmer): (query, k) to ids."""
     import bm25s
     import Stemmer
@@ -127,10 +127,10 @@ def _bm25(passages: Mapping[str, str]) -> Callable[[str, int], Ranking]:
 def _measure(data: Beir, rankings: Iterable[Ranking], search: Callable[[str], object]) -> dict[str, float]:
     """Score rankings, in the order of the queries, and time `search` on some of the queries."""
     run = dict(zip(data.queries, rankings, strict=True))
-    return {**_quality(data.qrels, run), **_latency(search, list(data.queries.values()))}
+    return {**quality(data.qrels, run), **_latency(search, list(data.queries.values()))}
 
 
-def _quality(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Ranking]) -> dict[str, float]:
+def quality(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Ranking]) -> dict[str, float]:
     """Average trec_eval's measures over the queries of `qrels`; a query that found nothing scores 0."""
     import pytrec_eval
 
