@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from fgr_retriever.cli.files import require_files
 from fgr_retriever.cli.options import AsJson, Device, Model, load_encoder
-from fgr_retriever.cli.output import counted, terminal, write_json
+from fgr_retriever.cli.output import counted, note, terminal, write_json
+
+if TYPE_CHECKING:
+    from fgr_retriever.types import TokenEncoder
+
+Nbits = Annotated[
+    int | None,
+    typer.Option(
+        help="Pass the passages' vectors through a residual codec of 1, 2, 4 or 8 bits, as an index stores them."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +38,7 @@ def spans(
     file: Annotated[Path, typer.Argument(help="JSON Lines with query, passage, spans (or annotations), answers.")],
     as_json: AsJson = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only this many examples.")] = None,
+    nbits: Nbits = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -35,7 +47,9 @@ def spans(
 
     require_files(file)
     examples = counted(islice(read_examples(file), limit), "examples read")
-    report = evaluate_spans(load_encoder(model, device), examples).to_json()
+    passages = (example.passage for example in islice(read_examples(file), limit))
+    encoder = _load(model, device, nbits, passages)
+    report = evaluate_spans(encoder, examples).to_json()
     if as_json:
         return write_json(report)
     measures = {key: value for key, value in report.items() if key not in ("n", "threshold", "floors")}
@@ -49,19 +63,33 @@ def retrieval(
     as_json: AsJson = False,
     split: Annotated[str, typer.Option(help="Which judgements to use.")] = "test",
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Take only this many queries.")] = None,
+    nbits: Nbits = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
     """Score retrieval and its latency, beside BM25 on the same text."""
     from fgr_retriever.evaluation import evaluate_retrieval
+    from fgr_retriever.evaluation.beir import read_passages
 
     require_files(folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / f"{split}.tsv")
-    encoder = load_encoder(model, device)
+    encoder = _load(model, device, nbits, (text for _, text in read_passages(folder)))
     report = evaluate_retrieval(encoder, folder, split=split, limit_queries=limit_queries).to_json()
     if as_json:
         return write_json(report)
     title = f"{report['n_queries']} queries, {report['n_passages']} passages"
     _print(title, {"fgr": report["ours"], "bm25": report["bm25"]})
+
+
+def _load(model: str | None, device: str | None, nbits: int | None, passages: Iterable[str]) -> TokenEncoder:
+    """Load the model, and on request the codec that an index of the passages would have."""
+    from fgr_retriever.evaluation.quantised import Quantised, codec_for
+
+    encoder = load_encoder(model, device)
+    if nbits is None:
+        return encoder
+    codec = codec_for(encoder, passages, nbits, progress=sys.stderr.isatty())
+    note(f"fgr: passages at {nbits} bits: {len(codec.centroids)} centroids, {codec.bytes_per_token} bytes a token")
+    return Quantised(encoder, codec)
 
 
 def _print(title: str, systems: Mapping[str, Mapping[str, Any]]) -> None:

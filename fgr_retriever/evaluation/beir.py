@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -41,11 +41,21 @@ def read_beir(folder: Path, split: str = "test", limit_queries: int | None = Non
     queries = dict(islice(((key, text) for key, text in texts if key in qrels), limit_queries))
     if not queries:
         raise InputError(f"{folder}: no query of queries.jsonl has a relevant passage in qrels/{split}.tsv")
-    passages = {
-        _id(record, where): f"{record.get('title') or ''} {_text(record, where)}".strip()
-        for where, record in read_jsonl(folder / "corpus.jsonl")
-    }
-    return Beir(passages, queries, {key: qrels[key] for key in queries})
+    return Beir(dict(read_passages(folder)), queries, {key: qrels[key] for key in queries})
+
+
+def read_passages(folder: Path) -> Iterator[tuple[str, str]]:
+    """Read the passages of `corpus.jsonl` lazily.
+
+    Yields:
+        Id and text; the text is the title and the text with a space between.
+
+    Raises:
+        InputError: A line does not fit.
+        OSError: The file cannot be read.
+    """
+    for where, record in read_jsonl(folder / "corpus.jsonl"):
+        yield _id(record, where), f"{record.get('title') or ''} {_text(record, where)}".strip()
 
 
 def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
