@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,7 +26,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.util import load_file_path
 from transformers.utils import logging as transformers_logging
 
-from fgr_retriever.errors import CheckpointError
+from fgr_retriever.errors import CheckpointError, ConfigError
 from fgr_retriever.evidence import SUBFOLDER, EvidenceHead
 
 logger = logging.getLogger(__name__)
@@ -97,16 +100,80 @@ def fingerprint(model: MultiVectorEncoder) -> str:
 
     Where the files lie, their format and the evidence head do not matter.
     """
+    # A pooler gives no token vector, and many checkpoints lack it: it is random then.
+    weights = {key: value for key, value in model.state_dict().items() if ".pooler." not in key}
     digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        if ".pooler." in key:
-            continue  # gives no token vector, and many checkpoints lack it: it is random then
-        digest.update(f"{key} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().float().contiguous().numpy().tobytes())
+    _hash_weights(digest.update, weights)
     digest.update(model.tokenizer.backend_tokenizer.to_str().encode("utf-8", "surrogatepass"))
     settings = [_module_settings(module) for module in model.children()]
     digest.update(json.dumps([model.prompts, settings], sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def head_fingerprint(head: EvidenceHead) -> str:
+    """Hash everything that changes an evidence logit: the weights; the calibration does not matter."""
+    digest = hashlib.sha256()
+    _hash_weights(digest.update, head.state_dict())
+    return digest.hexdigest()
+
+
+def save_calibrated(source: Path, head: EvidenceHead, out: Path) -> None:
+    """Write a checkpoint folder again, with another calibration of its evidence head.
+
+    Args:
+        source: The checkpoint folder.
+        head: Its evidence head as it shall be.
+        out: A new or empty folder, which appears when it is complete; or `source`, whose head is
+            then replaced.
+
+    Raises:
+        ConfigError: `out` or `source` cannot be used for this; see `check_output`.
+        OSError: The disk refused.
+    """
+    check_output(source, out)
+    in_place = out.resolve() == source.resolve()
+    home = out if in_place else out.parent
+    home.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=home, prefix=".calibrated-") as scratch:
+        copy = Path(scratch) / "model"
+        if not in_place:
+            shutil.copytree(source, copy)
+        head.save(copy)
+        if in_place:
+            (out / SUBFOLDER).mkdir(exist_ok=True)
+            for file in sorted((copy / SUBFOLDER).iterdir(), reverse=True):  # a new head's weights before its config
+                file.replace(out / SUBFOLDER / file.name)
+            return
+        if out.exists():
+            out.rmdir()  # empty, and a rename replaces no folder everywhere
+        copy.replace(out)
+
+
+def check_output(source: Path, out: Path) -> None:
+    """Check that a copy of a checkpoint can be written without harm.
+
+    Raises:
+        ConfigError: `source` is no folder, `out` is in use, lies in `source` or is the embedded
+            model, or cannot be written to.
+    """
+    if not source.is_dir():
+        raise ConfigError(f"the model {str(source)!r} is no folder on this machine: download it and give its folder")
+    at, place = source.resolve(), out.resolve()
+    if place == embedded_model().resolve():
+        raise ConfigError(f"{out} is the embedded model, which is never changed: give another folder")
+    if at in place.parents:
+        raise ConfigError(f"{out} lies in the folder of the model itself: give another folder")
+    if place != at and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"{out} exists: give a new folder, or {source} to change the model in place")
+    if place == at and not os.access(out, os.W_OK):
+        raise ConfigError(f"{out} cannot be written to: give a new folder")
+
+
+def _hash_weights(update: Callable[[bytes], object], weights: Mapping[str, torch.Tensor]) -> None:
+    """Feed names, shapes and float32 values to a hash."""
+    for key, value in sorted(weights.items()):
+        update(f"{key} {tuple(value.shape)}".encode())
+        update(value.detach().cpu().float().contiguous().numpy().tobytes())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Settings, one frozen class per lifetime: of the index, of a search, of a trim.
+"""Settings, one frozen class per lifetime: of the model, of the index, of a search, of a trim.
 
 Override with `dataclasses.replace`; `to_json` and `from_json` round-trip strictly (an unknown or
 missing key is an error, never ignored).
@@ -7,6 +7,7 @@ missing key is an error, never ignored).
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ from fgr_retriever.errors import ConfigError
 
 Unit = Literal["token", "phrase", "sentence"]
 OnEmpty = Literal["best_span", "keep", "drop"]
+Cut = Literal["expected_f1", "threshold"]
 
 
 class _Strict:
@@ -57,6 +59,35 @@ def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def _is_number(value: Any) -> bool:
+    """Say whether `value` is an integer or a float (no bool)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration(_Strict):
+    """Which evidence probabilities count, where `TrimConfig.threshold` does not say it.
+
+    Args:
+        threshold: Evidence probability in [0, 1] from which a token counts.
+        temperature: Divides the evidence logits before they become probabilities; above 0.
+        cut: `expected_f1` lets each passage find its own cut and takes the threshold for the least
+            that counts; `threshold` cuts every passage at the threshold.
+    """
+
+    threshold: float = 0.5
+    temperature: float = 1.0
+    cut: Cut = "expected_f1"
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        probable = _is_number(self.threshold) and 0 <= self.threshold <= 1
+        _check("threshold", self.threshold, probable, "a probability from 0 to 1")
+        warm = _is_number(self.temperature) and 0 < self.temperature < math.inf
+        _check("temperature", self.temperature, warm, "a number above 0")
+        _check("cut", self.cut, self.cut in get_args(Cut), f"one of {get_args(Cut)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexConfig(_Strict):
     """How an index stores its vectors; fixed when the index is created.
@@ -95,7 +126,7 @@ class TrimConfig(_Strict):
     Args:
         threshold: Evidence probability in [0, 1] from which a token counts; None lets each passage
             find its own, with the highest expected F1, above the least that the model was
-            calibrated to.
+            calibrated to, or takes the threshold that `fgr calibrate` fixed.
         unit: What a span grows to: the words of its tokens, the phrase (clause) or the sentence.
         merge_gap: Spans with at most this many characters between them become one.
         min_length: Spans shorter than this many characters are left out.
@@ -126,8 +157,7 @@ class TrimConfig(_Strict):
 
     def __post_init__(self) -> None:
         """Check every field."""
-        number = isinstance(self.threshold, (int, float)) and not isinstance(self.threshold, bool)
-        in_range = self.threshold is None or (number and 0 <= self.threshold <= 1)
+        in_range = self.threshold is None or (_is_number(self.threshold) and 0 <= self.threshold <= 1)
         _check("threshold", self.threshold, in_range, "None or a probability from 0 to 1")
         _check("unit", self.unit, self.unit in get_args(Unit), f"one of {get_args(Unit)}")
         _check("on_empty", self.on_empty, self.on_empty in get_args(OnEmpty), f"one of {get_args(OnEmpty)}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 from typing_extensions import Self
 
-from fgr_retriever.checkpoint import Checkpoint, embedded_model, open_checkpoint
+from fgr_retriever.checkpoint import Checkpoint, embedded_model, head_fingerprint, open_checkpoint
+from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.types import TokenBlock
 from fgr_retriever.windows import Window, Windows
@@ -87,9 +90,21 @@ class Encoder:
         return self.head.config.dim
 
     @property
-    def threshold(self) -> float:
-        """Calibrated evidence probability from which a token counts."""
-        return self.head.config.threshold
+    def head_fingerprint(self) -> str:
+        """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
+        return head_fingerprint(self.head)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which evidence probabilities count."""
+        return self.head.config.calibration
+
+    def calibrated(self, calibration: Calibration) -> Self:
+        """Give the same model with another calibration; it shares all weights with this one."""
+        other = copy(self)
+        other.head = copy(self.head)
+        other.head.config = replace(self.head.config, **asdict(calibration))
+        return other
 
     @torch.inference_mode()
     def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:

@@ -19,7 +19,7 @@ from fgr_retriever.index.filters import Filter
 from fgr_retriever.spans import find_spans
 from fgr_retriever.trim import Scored, assemble
 from fgr_retriever.trim import trim as trim_scored
-from fgr_retriever.trimmer import check_query, evidence_of, threshold_for
+from fgr_retriever.trimmer import check_query, evidence_of, resolve_cut
 from fgr_retriever.types import Context, Hit, Passage, TokenEncoder
 
 _SelfT = TypeVar("_SelfT")
@@ -64,7 +64,7 @@ class Engine:
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
         create: bool = True,
     ) -> Self:
-        """Open the index in a folder.
+        """Open the index in a folder, with the calibration that `fgr calibrate` left in it, if any.
 
         Args:
             path: The folder of the index.
@@ -86,7 +86,8 @@ class Engine:
             from fgr_retriever.encoder import Encoder  # loads the model code only where it is used
 
             encoder = Encoder.default()
-        return cls(Index.open(path, encoder, config, create=create), encoder, search)
+        index = Index.open(path, encoder, config, create=create)
+        return cls(index, index.calibrated_model(), search)
 
     def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
         """Index passages: all of them, or on any error none.
@@ -173,7 +174,7 @@ class Engine:
         count = count_tokens or (token_counter(config.tokenizer) if limited else None)
         hits = self.search(query, k=k, filter=filter, trim=config)
         scored = [Scored(hit.passage.text, hit.token_scores, hit.score) for hit in hits]
-        trimmed = trim_scored(scored, config, threshold_for(self._encoder, config), count if limited else None)
+        trimmed = trim_scored(scored, *resolve_cut(self._encoder.calibration, config), count if limited else None)
         text = assemble(trimmed, config)
         before = sum(count(hit.passage.text) for hit in hits) if count else None
         after = count(text) if count else None
@@ -277,9 +278,9 @@ class Engine:
 
     def _hits(self, query: Tensor, matches: Sequence[Match], config: TrimConfig) -> list[Hit]:
         """Turn what the index found into hits with evidence."""
-        least = threshold_for(self._encoder, config)
+        config, threshold = resolve_cut(self._encoder.calibration, config)
         found = evidence_of(self._encoder, query, [match.tokens for match in matches])
         return [
-            Hit(match.passage, match.score, rank, find_spans(match.passage.text, evidence, config, least), evidence)
+            Hit(match.passage, match.score, rank, find_spans(match.passage.text, evidence, config, threshold), evidence)
             for rank, (match, evidence) in enumerate(zip(matches, found, strict=True), start=1)
         ]

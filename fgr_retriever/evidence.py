@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from fgr_retriever.config import Calibration, Cut
 from fgr_retriever.errors import CheckpointError
 from fgr_retriever.maxsim import token_evidence
 from fgr_retriever.reader import Reader
@@ -45,6 +46,10 @@ class EvidenceConfig:
         reader_width: Width of the reader.
         threshold: Probability from which a token counts as evidence, fitted on development data.
         temperature: Divides the logits; fitted on development data, 1 for none.
+        cut: Whether the threshold is fixed or only the least that counts; see `Calibration`.
+
+    Raises:
+        ConfigError: Threshold, temperature or cut is out of range.
     """
 
     dim: int
@@ -53,6 +58,16 @@ class EvidenceConfig:
     reader_width: int = 0
     threshold: float = 0.5
     temperature: float = 1.0
+    cut: Cut = "expected_f1"
+
+    def __post_init__(self) -> None:
+        """Check the calibration."""
+        self.calibration  # noqa: B018 - building it checks it
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which evidence probabilities count."""
+        return Calibration(threshold=self.threshold, temperature=self.temperature, cut=self.cut)
 
 
 class EvidenceHead(nn.Module):

@@ -14,6 +14,7 @@ import hashlib
 import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
+from fgr_retriever.config import Calibration
 from fgr_retriever.types import TokenBlock
 
 _DIM = 128
@@ -39,6 +42,8 @@ class WordEncoder:
     and about 0 otherwise.
     """
 
+    _calibration = Calibration(threshold=0.5)
+
     @property
     def dim(self) -> int:
         """Width of a token embedding: 128."""
@@ -50,9 +55,20 @@ class WordEncoder:
         return "word-encoder-1"
 
     @property
-    def threshold(self) -> float:
-        """Evidence probability from which a token counts: 0.5."""
-        return 0.5
+    def head_fingerprint(self) -> str:
+        """The same name for every `WordEncoder`."""
+        return "word-encoder-1"
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which evidence probabilities count: by default those from 0.5 on, and a temperature of 1."""
+        return self._calibration
+
+    def calibrated(self, calibration: Calibration) -> Self:
+        """Give the same encoder with another calibration."""
+        other = copy(self)
+        other._calibration = calibration
+        return other
 
     def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
         """Encode queries: one (words, 128) float32 tensor each."""
@@ -74,8 +90,10 @@ class WordEncoder:
                 block = following
 
     def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Take the best cosine over the query's words, at least 0, of every token."""
-        return (vectors.float() @ query.T).amax(dim=1).clamp(0, 1)
+        """Take the best cosine over the query's words, at least 0, of every token, at the temperature."""
+        found = (vectors.float() @ query.T).amax(dim=1).clamp(0, 1)
+        temperature = self._calibration.temperature
+        return found if temperature == 1 else (found.logit(eps=1e-7) / temperature).sigmoid()
 
 
 def _stack(words: Sequence[str]) -> NDArray[np.float16]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fgr_retriever.budget import TokenCounter, token_counter
-from fgr_retriever.config import TrimConfig
+from fgr_retriever.config import Calibration, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.maxsim import best_matches
 from fgr_retriever.trim import Scored, trim
@@ -60,7 +60,7 @@ class Trimmer:
         """
         config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
         scored = self._scored(query, texts)
-        return trim(scored, config, threshold_for(self._encoder, config), self._counter(config))
+        return trim(scored, *resolve_cut(self._encoder.calibration, config), self._counter(config))
 
     async def atrim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
         """Trim every text in a worker thread; see `trim`."""
@@ -98,9 +98,16 @@ def check_query(query: str) -> None:
         raise InputError(f"query {query!r:.200}: must be a string that is not blank")
 
 
-def threshold_for(encoder: TokenEncoder, config: TrimConfig) -> float:
-    """Take the configured threshold, or the one calibrated for the model."""
-    return encoder.threshold if config.threshold is None else config.threshold
+def resolve_cut(own: Calibration, config: TrimConfig) -> tuple[TrimConfig, float]:
+    """Settle how evidence is cut: as the config says, or else by the model's own calibration.
+
+    Returns:
+        The settings, whose threshold is now set if the model's is fixed, and the probability in
+        [0, 1] from which a token counts: both as `find_spans` and `trim` take them.
+    """
+    if config.threshold is not None:
+        return config, config.threshold
+    return (replace(config, threshold=own.threshold) if own.cut == "threshold" else config), own.threshold
 
 
 def evidence_of(encoder: TokenEncoder, query: Tensor, passages: Sequence[StoredTokens]) -> list[TokenEvidence]:

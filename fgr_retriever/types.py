@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fgr_retriever.config import Calibration
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Metadata: TypeAlias = Mapping[str, Json]
 
@@ -100,8 +102,17 @@ class TokenEncoder(Protocol):
         ...
 
     @property
-    def threshold(self) -> float:
-        """Calibrated evidence probability from which a token counts."""
+    def head_fingerprint(self) -> str:
+        """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which evidence probabilities count."""
+        ...
+
+    def calibrated(self, calibration: Calibration) -> TokenEncoder:
+        """Give the same model with another calibration; this one stays as it is."""
         ...
 
     def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:

@@ -217,7 +217,7 @@ def test_texts_are_not_changed(word_encoder):
     texts = ["found radium"]
     Trimmer(word_encoder).trim("radium", texts)
     assert texts == ["found radium"]
-    assert isinstance(WordEncoder().threshold, float)
+    assert isinstance(WordEncoder().calibration.threshold, float)
 
 
 def test_trimmer_and_engine_find_the_same_evidence_in_a_long_text(tmp_path):

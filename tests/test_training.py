@@ -98,7 +98,7 @@ def test_training_writes_a_model_that_opens_and_searches(finished):
     encoder = Encoder.from_pretrained(folder)
     assert encoder.head.config.width == 8
     report = json.loads((out / "report.json").read_text())
-    assert encoder.threshold == report["threshold"]
+    assert encoder.calibration.threshold == report["threshold"]
     assert report["held_out"] > 0
     assert "FGR-ColBERT" in (folder / "README.md").read_text()
     (query,) = encoder.encode_queries(["which colour has the cup"])

@@ -12,8 +12,8 @@ from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import TokenCounterError
 
 if TYPE_CHECKING:
+    from fgr_retriever.encoder import Encoder
     from fgr_retriever.engine import Engine
-    from fgr_retriever.types import TokenEncoder
 
 
 def _not_blank(query: str) -> str:
@@ -37,7 +37,7 @@ Tokenizer = Annotated[
 ]
 
 
-def load_encoder(model: str | None, device: str | None) -> TokenEncoder:
+def load_encoder(model: str | None, device: str | None) -> Encoder:
     """Load the model that the options name."""
     from transformers.utils.logging import disable_progress_bar
 

@@ -25,7 +25,7 @@ from fgr_retriever.evaluation.text_files import read_jsonl
 from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.sentences import sentences
 from fgr_retriever.spans import find_spans
-from fgr_retriever.trimmer import evidence_of, threshold_for
+from fgr_retriever.trimmer import evidence_of, resolve_cut
 from fgr_retriever.types import StoredTokens, TokenEncoder, TokenEvidence
 
 Range: TypeAlias = tuple[int, int]
@@ -126,13 +126,12 @@ def evaluate_spans(
         encoder: The model.
         examples: What to measure on; consumed lazily, in bounded memory.
         config: How tokens become spans; by default the shipped settings with the model's own
-            calibrated threshold.
+            calibration.
 
     Raises:
         InputError: There is no example.
     """
-    config = config or TrimConfig()
-    threshold = threshold_for(encoder, config)
+    config, threshold = resolve_cut(encoder.calibration, config or TrimConfig())
     rows = []
     for encoded in encode_examples(encoder, examples):
         everything = [(0, len(encoded.example.passage))]
@@ -198,12 +197,19 @@ def _best_sentence(text: str, query: Tensor, tokens: StoredTokens) -> list[Range
 
 def score_ranges(example: SpanExample, kept: Sequence[Range]) -> tuple[float, float, float, float, float]:
     """Score kept ranges: f1, precision, recall, kept and whether an answer is kept (NaN: none to keep)."""
-    words = np.array([word.span() for word in _WORD.finditer(example.passage)]).reshape(-1, 2)
-    ours = _overlapping(words, kept)
-    f1, precision, recall = max(_agreement(ours, _overlapping(words, gold)) for gold in example.annotations)
+    words = words_of(example.passage)
+    ours = overlapping(words, kept)
+    f1, precision, recall = max(_agreement(ours, overlapping(words, gold)) for gold in example.annotations)
     fraction = float(ours.mean()) if len(words) else 0.0
-    answered = any(start <= first and last <= end for first, last in example.answers for start, end in kept)
-    return f1, precision, recall, fraction, float(answered) if example.answers else np.nan
+    answered = holds_answer(example, kept)
+    return f1, precision, recall, fraction, np.nan if answered is None else float(answered)
+
+
+def holds_answer(example: SpanExample, kept: Sequence[Range]) -> bool | None:
+    """Say whether an answer lies wholly inside one kept range; None when the example has no answers."""
+    if not example.answers:
+        return None
+    return any(start <= first and last <= end for first, last in example.answers for start, end in kept)
 
 
 def _agreement(kept: NDArray[np.bool_], gold: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -215,8 +221,13 @@ def _agreement(kept: NDArray[np.bool_], gold: NDArray[np.bool_]) -> tuple[float,
     return 2 * both / (ours + theirs), both / ours, both / theirs
 
 
-def _overlapping(words: NDArray[np.int_], ranges: Sequence[Range]) -> NDArray[np.bool_]:
-    """Mark the words, (w, 2), that overlap any range: (w,)."""
+def words_of(text: str) -> NDArray[np.int64]:
+    """Find the character ranges of the words of a text: (w, 2)."""
+    return np.array([word.span() for word in _WORD.finditer(text)], dtype=np.int64).reshape(-1, 2)
+
+
+def overlapping(words: NDArray[np.integer[Any]], ranges: Sequence[Range]) -> NDArray[np.bool_]:
+    """Mark the words or tokens, (w, 2), that overlap any range: (w,)."""
     spans = np.array(ranges, dtype=np.int64).reshape(-1, 2)
     overlaps = (words[:, :1] < spans[:, 1]) & (words[:, 1:] > spans[:, 0])  # (w, spans)
     found: NDArray[np.bool_] = np.logical_or.reduce(overlaps, axis=1)

@@ -5,6 +5,7 @@ This is the seam between the engine and how vectors are kept; nothing above it k
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ import numpy as np
 from torch import Tensor
 from typing_extensions import Self
 
-from fgr_retriever.config import IndexConfig, SearchConfig
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig
 from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
 from fgr_retriever.index import rows
+from fgr_retriever.index.calibration import StoredCalibration
 from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.info import IndexInfo, describe
 from fgr_retriever.index.manifest import MANIFEST, Manifest
 from fgr_retriever.index.search import best_passages
 from fgr_retriever.index.store import Snapshot, Store, create_store
 from fgr_retriever.types import Passage, StoredTokens, TokenEncoder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +192,39 @@ class Index:
         """Say whether there is a passage with this id."""
         with self._store.reading() as (_, connection):
             return rows.is_id(id) and rows.fetch(connection, str(id)) is not None
+
+    def calibrate(self, calibration: Calibration | None) -> None:
+        """Keep a calibration of the model with the index; whoever opens the index then uses it.
+
+        Args:
+            calibration: Fitted with the model of this index; None removes what is kept.
+
+        Raises:
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused.
+        """
+        kept = StoredCalibration(calibration, self._encoder.head_fingerprint) if calibration else None
+        self._store.calibrate(kept)
+
+    def calibrated_model(self) -> TokenEncoder:
+        """Give the model with the calibration that the index keeps, or with its own if there is none.
+
+        A calibration that was fitted with another evidence head is left alone, and a warning says so.
+
+        Raises:
+            IndexCorruptError: The calibration is damaged.
+        """
+        kept = self._store.calibration()
+        if kept is None:
+            return self._encoder
+        if kept.head != self._encoder.head_fingerprint:
+            logger.warning(
+                "%s was calibrated with another evidence head than the model has now: the model's own calibration "
+                "is used. Run `fgr calibrate` again.",
+                self.folder,
+            )
+            return self._encoder
+        return self._encoder.calibrated(kept.calibration)
 
     @property
     def folder(self) -> Path:

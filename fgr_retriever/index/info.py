@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fgr_retriever.index.database import DATABASE
 from fgr_retriever.index.manifest import MANIFEST
 from fgr_retriever.index.store import Store
+from fgr_retriever.types import Json
 
 _NBITS = 16
 
@@ -24,6 +25,8 @@ class IndexInfo:
             those of deleted passages included; 0 for an empty index.
         model: Fingerprint of the model.
         format_version: Layout of the folder.
+        calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None
+            when there is none, and the model's own counts.
     """
 
     passages: int
@@ -33,10 +36,12 @@ class IndexInfo:
     bytes_per_token: float
     model: str
     format_version: int
+    calibration: dict[str, Json] | None
 
 
 def describe(store: Store) -> IndexInfo:
     """Count what an open index folder holds."""
+    stored = store.calibration()
     with store.reading() as (snapshot, _):
         stored_tokens = sum(segment.info.tokens for segment in snapshot.segments)
         segment_bytes = sum(segment.nbytes for segment in snapshot.segments)
@@ -49,4 +54,5 @@ def describe(store: Store) -> IndexInfo:
             bytes_per_token=segment_bytes / max(1, stored_tokens),
             model=store.manifest.model,
             format_version=store.manifest.format_version,
+            calibration=asdict(stored.calibration) if stored else None,
         )

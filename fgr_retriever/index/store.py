@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputError
-from fgr_retriever.index import rows
+from fgr_retriever.index import calibration, rows
+from fgr_retriever.index.calibration import StoredCalibration
 from fgr_retriever.index.database import DATABASE, Database, create_database, write_errors
 from fgr_retriever.index.manifest import MANIFEST, Manifest, read_manifest, read_manifest_text, write_manifest_text
 from fgr_retriever.index.segments import Segment, SegmentInfo, SegmentsWriter
@@ -90,8 +91,8 @@ class Store:
         self._database = Database(folder)
         self._segments = folder / SEGMENTS
         self._latest: Snapshot | None = None
-        with self.reading():
-            pass  # a missing or short file shows now, not at the first search
+        with self.reading() as (_, connection):  # a missing or short file shows now, not at the first search
+            calibration.fetch(connection)
 
     @contextmanager
     def reading(self) -> Iterator[tuple[Snapshot, sqlite3.Connection]]:
@@ -154,6 +155,16 @@ class Store:
         for segment in snapshot.segments:  # readers that still map them keep their bytes
             shutil.rmtree(segment.folder, ignore_errors=True)
 
+    def calibration(self) -> StoredCalibration | None:
+        """Read the calibration that the index keeps, if any."""
+        with self._database.reading() as connection:
+            return calibration.fetch(connection)
+
+    def calibrate(self, stored: StoredCalibration | None) -> None:
+        """Keep a calibration in place of the one that is there; None removes it."""
+        with self._database.writing() as connection, write_errors(self.folder):
+            calibration.put(connection, stored)
+
     def verify(self) -> None:
         """Check every stored byte, and that the parts fit each other.
 
@@ -164,6 +175,7 @@ class Store:
             (manifest,) = connection.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()
             if read_manifest_text(self.folder) != manifest:
                 raise IndexCorruptError(f"{self.folder / MANIFEST} differs from what was written: restore it")
+            calibration.fetch(connection)
             for (problem,) in connection.execute("PRAGMA integrity_check"):
                 if problem != "ok":
                     raise IndexCorruptError(f"{self.folder / DATABASE} is damaged: {problem}")

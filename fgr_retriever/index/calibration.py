@@ -1,0 +1,60 @@
+"""The calibration of an index: a row of `state`, written and read in the database's transactions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import asdict, dataclass
+
+from fgr_retriever.config import Calibration
+from fgr_retriever.errors import IndexCorruptError
+
+_NAME = "calibration"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCalibration:
+    """A calibration and what it was fitted with.
+
+    Args:
+        calibration: Which evidence probabilities count.
+        head: Fingerprint of the evidence head; that of the token vectors is in the manifest.
+    """
+
+    calibration: Calibration
+    head: str
+
+
+def put(connection: sqlite3.Connection, stored: StoredCalibration | None) -> None:
+    """Store a calibration in place of the one that is there; None removes it."""
+    connection.execute("DELETE FROM state WHERE name = ?", (_NAME,))
+    if stored is not None:
+        text = json.dumps(asdict(stored))
+        record = json.dumps({"stored": text, "checksum": _checksum(text)})
+        connection.execute("INSERT INTO state VALUES (?, ?)", (_NAME, record))
+
+
+def fetch(connection: sqlite3.Connection) -> StoredCalibration | None:
+    """Read the calibration; None when there is none.
+
+    Raises:
+        IndexCorruptError: The row is not what `put` made.
+    """
+    row = connection.execute("SELECT value FROM state WHERE name = ?", (_NAME,)).fetchone()
+    if row is None:
+        return None
+    try:
+        record = json.loads(row[0])
+        if _checksum(record["stored"]) != record["checksum"]:
+            raise ValueError("its checksum is wrong")
+        values = json.loads(record["stored"])
+        return StoredCalibration(Calibration.from_json(json.dumps(values["calibration"])), str(values["head"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IndexCorruptError(
+            f"the calibration of the index is damaged ({error}): restore the index from a copy"
+        ) from error
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
