@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,8 @@ def calibrate(
     opened = nullcontext() if index is None else closing(Index.open(index, encoder, create=False))
     with opened as target:
         examples = counted(read_examples(data), "examples read")
-        report = fit_calibration(target.calibrated_model() if target else encoder, examples, keep, progress=True)
+        fitted = target.calibrated_model() if target else encoder
+        report = fit_calibration(fitted, examples, keep, progress=sys.stderr.isatty())
         if target:
             target.calibrate(report.after.calibration)
     if out is not None:
