@@ -10,10 +10,11 @@ import yaml
 
 from fgr_retriever.errors import ConfigError, InputError
 
+RETRIEVAL_LOSSES = ("contrastive", "pairwise", "kl", "margin_mse")
 _POSITIVE = (
     "coarse_odds", "longest", "repeat", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
     "head_width", "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate",
-    "head_learning_rate",
+    "head_learning_rate", "positive_weight",
 )  # fmt: skip
 
 
@@ -58,6 +59,17 @@ class TrainingConfig:
             is evidence).
         hold_weight: Weight that holds token vectors near the untrained ones.
         ranking_weight: Weight that holds in-batch MaxSim rankings near the untrained ones.
+        positive_weight: Weight of evidence against no evidence in the evidence losses.
+        noise_bits: The head sees half of the passages as a residual codec of 1, 2 or 4 bits would
+            give them back; 0 for none.
+        tuples: Files of queries with ranked passages (`fgr_retriever.training.tuples`), relative to
+            the data folder, and the share of each in what is drawn, in (0, 1]; scaled to sum to 1.
+        retrieval_loss: What the joint stage learns from tuples: `contrastive` (the positive before
+            all passages of the step), `pairwise` (before each of its own negatives), `kl` (the
+            teacher's ranking) or `margin_mse` (the teacher's margins).
+        retrieval_weight: Weight of that loss; 0 leaves tuples out.
+        tuples_per_step: Queries with ranked passages in a step of the joint stage.
+        ways: Passages of each: the positive and `ways` - 1 negatives.
         seed: Of everything random.
     """
 
@@ -91,13 +103,20 @@ class TrainingConfig:
     irrelevant_weight: float = 0.1
     hold_weight: float = 1.5
     ranking_weight: float = 1.0
+    positive_weight: float = 1.0
+    noise_bits: int = 0
+    tuples: Mapping[str, float] = field(default_factory=dict)
+    retrieval_loss: str = "kl"
+    retrieval_weight: float = 0.0
+    tuples_per_step: int = 4
+    ways: int = 4
     seed: int = 1
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail late in a long run."""
         if not self.spans:
             raise ConfigError(f"spans={self.spans!r}: must be a list of at least one file")
-        for name in ("coarse", "pairs"):
+        for name in ("coarse", "pairs", "tuples"):
             shares = getattr(self, name)
             if not isinstance(shares, Mapping) or not all(_is_number(one) and 0 < one <= 1 for one in shares.values()):
                 raise ConfigError(f"{name}={shares!r}: must give each name a share above 0 and at most 1")
@@ -109,6 +128,21 @@ class TrainingConfig:
                 raise ConfigError(f"{name}={value!r}: must be a number above 0")
         if type(self.patience) is not int or self.patience < 0:
             raise ConfigError(f"patience={self.patience!r}: must be a whole number, 0 or more")
+        self._check_retrieval()
+
+    def _check_retrieval(self) -> None:
+        if self.noise_bits not in (0, 1, 2, 4):
+            raise ConfigError(f"noise_bits={self.noise_bits!r}: must be 1, 2 or 4, or 0 for none")
+        if self.retrieval_loss not in RETRIEVAL_LOSSES:
+            raise ConfigError(f"retrieval_loss={self.retrieval_loss!r}: must be one of {list(RETRIEVAL_LOSSES)}")
+        if not _is_number(self.retrieval_weight) or self.retrieval_weight < 0:
+            raise ConfigError(f"retrieval_weight={self.retrieval_weight!r}: must be a number of at least 0")
+        if self.retrieval_weight and not self.tuples:
+            raise ConfigError(f"retrieval_weight={self.retrieval_weight!r}: needs at least one file in tuples")
+        for name, least in (("tuples_per_step", 1), ("ways", 2)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ConfigError(f"{name}={value!r}: must be a whole number of at least {least}")
 
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:

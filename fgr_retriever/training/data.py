@@ -132,8 +132,8 @@ def split(examples: Sequence[SpanExample], held_out: float, seed: int) -> tuple[
 
 def without(examples: Sequence[Labelled], passages: Iterable[str]) -> list[Labelled]:
     """Leave out the examples whose passage is among `passages`, whatever its case, spaces and marks."""
-    seen = set(map(_words, passages))
-    return [example for example in examples if _words(example.passage) not in seen]
+    seen = set(map(normalised, passages))
+    return [example for example in examples if normalised(example.passage) not in seen]
 
 
 def sample(examples: Sequence[Labelled], share: float, seed: int) -> list[Labelled]:
@@ -196,11 +196,16 @@ def token_labels(offsets: NDArray[np.int32], ranges: Sequence[tuple[int, int, fl
 
 def collate(rows: Sequence[Row]) -> dict[str, Tensor]:
     """Pad a batch: `query` and `passage` ids with masks, and `labels`."""
-    batch = {}
-    for name, key in (("query", "query_ids"), ("passage", "input_ids")):
-        batch[f"{name}_ids"] = pad([row[key] for row in rows], 0)
-        batch[f"{name}_mask"] = pad([np.ones(len(row[key]), dtype=np.int64) for row in rows], 0)
-    return {**batch, "labels": pad([row["labels"] for row in rows], -1)}
+    return {
+        **pad_ids("query", [row["query_ids"] for row in rows]),
+        **pad_ids("passage", [row["input_ids"] for row in rows]),
+        "labels": pad([row["labels"] for row in rows], -1),
+    }
+
+
+def pad_ids(name: str, rows: Sequence[NDArray[np.int64]]) -> dict[str, Tensor]:
+    """Stack token ids as `<name>_ids`, (n, longest) int64, and say in `<name>_mask` which are real."""
+    return {f"{name}_ids": pad(rows, 0), f"{name}_mask": pad([np.ones_like(row) for row in rows], 0)}
 
 
 def pad(rows: Iterable[NDArray[Any]], value: float) -> Tensor:
@@ -208,5 +213,6 @@ def pad(rows: Iterable[NDArray[Any]], value: float) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], True, value)
 
 
-def _words(text: str) -> str:
+def normalised(text: str) -> str:
+    """Reduce a text to its words, whatever their case and what stands between them: texts with the same are one."""
     return " ".join(_WORD.findall(text.lower()))

@@ -13,7 +13,17 @@ from torch.nn.functional import normalize
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.evidence import EvidenceHead
 from fgr_retriever.training.config import TrainingConfig
-from fgr_retriever.training.losses import evidence_loss, hold_loss, in_batch_maxsim, ranking_loss
+from fgr_retriever.training.losses import (
+    contrastive_loss,
+    evidence_loss,
+    hold_loss,
+    in_batch_maxsim,
+    margin_mse_loss,
+    own_scores,
+    pairwise_loss,
+    ranking_loss,
+)
+from fgr_retriever.training.noise import CodecNoise
 
 _POOLED_SHARE = 0.25
 
@@ -32,12 +42,28 @@ class JointModel(nn.Module):
         self.encoder, self.head, self.recipe = encoder, head, recipe
         # In a list, so that it is neither trained nor saved with the checkpoints.
         self._untrained = [copy.deepcopy(encoder).requires_grad_(False).eval()]
+        self._noise = CodecNoise(recipe.noise_bits)
         _freeze(encoder, recipe.frozen_layers)
 
     def forward(
-        self, query_ids: Tensor, query_mask: Tensor, passage_ids: Tensor, passage_mask: Tensor, labels: Tensor
+        self,
+        query_ids: Tensor,
+        query_mask: Tensor,
+        passage_ids: Tensor,
+        passage_mask: Tensor,
+        labels: Tensor,
+        tuples: dict[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Give the losses of one batch: `loss` is their weighted sum."""
+        """Give the losses of one batch: `loss` is their weighted sum.
+
+        Args:
+            query_ids: (b, q) int64, with a mask of the same shape.
+            query_mask: 1 for real tokens.
+            passage_ids: (b, t) int64, with a mask of the same shape.
+            passage_mask: 1 for real tokens.
+            labels: The probability of evidence, -1 for no label, (b, t) float32.
+            tuples: A batch of retrieval examples, the arguments of `retrieval`.
+        """
         untrained = self._untrained[0].to(query_ids.device)
         queries, query_kept = encode(self.encoder, query_ids, query_mask, "query")
         passages, passage_kept = encode(self.encoder, passage_ids, passage_mask, "document")
@@ -45,7 +71,9 @@ class JointModel(nn.Module):
             old_queries = _Untrained.of(untrained, query_ids, query_mask)
             old_passages = _Untrained.of(untrained, passage_ids, passage_mask)
         parts = {
-            **evidence_parts(self.head, queries, query_kept, passages, passage_kept, labels),
+            **evidence_parts(
+                self.head, queries, query_kept, self._noise(passages), passage_kept, labels, self.recipe.positive_weight
+            ),
             "hold": hold_loss(passages, old_passages.projected, passage_kept)
             + hold_loss(queries, old_queries.projected, query_kept),
             "ranking": ranking_loss(
@@ -53,7 +81,38 @@ class JointModel(nn.Module):
                 _teacher_scores(old_queries, query_kept, old_passages, passage_kept),
             ),
         }
+        if tuples is not None:
+            parts["retrieval"] = self.retrieval(**tuples)
         return weighted(parts, self.recipe)
+
+    def retrieval(
+        self, query_ids: Tensor, query_mask: Tensor, passage_ids: Tensor, passage_mask: Tensor, scores: Tensor
+    ) -> Tensor:
+        """Give the retrieval loss of the recipe on queries with n passages each.
+
+        Args:
+            query_ids: (b, q) int64, with a mask of the same shape.
+            query_mask: 1 for real tokens.
+            passage_ids: (b * n, t) int64, the passages of a query side by side, its positive first.
+            passage_mask: 1 for real tokens.
+            scores: A teacher's, (b, n); where it is NaN, the untrained model is the teacher.
+        """
+        queries, query_kept = encode(self.encoder, query_ids, query_mask, "query")
+        passages, passage_kept = encode(self.encoder, passage_ids, passage_mask, "document")
+        found = in_batch_maxsim(queries, query_kept, passages, passage_kept)
+        kind = self.recipe.retrieval_loss
+        if kind == "contrastive":
+            return contrastive_loss(found, (passage_ids[:, None] == passage_ids).all(dim=2))
+        if kind == "pairwise":
+            return pairwise_loss(own_scores(found))
+        if scores.isnan().any():
+            untrained = self._untrained[0].to(query_ids.device)
+            with torch.no_grad():
+                old_queries = _Untrained.of(untrained, query_ids, query_mask)
+                old_passages = _Untrained.of(untrained, passage_ids, passage_mask)
+                taught = own_scores(_teacher_scores(old_queries, query_kept, old_passages, passage_kept))
+            scores = torch.where(scores.isnan(), taught.float(), scores)
+        return {"kl": ranking_loss, "margin_mse": margin_mse_loss}[kind](own_scores(found), scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +168,20 @@ def encode(model: MultiVectorEncoder, ids: Tensor, mask: Tensor, task: str) -> t
 
 
 def evidence_parts(
-    head: EvidenceHead, queries: Tensor, query_kept: Tensor, passages: Tensor, passage_kept: Tensor, labels: Tensor
+    head: EvidenceHead,
+    queries: Tensor,
+    query_kept: Tensor,
+    passages: Tensor,
+    passage_kept: Tensor,
+    labels: Tensor,
+    positive_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Give the losses of the head: on each query's own passage, and on the next one's, which holds no evidence."""
     counted = passage_kept & (labels >= 0)
     own = head(queries, passages, query_kept, passage_kept)
     others = head(queries.roll(1, 0), passages, query_kept.roll(1, 0), passage_kept)
     return {
-        "evidence": evidence_loss(own, labels, counted),
+        "evidence": evidence_loss(own, labels, counted, positive_weight),
         "irrelevant": evidence_loss(others, torch.zeros_like(labels), counted),
     }
 

@@ -15,6 +15,7 @@ from fgr_retriever.training.data import (
     Labelled,
     labelled,
     mismatched,
+    normalised,
     read_labelled,
     read_pairs,
     read_spans,
@@ -26,6 +27,7 @@ from fgr_retriever.training.data import (
 from fgr_retriever.training.labeller import label, train_labeller
 from fgr_retriever.training.stage import Stage
 from fgr_retriever.training.start import locate
+from fgr_retriever.training.tuples import TupleFile, TupleMixture
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +40,13 @@ class Mixture:
         exact: With the labels that the model shall learn.
         relabelled: With the labeller's probabilities; empty without a labeller.
         held_out: Neither of them; to fit the threshold on.
+        tuples: Queries with ranked passages; None without retrieval training.
     """
 
     exact: list[Labelled]
     relabelled: list[Labelled]
     held_out: list[SpanExample]
+    tuples: TupleMixture | None = None
 
 
 def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
@@ -63,16 +67,26 @@ def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
     exact = without(labelled(kept), secret)
     coarse = _draw(config.coarse, lambda name: labelled(read_spans([data / name])), config, secret)
     pairs = _draw(config.pairs, lambda name: read_pairs(data / name), config, secret)
+    tuples = _tuples(config, data, secret)
     logger.info("%d exact, %d coarse, %d unlabelled examples", len(exact), len(coarse), len(pairs))
     if not coarse and not pairs:
-        return Mixture(exact, [], held_out)
+        return Mixture(exact, [], held_out, tuples)
     relabelled = out / "relabelled.jsonl"
     if not relabelled.exists():
         labeller = _labeller(config, exact, coarse, out / "labeller")
         write_labelled(label(labeller, coarse + pairs), relabelled)
     found = read_labelled(relabelled)
     agreed = [_agreed(one, given, config.coarse_odds) for one, given in zip(found, coarse, strict=False)]
-    return Mixture(exact, agreed + found[len(coarse) :], held_out)
+    return Mixture(exact, agreed + found[len(coarse) :], held_out, tuples)
+
+
+def _tuples(config: TrainingConfig, data: Path, secret: list[str]) -> TupleMixture | None:
+    """Open the tuples of a recipe that learns from them."""
+    if not config.retrieval_weight:
+        return None
+    unseen = frozenset(map(normalised, secret))
+    files = [TupleFile(data / name, unseen) for name in config.tuples]
+    return TupleMixture(files, list(config.tuples.values()), config.seed)
 
 
 def _agreed(found: Labelled, given: Labelled, odds: float) -> Labelled:
