@@ -5,27 +5,25 @@ The encoder is finished and no longer moves, so every text is encoded once; retr
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from fgr_retriever.encoder import best_dtype
 from fgr_retriever.evidence import EvidenceHead
 from fgr_retriever.training.config import TrainingConfig
-from fgr_retriever.training.data import Row, TokenLabels, collate, pad
-from fgr_retriever.training.joint import encode, evidence_parts, weighted
+from fgr_retriever.training.data import Labelled, Row, pad, token_labels
+from fgr_retriever.training.joint import evidence_parts, weighted
+from fgr_retriever.training.noise import CodecNoise
+from fgr_retriever.types import StoredTokens, TokenEncoder
 
-_BATCH = 32
+_BATCH = 512
 _Place: TypeAlias = tuple[int, int, int, NDArray[np.float32]]
 
 
@@ -40,12 +38,14 @@ class HeadModel(nn.Module):
     def __init__(self, head: EvidenceHead, recipe: TrainingConfig) -> None:
         super().__init__()
         self.head, self.recipe = head, recipe
+        self._noise = CodecNoise(recipe.noise_bits)
 
     def forward(
         self, queries: Tensor, query_kept: Tensor, passages: Tensor, passage_kept: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
         """Give the losses of one batch: `loss` is their weighted sum."""
-        found = evidence_parts(self.head, queries.float(), query_kept, passages.float(), passage_kept, labels)
+        noisy, weight = self._noise(passages.float()), self.recipe.positive_weight
+        found = evidence_parts(self.head, queries.float(), query_kept, noisy, passage_kept, labels, weight)
         return weighted(found, self.recipe)
 
 
@@ -73,32 +73,29 @@ class StoredVectors(Dataset[Row]):
         return {"queries": vectors[first:middle].copy(), "input_ids": vectors[middle:last].copy(), "labels": labels}
 
 
-@torch.inference_mode()
-def store_vectors(encoder: MultiVectorEncoder, examples: TokenLabels, file: Path) -> StoredVectors:
-    """Encode every example once, in the precision of a search.
+def store_vectors(encoder: TokenEncoder, examples: Sequence[Labelled], file: Path) -> StoredVectors:
+    """Encode every example once, as an index would store it: long passages in several windows.
 
     Args:
-        encoder: The finished encoder; it is not changed.
+        encoder: The finished model.
         examples: What to encode.
         file: Where the vectors go; 2 bytes a dimension of each token.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = copy.deepcopy(encoder).to(device, best_dtype(device)).eval()
-    order = sorted(range(len(examples)), key=lambda place: len(examples[place]["input_ids"]))
-    rows: dict[int, _Place] = {}
+    rows: list[_Place] = []
     end = 0
-    with file.open("wb") as out:
-        for start in tqdm(range(0, len(order), _BATCH), desc="Encoding", unit="batch"):
-            places = order[start : start + _BATCH]
-            batch = {name: value.to(device) for name, value in collate([examples[place] for place in places]).items()}
-            queries = _stored(*encode(encoder, batch["query_ids"], batch["query_mask"], "query"))
-            passages, kept = encode(encoder, batch["passage_ids"], batch["passage_mask"], "document")
-            labels = [row[mask].cpu().numpy() for row, mask in zip(batch["labels"], kept, strict=True)]
-            for place, query, passage, marks in zip(places, queries, _stored(passages, kept), labels, strict=True):
-                out.write(query.tobytes() + passage.tobytes())
-                rows[place] = (end, end + len(query), end + len(query) + len(passage), marks)
-                end += len(query) + len(passage)
-    return StoredVectors(file, [rows[place] for place in range(len(examples))], passages.shape[-1])
+    with file.open("wb") as out, tqdm(total=len(examples), desc="Encoding", unit=" examples") as bar:
+        for start in range(0, len(examples), _BATCH):
+            batch = examples[start : start + _BATCH]
+            queries = encoder.encode_queries([example.query for example in batch])
+            blocks = groupby(encoder.encode_passages(one.passage for one in batch), key=lambda block: block.passage)
+            for example, query, (_, parts) in zip(batch, queries, blocks, strict=True):
+                tokens = StoredTokens.of(list(parts))
+                out.write(query.half().numpy().tobytes() + tokens.vectors.tobytes())
+                middle = end + len(query)
+                rows.append((end, middle, middle + len(tokens.vectors), token_labels(tokens.offsets, example.ranges)))
+                end = middle + len(tokens.vectors)
+            bar.update(len(batch))
+    return StoredVectors(file, rows, encoder.dim)
 
 
 def collate_vectors(rows: Sequence[Row]) -> dict[str, Tensor]:
@@ -111,8 +108,3 @@ def collate_vectors(rows: Sequence[Row]) -> dict[str, Tensor]:
         "passage_kept": pad([np.ones(len(one), dtype=np.bool_) for one in passages], 0),
         "labels": pad([row["labels"] for row in rows], -1),
     }
-
-
-def _stored(vectors: Tensor, kept: Tensor) -> list[NDArray[np.float16]]:
-    """Take the vectors of the stored tokens of each text."""
-    return [normalize(row[mask].float(), dim=-1).half().cpu().numpy() for row, mask in zip(vectors, kept, strict=True)]
