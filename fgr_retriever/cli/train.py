@@ -27,6 +27,7 @@ def train(
     config = TrainingConfig.read(recipe)
     try:
         import accelerate  # noqa: F401 - transformers' Trainer needs it, and fails late without
+        import matplotlib  # noqa: F401 - the curves need it, at the end of the run
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
     from fgr_retriever.training.run import run

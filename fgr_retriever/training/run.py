@@ -16,11 +16,21 @@ from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
 from fgr_retriever.training.calibrate import fit_threshold
+from fgr_retriever.training.card import card
 from fgr_retriever.training.config import TrainingConfig
+from fgr_retriever.training.curves import (
+    LOSSES_PICTURE,
+    THRESHOLDS_PICTURE,
+    draw_losses,
+    draw_thresholds,
+    read_stages,
+    write_curves,
+)
 from fgr_retriever.training.data import Labelled, TokenLabels, collate, labelled
 from fgr_retriever.training.head import HeadModel, collate_vectors, store_vectors
 from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.mixture import Mixture, prepare
+from fgr_retriever.training.report import Report, machine, measure, sources_of, spread
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
 from fgr_retriever.training.start import start_model
 from fgr_retriever.windows import Windows
@@ -53,18 +63,23 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
     encoder, head = train(config, mixture, out)
     folder = out / MODEL_FOLDER
     _save(encoder, head, folder)
-    threshold, curve = fit_threshold(Encoder.from_pretrained(folder), mixture.held_out)
+    threshold, f1_by_threshold = fit_threshold(Encoder.from_pretrained(folder), mixture.held_out)
     head.config = replace(head.config, threshold=threshold)
     head.save(folder)
-    report = {
-        "held_out": len(mixture.held_out),
-        "threshold": threshold,
-        "f1_by_threshold": curve,
-        "recipe": asdict(config),
-    }
-    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    card = _card(config, len(mixture.held_out), threshold, curve[threshold])
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    used = mixture.exact + mixture.relabelled
+    report = Report(
+        recipe=config,
+        sources=sources_of(config, mixture, data),
+        longest=max(len(example.passage) for example in used),
+        without_evidence=sum(not example.ranges for example in mixture.exact) / len(mixture.exact),
+        stages=read_stages(out),
+        machine=machine(),
+        threshold=threshold,
+        temperature=head.config.temperature,
+        f1_by_threshold=f1_by_threshold,
+        scores=measure(Encoder.from_pretrained(folder), mixture.held_out, config.aside, data),
+    )
+    _write(report, out)
     return folder
 
 
@@ -94,7 +109,7 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
         )
     )
     examples = _token_labels(encoder, mixture.exact + mixture.relabelled, config)
-    judged = _token_labels(encoder, labelled(mixture.held_out[:: -(-len(mixture.held_out) // _JUDGED)]), config)
+    judged = _token_labels(encoder, labelled(spread(mixture.held_out, _JUDGED)), config)
     exact, relabelled = range(len(mixture.exact)), range(len(mixture.exact), len(examples))
     shown = [*list(exact) * config.repeat, *relabelled]
     stage = Stage(
@@ -159,20 +174,11 @@ def _save(encoder: MultiVectorEncoder, head: EvidenceHead, folder: Path) -> None
     head.save(folder)
 
 
-def _card(config: TrainingConfig, held_out: int, threshold: float, f1: float) -> str:
-    """Describe the model in the format of the hub."""
-    recipe = "\n".join(f"- {name}: {value}" for name, value in asdict(config).items())
-    return f"""---
-library_name: sentence-transformers
-tags: [colbert, late-interaction, multi-vector, fgr-colbert]
----
-# FGR-ColBERT model trained by fgr-retriever
-
-Late-interaction token embeddings with an evidence head (arXiv 2604.00242). Open it with
-`fgr_retriever.Encoder.from_pretrained`, or without the head with sentence-transformers' `MultiVectorEncoder`.
-
-- evidence threshold {threshold}, fitted on {held_out} held-out examples (word F1 {f1:.3f} there)
-
-## Recipe
-{recipe}
-"""
+def _write(report: Report, out: Path) -> None:
+    """Write the report and the curves into the folder of the run, card and pictures into that of the model."""
+    (out / "report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    write_curves(report.stages, out / "curves.json")
+    folder = out / MODEL_FOLDER
+    draw_losses(report.stages, folder / LOSSES_PICTURE)
+    draw_thresholds(report.f1_by_threshold, report.threshold, folder / THRESHOLDS_PICTURE)
+    (folder / "README.md").write_text(card(report), encoding="utf-8")

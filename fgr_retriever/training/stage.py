@@ -20,7 +20,7 @@ Module = TypeVar("Module", bound=nn.Module)
 _LOGGED = 0.02  # share of a stage between two lines of its log
 _JUDGED = 0.1  # share of a stage between two looks at the held-out examples
 _SAVED = 100  # steps between two checkpoints of a stage without held-out examples
-_STATE_FILE = "trainer_state.json"
+STATE_FILE = "trainer_state.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def run_stage(
         data_collator=collate,
         callbacks=callbacks,
     )
-    last = _last_checkpoint(out)
+    last = last_checkpoint(out)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.eval().cpu()
 
@@ -90,9 +90,9 @@ def without_dropout(model: Module) -> Module:
     return model
 
 
-def _last_checkpoint(out: Path) -> Path | None:
+def last_checkpoint(out: Path) -> Path | None:
     """Find the last complete checkpoint of a stage: its state is what is written last."""
-    complete = [state.parent for state in out.glob(f"checkpoint-*/{_STATE_FILE}")]
+    complete = [state.parent for state in out.glob(f"checkpoint-*/{STATE_FILE}")]
     return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
 
