@@ -81,8 +81,8 @@ The recipe, for `fgr train`:
 ## Limits
 
 - **Language.** It is not detected: trust the model in the languages of its base model and of the files above only.
-- **Length.** The longest passage in training has {report.longest:,} characters; of each, at most the first
-  {recipe.doc_maxlen} tokens were seen. Longer texts are read in windows, which was not trained.
+- **Length.** The longest passage in training has {report.longest:,} characters. The encoder learned from the first
+  {recipe.doc_maxlen} tokens of each, the head from all of it, in windows of that length, as an index stores it.
 - **Passages without evidence** are {100 * report.without_evidence:.1f} % of the exact examples. {_abstention(report)}
 - **Held-out examples are of the same files as the training examples**, and the threshold was fitted on them: on other
   texts, expect less.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import MultiVectorEncoder
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import ConfigError, InputError
@@ -26,13 +28,14 @@ from fgr_retriever.training.curves import (
     read_stages,
     write_curves,
 )
-from fgr_retriever.training.data import Labelled, TokenLabels, collate, labelled
+from fgr_retriever.training.data import Labelled, Row, TokenLabels, collate, labelled
 from fgr_retriever.training.head import HeadModel, collate_vectors, store_vectors
 from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.mixture import Mixture, prepare
 from fgr_retriever.training.report import Report, machine, measure, sources_of, spread
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
 from fgr_retriever.training.start import start_model
+from fgr_retriever.training.tuples import Placed, TupleCollate
 from fgr_retriever.windows import Windows
 
 MODEL_FOLDER = "model"
@@ -60,9 +63,8 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
     _remember(config, out)
     torch.manual_seed(config.seed)
     mixture = prepare(config, data, out)
-    encoder, head = train(config, mixture, out)
+    head = train(config, mixture, out)
     folder = out / MODEL_FOLDER
-    _save(encoder, head, folder)
     threshold, f1_by_threshold = fit_threshold(Encoder.from_pretrained(folder), mixture.held_out)
     head.config = replace(head.config, threshold=threshold)
     head.save(folder)
@@ -83,16 +85,16 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
     return folder
 
 
-def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVectorEncoder, EvidenceHead]:
+def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     """Train encoder and head together, then the head alone; or resume.
 
     Args:
         config: The recipe.
         mixture: What to train on.
-        out: Folder of the run; the stages go into `joint/` and `head/` in it.
+        out: Folder of the run; the stages go into `joint/` and `head/` in it, the model into `model/`.
 
     Returns:
-        The trained encoder and head, on the CPU.
+        The trained head, on the CPU, not yet calibrated.
 
     Raises:
         InputError: Nothing was held out.
@@ -108,8 +110,8 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
             reader_width=config.reader_width,
         )
     )
-    examples = _token_labels(encoder, mixture.exact + mixture.relabelled, config)
-    judged = _token_labels(encoder, labelled(spread(mixture.held_out, _JUDGED)), config)
+    examples = mixture.exact + mixture.relabelled
+    judged = labelled(spread(mixture.held_out, _JUDGED))
     exact, relabelled = range(len(mixture.exact)), range(len(mixture.exact), len(examples))
     shown = [*list(exact) * config.repeat, *relabelled]
     stage = Stage(
@@ -122,22 +124,41 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> tuple[MultiVec
     )
     joint = JointModel(encoder, head, config)
     if not _restored(joint, out / "joint.safetensors"):
-        run_stage(joint, Subset(examples, shown), collate, stage, out / "joint", judged)
+        rows, batch = _rows(encoder, Subset(_token_labels(encoder, examples, config), shown), mixture, config)
+        run_stage(joint, rows, batch, stage, out / "joint", _token_labels(encoder, judged, config))
         _keep(joint, out / "joint.safetensors")
+    folder = out / MODEL_FOLDER
+    _save(encoder, head, folder)
     head_model = HeadModel(head, config)
     if not _restored(head_model, out / "head.safetensors"):
-        vectors = Subset(store_vectors(encoder, examples, out / "vectors.bin"), shown)
-        seen = store_vectors(encoder, judged, out / "held_out.bin")
+        finished = Encoder.from_pretrained(folder)
+        vectors = Subset(store_vectors(finished, examples, out / "vectors.bin"), shown)
+        seen = store_vectors(finished, judged, out / "held_out.bin")
         stage = replace(stage, epochs=config.head_epochs)
         run_stage(head_model, vectors, collate_vectors, stage, out / "head", seen)
         _keep(head_model, out / "head.safetensors")
-    return encoder, head
+    head.save(folder)
+    return head
+
+
+def _rows(
+    encoder: MultiVectorEncoder, rows: Dataset[Row], mixture: Mixture, config: TrainingConfig
+) -> tuple[Dataset[Row], Callable[[list[Row]], dict[str, Any]]]:
+    """Give the rows of the joint stage and what makes a batch of them: with tuples, if there are any."""
+    if mixture.tuples is None:
+        return rows, collate
+    windows = _windows(encoder, config)
+    return Placed(rows), TupleCollate(mixture.tuples, *windows, count=config.tuples_per_step, ways=config.ways)
 
 
 def _token_labels(encoder: MultiVectorEncoder, examples: list[Labelled], config: TrainingConfig) -> TokenLabels:
+    return TokenLabels(examples, *_windows(encoder, config))
+
+
+def _windows(encoder: MultiVectorEncoder, config: TrainingConfig) -> tuple[Windows, Windows]:
+    """Cut queries and passages as the model will."""
     queries = Windows(encoder.tokenizer, encoder.prompts.get("query") or "", config.query_maxlen)
-    passages = Windows(encoder.tokenizer, encoder.prompts.get("document") or "", config.doc_maxlen)
-    return TokenLabels(examples, queries, passages)
+    return queries, Windows(encoder.tokenizer, encoder.prompts.get("document") or "", config.doc_maxlen)
 
 
 def _keep(model: nn.Module, file: Path) -> None:
