@@ -294,6 +294,16 @@ class TestCommands:
         assert main(["eval", "spans", str(path), "--model", model]) == 0
         assert "best_sentence" in capsys.readouterr().out
 
+    def test_eval_spans_of_whole_sentences(self, tmp_path, model, capsys):
+        path = tmp_path / "spans.jsonl"
+        path.write_text(
+            json.dumps({"query": "radium", "passage": "Radium glows green. Cats sleep.", "spans": [[0, 19]]})
+        )
+        assert main(["eval", "spans", str(path), "--model", model, "--unit", "sentence", "--json"]) == 0
+        kept = json.loads(capsys.readouterr().out)["kept"]
+        assert kept in [pytest.approx(words / 5) for words in (0, 2, 3, 5)]
+        assert main(["eval", "spans", str(path), "--model", model, "--unit", "paragraph"]) == 2
+
     def test_eval_retrieval(self, tmp_path, model, capsys):
         (tmp_path / "qrels").mkdir()
         (tmp_path / "qrels" / "test.tsv").write_text("q\tradium\t1\n")

@@ -14,6 +14,7 @@ from rich.table import Table
 from fgr_retriever.cli.files import require_files
 from fgr_retriever.cli.options import AsJson, Device, Model, load_encoder
 from fgr_retriever.cli.output import counted, note, terminal, write_json
+from fgr_retriever.config import TrimConfig, Unit
 
 if TYPE_CHECKING:
     from fgr_retriever.types import TokenEncoder
@@ -38,6 +39,7 @@ def spans(
     file: Annotated[Path, typer.Argument(help="JSON Lines with query, passage, spans (or annotations), answers.")],
     as_json: AsJson = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Take only this many examples.")] = None,
+    unit: Annotated[Unit | None, typer.Option(help="What evidence grows to.")] = None,
     nbits: Nbits = None,
     model: Model = None,
     device: Device = None,
@@ -49,7 +51,8 @@ def spans(
     examples = counted(islice(read_examples(file), limit), "examples read")
     passages = (example.passage for example in islice(read_examples(file), limit))
     encoder = _load(model, device, nbits, passages)
-    report = evaluate_spans(encoder, examples).to_json()
+    config = TrimConfig(unit=unit or TrimConfig().unit)
+    report = evaluate_spans(encoder, examples, config).to_json()
     if as_json:
         return write_json(report)
     measures = {key: value for key, value in report.items() if key not in ("n", "threshold", "floors")}
