@@ -500,7 +500,7 @@ def test_other_files_are_not_mixed(word_encoder, source, tmp_path):
     with pytest.raises(InputError, match="another source"):
         miner.mine(replace(source, passages=source.passages[:2]), out)
     write(out, [{"something": "else"}])
-    with pytest.raises(InputError, match="no mined question"):
+    with pytest.raises(InputError, match="not written by this command"):
         miner.mine(source, out)
 
 

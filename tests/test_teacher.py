@@ -157,7 +157,7 @@ def test_no_more_requests_at_once_than_allowed(served, tmp_path):
 def test_another_file_is_not_overwritten(served, tmp_path):
     (tmp_path / "out.jsonl").write_text('{"something": "else"}\n')
     _, teacher = served({})
-    with pytest.raises(InputError, match="no labelled pair"):
+    with pytest.raises(InputError, match="not written by this command"):
         teacher.label([Labelled("who", PASSAGE)], tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == '{"something": "else"}\n'
 

@@ -22,6 +22,7 @@ from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index import Index
 from fgr_retriever.training.data import normalised
 from fgr_retriever.training.questions import Question, Source
+from fgr_retriever.training.resume import written
 from fgr_retriever.training.scoring import Searched, Teacher
 from fgr_retriever.training.tuples import PassageTuple
 from fgr_retriever.types import Passage, TokenEncoder
@@ -132,7 +133,7 @@ class Miner:
             InputError: `out` holds something else, or `<out>.index` other passages.
             ModelMismatchError: The index was built with another model.
         """
-        done = set(_done(out))
+        done = {query for (query,) in written(out, "query")}
         left = [one for one in source.questions if one.query not in done]
         self.report.questions, self.report.resumed = len(source.questions), len(source.questions) - len(left)
         asked = [one for one in left if one.positives]
@@ -205,19 +206,3 @@ def _record(found: PassageTuple) -> dict[str, object]:
 def _spans(found: PassageTuple, question: Question) -> list[dict[str, object]]:
     mined = [passage for passage in found.passages[1:] if passage not in question.negatives]
     return [{"query": found.query, "passage": passage, "spans": []} for passage in mined]
-
-
-def _done(out: Path) -> Iterator[str]:
-    """Give the questions that are written already. A last line that was cut off is removed."""
-    if not out.exists():
-        return
-    content = out.read_bytes()
-    if not content.endswith(b"\n"):
-        with out.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            yield record["query"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{out}:{number}: is no mined question ({error!r}); choose another file") from error

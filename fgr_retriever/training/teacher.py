@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import Any, Protocol, TextIO
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 from tqdm.auto import tqdm
 
-from fgr_retriever.errors import InputError
 from fgr_retriever.training.data import Labelled
+from fgr_retriever.training.resume import written
 from fgr_retriever.training.verbatim import locate
 
 PROMPT = """\
@@ -137,7 +137,7 @@ class Teacher:
 
     async def alabel(self, pairs: Iterable[Labelled], out: Path) -> TeacherReport:
         """Label pairs; see `label`."""
-        done = set(_done(out))
+        done = set(written(out, "query", "passage"))
         wanted = list({(pair.query, pair.passage): pair for pair in pairs}.values())
         todo = [pair for pair in wanted if (pair.query, pair.passage) not in done]
         self.report.resumed += len(wanted) - len(todo)
@@ -233,22 +233,6 @@ def _may_pass(error: BaseException) -> bool:
     status = getattr(error, "status_code", None)
     refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 409, 429)
     return isinstance(error, Exception) and not refused
-
-
-def _done(out: Path) -> Iterator[tuple[str, str]]:
-    """Give the pairs that are labelled already. A last line that was cut off is removed."""
-    if not out.exists():
-        return
-    content = out.read_bytes()
-    if not content.endswith(b"\n"):
-        with out.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            yield record["query"], record["passage"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{out}:{number}: is no labelled pair ({error!r}); choose another file") from error
 
 
 def _write(file: TextIO, record: dict[str, Any]) -> None:
