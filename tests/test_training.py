@@ -126,6 +126,23 @@ def test_the_mixture_is_relabelled_and_leaks_nothing(finished, data):
     assert not {example.passage for example in mixture.exact + mixture.relabelled} & secret
 
 
+def test_coarse_labels_sharpen_the_labeller_and_an_empty_one_is_certain(config, data, tmp_path):
+    passage = "Marie found radium."
+    write_labelled(
+        [Labelled("who?", passage, ((0, 5, 0.5), (6, 11, 0.5), (12, 18, 0.8)))] * 2, tmp_path / "relabelled.jsonl"
+    )
+    coarse = [
+        {"query": "who?", "passage": passage, "spans": [[0, 8]]},
+        {"query": "who?", "passage": passage, "spans": []},
+    ]
+    (tmp_path / "coarse.jsonl").write_text("".join(json.dumps(one) + "\n" for one in coarse))
+    recipe = replace(config, coarse={str(tmp_path / "coarse.jsonl"): 1.0}, pairs={}, coarse_odds=4.0)
+    by_ranges = {len(one.ranges): one for one in prepare(recipe, data, tmp_path).relabelled}
+    # Odds of 1 become 4 to 1 inside and 1 to 4 outside; 0.8 has odds of 4, and 1 outside.
+    assert [chance for *_, chance in by_ranges[3].ranges] == pytest.approx([0.8, 0.8, 0.5])
+    assert by_ranges[0].ranges == ()
+
+
 def test_the_labeller_learns_from_labels(config, data, tmp_path):
     examples = labelled(read_spans([data / "spans.jsonl"]))
     folder = train_labeller(config.base, examples, Stage(epochs=30, learning_rate=3e-3), tmp_path)

@@ -92,12 +92,12 @@ def _tuples(config: TrainingConfig, data: Path, secret: list[str]) -> TupleMixtu
 def _agreed(found: Labelled, given: Labelled, odds: float) -> Labelled:
     """Multiply the labeller's odds of evidence inside the given coarse label, and divide them outside.
 
-    The labeller knows how far evidence reaches, the coarse label knows where it stands.
+    The labeller knows how far evidence reaches, the coarse label knows where it stands. A label
+    that says that there is none is believed as it is: it teaches abstention.
     """
-    if not found.ranges:
-        return found
-    table = np.array(found.ranges)
-    label = np.array(given.ranges).reshape(-1, 3)
+    if not given.ranges:
+        return given
+    table, label = (np.array(one.ranges).reshape(-1, 3) for one in (found, given))
     inside = ((table[:, :1] < label[:, 1]) & (table[:, 1:2] > label[:, 0])).any(axis=1)
     weight = np.where(inside, odds, 1 / odds)
     chances = table[:, 2] * weight / (table[:, 2] * weight + 1 - table[:, 2])
