@@ -68,8 +68,8 @@ class JointModel(nn.Module):
         queries, query_kept = encode(self.encoder, query_ids, query_mask, "query")
         passages, passage_kept = encode(self.encoder, passage_ids, passage_mask, "document")
         with torch.no_grad():
-            old_queries = _Untrained.of(untrained, query_ids, query_mask)
-            old_passages = _Untrained.of(untrained, passage_ids, passage_mask)
+            old_queries = Untrained.of(untrained, query_ids, query_mask)
+            old_passages = Untrained.of(untrained, passage_ids, passage_mask)
         parts = {
             **evidence_parts(
                 self.head, queries, query_kept, self._noise(passages), passage_kept, labels, self.recipe.positive_weight
@@ -78,7 +78,7 @@ class JointModel(nn.Module):
             + hold_loss(queries, old_queries.projected, query_kept),
             "ranking": ranking_loss(
                 in_batch_maxsim(queries, query_kept, passages, passage_kept),
-                _teacher_scores(old_queries, query_kept, old_passages, passage_kept),
+                teacher_scores(old_queries, query_kept, old_passages, passage_kept),
             ),
         }
         if tuples is not None:
@@ -108,15 +108,15 @@ class JointModel(nn.Module):
         if scores.isnan().any():
             untrained = self._untrained[0].to(query_ids.device)
             with torch.no_grad():
-                old_queries = _Untrained.of(untrained, query_ids, query_mask)
-                old_passages = _Untrained.of(untrained, passage_ids, passage_mask)
-                taught = own_scores(_teacher_scores(old_queries, query_kept, old_passages, passage_kept))
+                old_queries = Untrained.of(untrained, query_ids, query_mask)
+                old_passages = Untrained.of(untrained, passage_ids, passage_mask)
+                taught = own_scores(teacher_scores(old_queries, query_kept, old_passages, passage_kept))
             scores = torch.where(scores.isnan(), taught.float(), scores)
         return {"kl": ranking_loss, "margin_mse": margin_mse_loss}[kind](own_scores(found), scores)
 
 
 @dataclass(frozen=True, slots=True)
-class _Untrained:
+class Untrained:
     """What the untrained model says of a batch of texts.
 
     Args:
@@ -130,7 +130,8 @@ class _Untrained:
     pooled: Tensor
 
     @classmethod
-    def of(cls, model: MultiVectorEncoder, ids: Tensor, mask: Tensor) -> _Untrained:
+    def of(cls, model: MultiVectorEncoder, ids: Tensor, mask: Tensor) -> Untrained:
+        """Encode a batch, (b, t) ids with their mask, by the model that training starts from."""
         transformer, projection = model[0], model[1]
         hidden = transformer({"input_ids": ids, "attention_mask": mask, "modality": "text"})["token_embeddings"]
         projected = projection({"token_embeddings": hidden})["token_embeddings"]
@@ -138,7 +139,7 @@ class _Untrained:
         return cls(projected, normalize(hidden.float(), dim=-1), normalize(pooled, dim=-1))
 
 
-def _teacher_scores(queries: _Untrained, query_kept: Tensor, passages: _Untrained, passage_kept: Tensor) -> Tensor:
+def teacher_scores(queries: Untrained, query_kept: Tensor, passages: Untrained, passage_kept: Tensor) -> Tensor:
     """Score every query with every passage as the untrained model does best, (b, b).
 
     MaxSim before the projection ranks better than after it, and a quarter of the bi-encoder's
