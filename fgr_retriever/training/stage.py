@@ -104,7 +104,7 @@ def _arguments(stage: Stage, out: Path, judged: bool) -> TrainingArguments:
         per_device_train_batch_size=stage.batch_size,
         per_device_eval_batch_size=stage.batch_size,
         learning_rate=stage.learning_rate,
-        warmup_steps=0.06,
+        warmup_steps=0.1,
         lr_scheduler_type="linear",
         weight_decay=0.01,
         bf16=best_dtype(torch.device(device)) is torch.bfloat16,
