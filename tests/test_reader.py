@@ -1,0 +1,43 @@
+"""What the reader is told of the late interaction of query and passage."""
+
+import math
+
+import torch
+
+from fgr_retriever.reader import MATCHES, token_matches
+
+QUERY = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+BOTH = torch.ones(1, 2, dtype=torch.bool)
+
+
+def test_matches_of_a_worked_example():
+    passage = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]])
+    found = token_matches(QUERY, passage, BOTH, torch.ones(1, 3, dtype=torch.bool))
+    near = [math.exp(-20 * 0.4), math.exp(-20 * 0.2)]  # 0.6 and 0.8 beside best matches of 1 and 1
+    expected = torch.tensor([[1.0, 0.2, 1.0], [0.8, sum(near) / 5, near[1]], [1.0, 0.2, 1.0]])
+    torch.testing.assert_close(found[0, :, :3], expected, atol=1e-6, rtol=0)
+    # All of a short passage lies within every stretch: each query token finds its match of 1 there.
+    torch.testing.assert_close(found[0, :, 3:], torch.tensor([[1.0, 0.0, 1.0, 0.0]]).expand(3, -1))
+
+
+def test_stretches_reach_so_far_and_no_further():
+    passage = torch.tensor([[0.0, 1.0]]).repeat(60, 1)[None]
+    passage[0, 0] = torch.tensor([1.0, 0.0])  # only here the first query token has a match
+    found = token_matches(QUERY, passage, BOTH, torch.ones(1, 60, dtype=torch.bool))[0]
+    for column, reach in ((3, 8), (5, 24)):
+        assert found[: reach + 1, column].tolist() == [1.0] * (reach + 1)
+        assert found[reach + 1 :, column].tolist() == [0.5] * (59 - reach)
+        torch.testing.assert_close(found[:, column + 1], found[:, column] - 1)
+
+
+def test_padding_changes_nothing():
+    torch.manual_seed(0)
+    query = torch.nn.functional.normalize(torch.randn(2, 5, 8), dim=-1)
+    passages = torch.nn.functional.normalize(torch.randn(2, 90, 8), dim=-1)
+    asked = torch.arange(5) < torch.tensor([[5], [3]])
+    told = torch.arange(90) < torch.tensor([[90], [70]])
+    found = token_matches(query, passages, asked, told)
+    alone = token_matches(query[1:, :3], passages[1:, :70], asked[1:, :3], told[1:, :70])
+    torch.testing.assert_close(found[1:, :70], alone)
+    assert found.shape == (2, 90, MATCHES)
+    assert found.isfinite().all()
