@@ -16,6 +16,19 @@ from fgr_retriever.training.report import HELD_OUT, Report
 _TAGS = ["colbert", "late-interaction", "multi-vector", "fgr-colbert", "sentence-transformers"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
+_USE = """## Use
+
+```python
+from fgr_retriever import Encoder, Trimmer
+
+encoder = Encoder.from_pretrained("path/of/this/folder")
+Trimmer(encoder).trim("a question", ["a passage"], max_tokens=200)
+```
+
+On the command line: `fgr search DIR "a question" --model path/of/this/folder`. Without the head, it is an ordinary
+`MultiVectorEncoder` of sentence-transformers.
+"""
+
 
 def card(report: Report) -> str:
     """Write the card of a model.
@@ -35,18 +48,7 @@ Late-interaction token embeddings ({recipe.dim} dimensions, L2-normalised) with 
 ranks passages by MaxSim, and says of every passage token how likely it supports the query. Started from
 `{recipe.base}`.
 
-## Use
-
-```python
-from fgr_retriever import Encoder, Trimmer
-
-encoder = Encoder.from_pretrained("path/of/this/folder")
-Trimmer(encoder).trim("a question", ["a passage"], max_tokens=200)
-```
-
-On the command line: `fgr search DIR "a question" --model path/of/this/folder`. Without the head, it is an ordinary
-`MultiVectorEncoder` of sentence-transformers.
-
+{_USE}
 ## Measured
 
 Word-level means over the examples, in percent. Evidence threshold {report.threshold:g}, temperature
@@ -78,16 +80,7 @@ The recipe, for `fgr train`:
 ```yaml
 {_yaml(asdict(recipe))}```
 
-## Limits
-
-- **Language.** It is not detected: trust the model in the languages of its base model and of the files above only.
-- **Length.** The longest passage in training has {report.longest:,} characters. The encoder learned from the first
-  {recipe.doc_maxlen} tokens of each, the head from all of it, in windows of that length, as an index stores it.
-- **Passages without evidence** are {100 * report.without_evidence:.1f} % of the exact examples. {_abstention(report)}
-- **Held-out examples are of the same files as the training examples**, and the threshold was fitted on them: on other
-  texts, expect less.
-- **Licences** of the training data are not known to this card.
-"""
+{_limits(report)}"""
 
 
 def _front_matter(recipe: TrainingConfig) -> dict[str, object]:
@@ -158,6 +151,19 @@ def _stages(stages: Iterable[StageLog]) -> str:
         for stage in stages
     ]
     return _table(["Stage", "Steps", "Step kept", "Minutes"], rows)
+
+
+def _limits(report: Report) -> str:
+    return f"""## Limits
+
+- **Language.** It is not detected: trust the model in the languages of its base model and of the files above only.
+- **Length.** The longest passage in training has {report.longest:,} characters. The encoder learned from the first
+  {report.recipe.doc_maxlen} tokens of each, the head from all of it, in windows of that length, as an index stores it.
+- **Passages without evidence** are {100 * report.without_evidence:.1f} % of the exact examples. {_abstention(report)}
+- **Held-out examples are of the same files as the training examples**, and the threshold was fitted on them: on other
+  texts, expect less.
+- **Licences** of the training data are not known to this card.
+"""
 
 
 def _abstention(report: Report) -> str:
