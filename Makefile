@@ -44,7 +44,7 @@ fix: $(VENV)/.dev  ## Format the code and mend what ruff can mend
 docs: $(VENV)/.dev  ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-model: $(VENV)/.dev  ## Train the embedded model, DATA=folder OUT=folder; about 2 hours on 2 cores
+model: $(VENV)/.dev  ## Train the embedded model, DATA=folder OUT=folder; about 90 minutes on 2 cores
 	$(BIN)/fgr train $(RECIPE) --data "$(DATA)" --out "$(OUT)"
 
 clean:  ## Remove what was built, and the virtual environment
