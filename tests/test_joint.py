@@ -11,7 +11,7 @@ from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
 from fgr_retriever.testing import tiny_bert
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.data import Labelled, TokenLabels, collate
-from fgr_retriever.training.joint import JointModel, Untrained, teacher_scores
+from fgr_retriever.training.joint import JointModel, Untrained, foreign_queries, teacher_scores
 from fgr_retriever.training.start import start_model
 from fgr_retriever.windows import Windows
 
@@ -97,3 +97,21 @@ def test_frozen_layers_get_no_gradient(recipe):
 def test_more_frozen_layers_than_there_are_is_refused(recipe):
     with pytest.raises(ConfigError, match="frozen_layers=2: the base model has 1 layers"):
         joint_model(replace(recipe, frozen_layers=2))
+
+
+def test_the_foreign_question_is_the_nearest_that_is_clearly_another_one():
+    # Own scores on the diagonal. Passage 0 scores 70 % of what question 1 finds in its own passage and 50 % of
+    # question 2's; passage 1 scores 90 % of question 0's, too near, and 30 % of question 2's; passage 2 is too
+    # near to both.
+    scores = torch.tensor([[10.0, 9.0, 8.5], [7.0, 10.0, 9.5], [5.0, 3.0, 10.0]])
+    asked, foreign = foreign_queries(scores)
+    assert asked[:2].tolist() == [1, 2]
+    assert foreign.tolist() == [True, True, False]
+
+
+def test_a_batch_without_foreign_questions_has_no_such_loss(recipe):
+    model = joint_model(recipe)
+    same = {name: value[:1].expand(3, *value.shape[1:]) for name, value in batch(model).items()}
+    found = model(**same)
+    assert found["irrelevant"] == 0
+    assert torch.isfinite(found["loss"])

@@ -119,7 +119,8 @@ def test_the_mixture_is_relabelled_and_leaks_nothing(finished, data):
     mixture = prepare(config, data, out)
     assert len(mixture.relabelled) == 8 + 2
     assert all(0 <= chance <= 1 for example in mixture.relabelled for _, _, chance in example.ranges)
-    assert mixture.relabelled[-1].ranges  # a pair without labels got some
+    assert mixture.relabelled[-2].ranges  # a pair without labels got some
+    assert mixture.relabelled[-1].ranges == ()  # people judged that this passage does not answer
     secret = {example.passage for example in mixture.held_out} | {
         json.loads(line)["passage"] for line in (data / "coarse.jsonl").read_text().splitlines()[:2]
     }
@@ -292,8 +293,9 @@ def test_missing_files_are_named(config, tmp_path):
 
 def test_labels_of_a_worked_example():
     offsets = np.array([[0, 0], [0, 3], [4, 7], [8, 10], [10, 10]], dtype=np.int32)
-    assert token_labels(offsets, [(4, 9, 0.5), (8, 9, 1.0)]).tolist() == [-1, 0, 0.5, 1, -1]
-    assert token_labels(offsets, []).tolist() == [-1, 0, 0, 0, -1]
+    assert token_labels(offsets, ((4, 9, 0.5), (8, 9, 1.0))).tolist() == [-1, 0, 0.5, 1, -1]
+    assert token_labels(offsets, ()).tolist() == [-1, 0, 0, 0, -1]
+    assert token_labels(offsets, None).tolist() == [-1] * 5
 
 
 def test_split_never_shares_a_passage(data):

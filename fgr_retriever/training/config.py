@@ -14,7 +14,7 @@ RETRIEVAL_LOSSES = ("contrastive", "pairwise", "kl", "margin_mse")
 _POSITIVE = (
     "coarse_odds", "longest", "repeat", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
     "head_width", "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate",
-    "head_learning_rate", "positive_weight",
+    "head_learning_rate", "head_alone_learning_rate", "positive_weight",
 )  # fmt: skip
 
 
@@ -35,7 +35,8 @@ class TrainingConfig:
         aside: Files of examples whose passages must not be trained on: development sets.
         held_out: Share of the passages of `spans` kept aside to fit the threshold, in (0, 1).
         longest: Longest passage to take from `coarse` and `pairs`, in characters.
-        repeat: How often an example of `spans` is seen for each relabelled one.
+        repeat: How often an example of `spans`, or one that is known to hold no evidence, is seen for
+            each relabelled one.
         mismatched: Share of passages that the labeller also sees with a foreign question.
         labeller_coarse_epochs: Passes of the labeller over `coarse`.
         labeller_epochs: Passes of the labeller over `spans`, after that.
@@ -53,10 +54,11 @@ class TrainingConfig:
             loss, after which the stage ends early and keeps its best weights; 0 to train to the end.
         batch_size: Query-passage pairs a step.
         learning_rate: Peak rate of the encoder.
-        head_learning_rate: Peak rate of the evidence head.
+        head_learning_rate: Peak rate of the evidence head, together with the encoder.
+        head_alone_learning_rate: Peak rate of the evidence head after that.
         evidence_weight: Weight of the evidence loss on each query's own passage.
-        irrelevant_weight: Weight of the evidence loss on another query's passage (nothing there
-            is evidence).
+        irrelevant_weight: Weight of the evidence loss on another query's passage, the most similar
+            one of the batch that is clearly no answer.
         hold_weight: Weight that holds token vectors near the untrained ones.
         ranking_weight: Weight that holds in-batch MaxSim rankings near the untrained ones.
         positive_weight: Weight of evidence against no evidence in the evidence losses.
@@ -99,6 +101,7 @@ class TrainingConfig:
     batch_size: int = 32
     learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
+    head_alone_learning_rate: float = 3e-4
     evidence_weight: float = 1.0
     irrelevant_weight: float = 0.1
     hold_weight: float = 1.5

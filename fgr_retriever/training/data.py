@@ -26,6 +26,7 @@ from fgr_retriever.evaluation.text_files import read_jsonl
 from fgr_retriever.windows import Windows
 
 Row: TypeAlias = Mapping[str, Any]
+Ranges: TypeAlias = tuple[tuple[int, int, float], ...]
 
 _WORD = re.compile(r"\w+")
 
@@ -37,12 +38,13 @@ class Labelled:
     Args:
         query: The question.
         passage: The text that the ranges point into.
-        ranges: Start, end and probability of each stretch of evidence; text outside has none.
+        ranges: Start, end and probability of each stretch of evidence; text outside has none. None
+            where nobody has said yet what is evidence.
     """
 
     query: str
     passage: str
-    ranges: tuple[tuple[int, int, float], ...] = ()
+    ranges: Ranges | None = ()
 
 
 def read_spans(paths: Iterable[Path]) -> list[SpanExample]:
@@ -61,7 +63,9 @@ def read_spans(paths: Iterable[Path]) -> list[SpanExample]:
 
 
 def read_pairs(folder: Path) -> list[Labelled]:
-    """Pair every judged query of a BEIR folder with each of its judged passages, good or bad, unlabelled.
+    """Pair every judged query of a BEIR folder with each of its judged passages, good or bad.
+
+    Passages of grade 0 hold no evidence; of the others nobody has said what is evidence.
 
     Raises:
         InputError: A file cannot be read or does not fit the layout.
@@ -71,9 +75,9 @@ def read_pairs(folder: Path) -> list[Labelled]:
     except OSError as error:
         raise InputError(f"cannot read the training pairs {folder}: {error}") from error
     return [
-        Labelled(data.queries[query], data.passages[passage])
+        Labelled(data.queries[query], data.passages[passage], None if grade > 0 else ())
         for query, grades in data.qrels.items()
-        for passage in grades
+        for passage, grade in grades.items()
         if passage in data.passages
     ]
 
@@ -89,7 +93,7 @@ def read_unlabelled(file: Path) -> Iterator[Labelled]:
         query, passage = record.get("query"), record.get("passage")
         if not isinstance(query, str) or not isinstance(passage, str):
             raise InputError(f"{where}: 'query' and 'passage' must be strings")
-        yield Labelled(query, passage)
+        yield Labelled(query, passage, None)
 
 
 def labelled(examples: Iterable[SpanExample]) -> list[Labelled]:
@@ -108,7 +112,7 @@ def write_labelled(examples: Iterable[Labelled], file: Path) -> None:
     unfinished = file.with_suffix(".unfinished")
     with unfinished.open("w", encoding="utf-8") as out:
         for example in examples:
-            ranges = [(start, end, round(chance, 4)) for start, end, chance in example.ranges]
+            ranges = [(start, end, round(chance, 4)) for start, end, chance in example.ranges or ()]
             out.write(json.dumps({"query": example.query, "passage": example.passage, "ranges": ranges}) + "\n")
     unfinished.replace(file)
 
@@ -177,16 +181,18 @@ class TokenLabels(Dataset[Row]):
         return {"query_ids": query.ids, "input_ids": passage.ids, "labels": labels}
 
 
-def token_labels(offsets: NDArray[np.int32], ranges: Sequence[tuple[int, int, float]]) -> NDArray[np.float32]:
+def token_labels(offsets: NDArray[np.int32], ranges: Ranges | None) -> NDArray[np.float32]:
     """Label tokens with the highest probability of the ranges that they touch.
 
     Args:
         offsets: (t, 2) int32.
-        ranges: Half-open character ranges with the probability of evidence in each.
+        ranges: Half-open character ranges with the probability of evidence in each; None for no labels.
 
     Returns:
-        (t,) float32: 0 outside all ranges, -1 for special tokens (empty offsets).
+        (t,) float32: 0 outside all ranges, -1 for special tokens (empty offsets) and without labels.
     """
+    if ranges is None:
+        return np.full(len(offsets), -1, dtype=np.float32)
     starts, ends = offsets[:, :1], offsets[:, 1:]
     table = np.array(ranges, dtype=np.float64).reshape(-1, 3)
     touched = (starts < table[:, 1]) & (ends > table[:, 0])

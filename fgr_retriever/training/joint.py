@@ -26,6 +26,7 @@ from fgr_retriever.training.losses import (
 from fgr_retriever.training.noise import CodecNoise
 
 _POOLED_SHARE = 0.25
+_FOREIGN_SHARE = 0.8  # of the own passage's score; foreign passages above it may hold evidence all the same
 
 
 class JointModel(nn.Module):
@@ -177,14 +178,34 @@ def evidence_parts(
     labels: Tensor,
     positive_weight: float = 1.0,
 ) -> dict[str, Tensor]:
-    """Give the losses of the head: on each query's own passage, and on the next one's, which holds no evidence."""
+    """Give the losses of the head: on each query's own passage, and on a foreign one, which holds no evidence."""
     counted = passage_kept & (labels >= 0)
     own = head(queries, passages, query_kept, passage_kept)
-    others = head(queries.roll(1, 0), passages, query_kept.roll(1, 0), passage_kept)
+    with torch.no_grad():
+        asked, foreign = foreign_queries(in_batch_maxsim(queries, query_kept, passages, passage_kept))
+    others = head(queries[asked], passages, query_kept[asked], passage_kept)
     return {
         "evidence": evidence_loss(own, labels, counted, positive_weight),
-        "irrelevant": evidence_loss(others, torch.zeros_like(labels), counted),
+        "irrelevant": evidence_loss(others, torch.zeros_like(labels), counted & foreign[:, None]),
     }
+
+
+def foreign_queries(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Choose for every passage of a batch a question that it all but answers: nothing there is evidence.
+
+    It is the question whose own passage beats this one by the least, but clearly: beyond that, the
+    passage may answer it too.
+
+    Args:
+        scores: MaxSim of every question with every passage, (b, b); the own ones on the diagonal.
+
+    Returns:
+        Which question, (b,) int64, and False where there is none, (b,) bool.
+    """
+    share = scores / scores.diagonal()[:, None].clamp(min=1e-6)
+    share = share.masked_fill(share > _FOREIGN_SHARE, -torch.inf)
+    best, asked = share.max(dim=0)
+    return asked, best > -torch.inf
 
 
 def weighted(parts: dict[str, Tensor], recipe: TrainingConfig) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from torch.nn.functional import (
 
 
 def evidence_loss(logits: Tensor, labels: Tensor, mask: Tensor, positive_weight: float = 1.0) -> Tensor:
-    """Binary cross-entropy of evidence logits, averaged over real tokens.
+    """Binary cross-entropy of evidence logits, averaged over real tokens; 0 where none counts.
 
     Args:
         logits: (b, t).
@@ -32,7 +32,8 @@ def evidence_loss(logits: Tensor, labels: Tensor, mask: Tensor, positive_weight:
     Source: FGR-ColBERT (arXiv 2604.00242), section 3: masked tokens are left out.
     """
     weight = logits.new_tensor(positive_weight, dtype=torch.float32)
-    return binary_cross_entropy_with_logits(logits[mask].float(), labels[mask], pos_weight=weight)
+    found = binary_cross_entropy_with_logits(logits[mask].float(), labels[mask], pos_weight=weight, reduction="sum")
+    return found / mask.sum().clamp(min=1)
 
 
 def hold_loss(vectors: Tensor, untrained: Tensor, mask: Tensor) -> Tensor:

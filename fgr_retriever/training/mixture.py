@@ -75,9 +75,8 @@ def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
     if not relabelled.exists():
         labeller = _labeller(config, exact, coarse, out / "labeller")
         write_labelled(label(labeller, coarse + pairs), relabelled)
-    found = read_labelled(relabelled)
-    agreed = [_agreed(one, given, config.coarse_odds) for one, given in zip(found, coarse, strict=False)]
-    return Mixture(exact, agreed + found[len(coarse) :], held_out, tuples)
+    found = zip(read_labelled(relabelled), coarse + pairs, strict=True)
+    return Mixture(exact, [_agreed(one, given, config.coarse_odds) for one, given in found], held_out, tuples)
 
 
 def _tuples(config: TrainingConfig, data: Path, secret: list[str]) -> TupleMixture | None:
@@ -95,13 +94,17 @@ def _agreed(found: Labelled, given: Labelled, odds: float) -> Labelled:
     The labeller knows how far evidence reaches, the coarse label knows where it stands. A label
     that says that there is none is believed as it is: it teaches abstention.
     """
+    if given.ranges is None:
+        return found
     if not given.ranges:
         return given
-    table, label = (np.array(one.ranges).reshape(-1, 3) for one in (found, given))
+    table, label = (np.array(one.ranges or ()).reshape(-1, 3) for one in (found, given))
     inside = ((table[:, :1] < label[:, 1]) & (table[:, 1:2] > label[:, 0])).any(axis=1)
     weight = np.where(inside, odds, 1 / odds)
     chances = table[:, 2] * weight / (table[:, 2] * weight + 1 - table[:, 2])
-    ranges = [(start, end, chance) for (start, end, _), chance in zip(found.ranges, chances.tolist(), strict=True)]
+    ranges = [
+        (start, end, chance) for (start, end, _), chance in zip(found.ranges or (), chances.tolist(), strict=True)
+    ]
     return replace(found, ranges=tuple(ranges))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from fgr_retriever.training.mixture import Mixture, prepare
 from fgr_retriever.training.report import Report, machine, measure, sources_of, spread
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
 from fgr_retriever.training.start import start_model
+from fgr_retriever.training.topics import by_topic
 from fgr_retriever.training.tuples import Placed, TupleCollate
 from fgr_retriever.windows import Windows
 
@@ -113,8 +114,8 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     )
     examples = mixture.exact + mixture.relabelled
     judged = labelled(spread(mixture.held_out, _JUDGED))
-    exact, relabelled = range(len(mixture.exact)), range(len(mixture.exact), len(examples))
-    shown = [*list(exact) * config.repeat, *relabelled]
+    rows = _token_labels(encoder, examples, config)
+    order = by_topic(encoder, rows, _passes(examples, mixture, config.repeat), config.batch_size, config.seed)
     stage = Stage(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -122,27 +123,35 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
         batch_size=config.batch_size,
         patience=config.patience,
         seed=config.seed,
+        ordered=True,
     )
     joint = JointModel(encoder, head, config)
     if not _restored(joint, out / "joint.safetensors"):
-        rows, batch = _rows(encoder, Subset(_token_labels(encoder, examples, config), shown), mixture, config)
-        run_stage(joint, rows, batch, stage, out / "joint", _token_labels(encoder, judged, config))
+        shown, batch = _with_tuples(encoder, Subset(rows, order), mixture, config)
+        run_stage(joint, shown, batch, stage, out / "joint", _token_labels(encoder, judged, config))
         _keep(joint, out / "joint.safetensors")
     folder = out / MODEL_FOLDER
     _save(encoder, head, folder)
     head_model = HeadModel(head, config)
     if not _restored(head_model, out / "head.safetensors"):
         finished = Encoder.from_pretrained(folder)
-        vectors = Subset(store_vectors(finished, examples, out / "vectors.bin"), shown)
+        vectors = Subset(store_vectors(finished, examples, out / "vectors.bin"), order)
         seen = store_vectors(finished, judged, out / "held_out.bin")
-        stage = replace(stage, epochs=config.head_epochs)
+        stage = replace(stage, epochs=config.head_epochs, head_learning_rate=config.head_alone_learning_rate)
         run_stage(head_model, vectors, collate_vectors, stage, out / "head", seen)
         _keep(head_model, out / "head.safetensors")
     head.save(folder)
     return head
 
 
-def _rows(
+def _passes(examples: Sequence[Labelled], mixture: Mixture, repeat: int) -> list[list[int]]:
+    """Say what is seen in a pass over the examples: all of them once, those with certain labels again."""
+    exact = range(len(mixture.exact))
+    certain = [*exact, *(place for place in range(len(exact), len(examples)) if not examples[place].ranges)]
+    return [list(range(len(examples))), *([certain] * (repeat - 1))]
+
+
+def _with_tuples(
     encoder: MultiVectorEncoder, rows: Dataset[Row], mixture: Mixture, config: TrainingConfig
 ) -> tuple[Dataset[Row], Callable[[list[Row]], dict[str, Any]]]:
     """Give the rows of the joint stage and what makes a batch of them: with tuples, if there are any."""
