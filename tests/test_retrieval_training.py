@@ -71,7 +71,7 @@ def config(tmp_path_factory):
     tiny_bert(folder)
     return TrainingConfig(
         base=str(folder), spans=("spans.jsonl",), held_out=0.2, dim=16, head_width=8, reader_layers=0, query_maxlen=32,
-        doc_maxlen=48, epochs=1, head_epochs=0.2, batch_size=8, learning_rate=1e-3, repeat=1,
+        doc_maxlen=48, epochs=1, head_epochs=0.2, batch_size=8, learning_rate=1e-3,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.labeller import label, train_labeller
 from fgr_retriever.training.losses import evidence_loss, hold_loss, in_batch_maxsim, ranking_loss
 from fgr_retriever.training.mixture import prepare
-from fgr_retriever.training.run import MODEL_FOLDER, run, train
+from fgr_retriever.training.run import MODEL_FOLDER, _passes, run, train
 from fgr_retriever.training.stage import Stage
 from fgr_retriever.training.start import principal_axes, start_model
 from fgr_retriever.windows import Windows
@@ -81,7 +81,7 @@ def config(tmp_path_factory):
     return TrainingConfig(
         base=str(folder), spans=("spans.jsonl",), held_out=0.2, dim=16, head_width=8, reader_layers=1, reader_width=8,
         query_maxlen=48, doc_maxlen=48,
-        epochs=1, head_epochs=1, batch_size=8, learning_rate=1e-3, repeat=1,
+        epochs=1, head_epochs=1, batch_size=8, learning_rate=1e-3,
     )  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def test_an_interrupted_run_resumes_and_ends_like_an_uninterrupted_one(config, d
     assert (tmp_path / "cut" / "joint" / "checkpoint-2").exists()
     calls.extend([1] * 100)
     train(config, mixture, tmp_path / "cut")
-    steps = -(-len(mixture.exact) * config.repeat // config.batch_size)
+    steps = -(-len(mixture.exact + mixture.relabelled) // config.batch_size)
     assert len(calls) == 100 + 4 + steps - 2  # it went on from the second step
     for stage in ("joint", "head"):
         ours, theirs = (load_file(tmp_path / which / f"{stage}.safetensors") for which in ("cut", "whole"))
@@ -363,3 +363,20 @@ def test_the_threshold_keeps_nothing_for_foreign_questions(word_encoder):
     threshold, curve = fit_threshold(word_encoder, examples)
     assert curve[threshold] == 1.0
     assert curve[THRESHOLDS[0]] < 1.0
+
+
+def test_examples_of_a_file_are_seen_as_often_as_the_recipe_says(finished, data, tmp_path):
+    out, _, config = finished
+    named = {config.spans[0]: 2, next(iter(config.coarse)): 3}
+    mixture = prepare(replace(config, repeat=named), data, out)
+    assert {one.times for one in mixture.exact} == {2}
+    assert [one.times for one in mixture.relabelled] == [3] * 8 + [1] * 2
+    assert [len(seen) for seen in _passes(mixture.exact + mixture.relabelled)] == [
+        len(mixture.exact) + 10,
+        len(mixture.exact) + 8,
+        8,
+    ]
+    with pytest.raises(ConfigError, match=r"repeat names \['nowhere.jsonl'\]"):
+        replace(config, repeat={"nowhere.jsonl": 2})
+    with pytest.raises(ConfigError, match="whole number"):
+        replace(config, repeat={config.spans[0]: 0})

@@ -172,7 +172,7 @@ def recipe_and_data(tmp_path_factory):
     recipe = TrainingConfig(
         base=str(base), spans=("exact.jsonl",), coarse={"coarse.jsonl": 0.5}, aside=("aside.jsonl",), held_out=0.2,
         dim=16, head_width=8, reader_layers=1, reader_width=8, query_maxlen=48, doc_maxlen=48,
-        epochs=2, head_epochs=2, batch_size=8, patience=2, repeat=1,
+        epochs=2, head_epochs=2, batch_size=8, patience=2,
     )  # fmt: skip
     return recipe, data
 

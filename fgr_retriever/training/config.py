@@ -12,7 +12,7 @@ from fgr_retriever.errors import ConfigError, InputError
 
 RETRIEVAL_LOSSES = ("contrastive", "pairwise", "kl", "margin_mse")
 _POSITIVE = (
-    "coarse_odds", "longest", "repeat", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
+    "coarse_odds", "longest", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
     "head_width", "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate",
     "head_learning_rate", "head_alone_learning_rate", "positive_weight",
 )  # fmt: skip
@@ -35,8 +35,7 @@ class TrainingConfig:
         aside: Files of examples whose passages must not be trained on: development sets.
         held_out: Share of the passages of `spans` kept aside to fit the threshold, in (0, 1).
         longest: Longest passage to take from `coarse` and `pairs`, in characters.
-        repeat: How often an example of `spans`, or one that is known to hold no evidence, is seen for
-            each relabelled one.
+        repeat: How often in a pass the examples of a file or folder are seen; 1 for those not named.
         mismatched: Share of passages that the labeller also sees with a foreign question.
         labeller_coarse_epochs: Passes of the labeller over `coarse`.
         labeller_epochs: Passes of the labeller over `spans`, after that.
@@ -83,7 +82,7 @@ class TrainingConfig:
     aside: tuple[str, ...] = ()
     held_out: float = 0.04
     longest: int = 900
-    repeat: int = 2
+    repeat: Mapping[str, int] = field(default_factory=dict)
     mismatched: float = 0.1
     labeller_coarse_epochs: float = 1.0
     labeller_epochs: float = 2.5
@@ -125,6 +124,13 @@ class TrainingConfig:
                 raise ConfigError(f"{name}={shares!r}: must give each name a share above 0 and at most 1")
         if not _is_number(self.held_out) or not 0 < self.held_out < 1:
             raise ConfigError(f"held_out={self.held_out!r}: must lie between 0 and 1")
+        sources = {*self.spans, *self.coarse, *self.pairs}
+        if not isinstance(self.repeat, Mapping) or not all(
+            type(one) is int and one > 0 for one in self.repeat.values()
+        ):
+            raise ConfigError(f"repeat={self.repeat!r}: must give each name a whole number of at least 1")
+        if unknown := sorted(self.repeat.keys() - sources):
+            raise ConfigError(f"repeat names {unknown}, which the recipe does not train on: it has {sorted(sources)}")
         for name in _POSITIVE:
             value = getattr(self, name)
             if not _is_number(value) or value <= 0:

@@ -40,11 +40,13 @@ class Labelled:
         passage: The text that the ranges point into.
         ranges: Start, end and probability of each stretch of evidence; text outside has none. None
             where nobody has said yet what is evidence.
+        times: How often it is seen in a pass over the examples.
     """
 
     query: str
     passage: str
     ranges: Ranges | None = ()
+    times: int = 1
 
 
 def read_spans(paths: Iterable[Path]) -> list[SpanExample]:

@@ -62,10 +62,14 @@ def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
         InputError: A file cannot be read.
         CheckpointError: The base model cannot be found.
     """
-    kept, held_out = split(read_spans(data / name for name in config.spans), config.held_out, config.seed)
+    _, held_out = split(read_spans(data / name for name in config.spans), config.held_out, config.seed)
     secret = [example.passage for example in (*held_out, *read_spans(data / name for name in config.aside))]
-    exact = without(labelled(kept), secret)
-    coarse = _draw(config.coarse, lambda name: labelled(read_spans([data / name])), config, secret)
+
+    def read(name: str) -> list[Labelled]:
+        return labelled(read_spans([data / name]))
+
+    exact = [one for name in config.spans for one in _seen(without(read(name), secret), name, config)]
+    coarse = _draw(config.coarse, read, config, secret)
     pairs = _draw(config.pairs, lambda name: read_pairs(data / name), config, secret)
     tuples = _tuples(config, data, secret)
     logger.info("%d exact, %d coarse, %d unlabelled examples", len(exact), len(coarse), len(pairs))
@@ -94,6 +98,7 @@ def _agreed(found: Labelled, given: Labelled, odds: float) -> Labelled:
     The labeller knows how far evidence reaches, the coarse label knows where it stands. A label
     that says that there is none is believed as it is: it teaches abstention.
     """
+    found = replace(found, times=given.times)
     if given.ranges is None:
         return found
     if not given.ranges:
@@ -115,8 +120,13 @@ def _draw(
     found: list[Labelled] = []
     for name, share in shares.items():
         short = [example for example in read(name) if len(example.passage) <= config.longest]
-        found += sample(without(short, secret), share, config.seed)
+        found += _seen(sample(without(short, secret), share, config.seed), name, config)
     return found
+
+
+def _seen(examples: list[Labelled], name: str, config: TrainingConfig) -> list[Labelled]:
+    """Note how often the examples of a file are seen."""
+    return [replace(example, times=config.repeat.get(name, 1)) for example in examples]
 
 
 def _labeller(config: TrainingConfig, exact: list[Labelled], coarse: list[Labelled], out: Path) -> Path:

@@ -115,7 +115,7 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     examples = mixture.exact + mixture.relabelled
     judged = labelled(spread(mixture.held_out, _JUDGED))
     rows = _token_labels(encoder, examples, config)
-    order = by_topic(encoder, rows, _passes(examples, mixture, config.repeat), config.batch_size, config.seed)
+    order = by_topic(encoder, rows, _passes(examples), config.batch_size, config.seed)
     stage = Stage(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -144,11 +144,10 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     return head
 
 
-def _passes(examples: Sequence[Labelled], mixture: Mixture, repeat: int) -> list[list[int]]:
-    """Say what is seen in a pass over the examples: all of them once, those with certain labels again."""
-    exact = range(len(mixture.exact))
-    certain = [*exact, *(place for place in range(len(exact), len(examples)) if not examples[place].ranges)]
-    return [list(range(len(examples))), *([certain] * (repeat - 1))]
+def _passes(examples: Sequence[Labelled]) -> list[list[int]]:
+    """Say which examples are seen once, which of them a second time, and so on."""
+    most = max(example.times for example in examples)
+    return [[place for place, example in enumerate(examples) if example.times > seen] for seen in range(most)]
 
 
 def _with_tuples(
