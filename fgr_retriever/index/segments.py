@@ -25,9 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from typing_extensions import Self
 
+from fgr_retriever.codec import Codec
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.manifest import sync_folder
 from fgr_retriever.types import TokenBlock
@@ -69,6 +72,7 @@ class Segment:
     def __init__(self, root: Path, info: SegmentInfo, dim: int) -> None:
         """Map the files."""
         self.info = info
+        self.codec: Codec | None = None
         self.folder = root / info.name
         self.vectors: NDArray[np.float16] = self._map(VECTORS, (info.tokens, dim))
         self.offsets: NDArray[np.int32] = self._map(OFFSETS, (info.tokens, 2))
@@ -98,6 +102,14 @@ class Segment:
         """Find the tokens of the passage in one slot."""
         end = int(self.ends[slot])
         return slice(end - int(self.lengths[slot]), end)
+
+    def decode(self, tokens: slice | NDArray[np.int64]) -> Tensor:
+        """Give the vectors of any tokens, (n, dim) float32, in the order asked for."""
+        return torch.from_numpy(self.vectors[tokens]).float()
+
+    def offsets_of(self, slot: int) -> NDArray[np.int32]:
+        """Give the character range of each token of the passage in one slot, (t, 2)."""
+        return self.offsets[self.tokens_of(slot)]
 
     def verify(self) -> None:
         """Check every byte against the checksums, and the lengths against the tokens.

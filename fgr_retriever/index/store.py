@@ -61,8 +61,9 @@ class Snapshot:
     def tokens_at(self, position: int) -> StoredTokens:
         """Look up the tokens of the passage at a position."""
         segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
-        tokens = segment.tokens_of(position - part.start)
-        return StoredTokens(segment.vectors[tokens], segment.offsets[tokens])
+        slot = position - part.start
+        vectors = segment.decode(segment.tokens_of(slot)).numpy().astype(np.float16)
+        return StoredTokens(vectors, segment.offsets_of(slot))
 
     @property
     def tokens(self) -> int:
