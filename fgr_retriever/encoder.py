@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,7 @@ class Encoder:
         self.dtype = dtype or best_dtype(self.device)
         self.model = checkpoint.model.to(self.device, self.dtype)
         self.head = checkpoint.head
+        self._reading = self.head.in_precision(best_dtype(torch.device("cpu")))  # stored vectors are read on the CPU
         transformer: Any = self.model[0]
         prompts = self.model.prompts
         self._query_prompt = prompts.get("query") or None
@@ -102,8 +102,7 @@ class Encoder:
     def calibrated(self, calibration: Calibration) -> Self:
         """Give the same model with another calibration; it shares all weights with this one."""
         other = copy(self)
-        other.head = copy(self.head)
-        other.head.config = replace(self.head.config, **asdict(calibration))
+        other.head, other._reading = self.head.calibrated(calibration), self._reading.calibrated(calibration)
         return other
 
     @torch.inference_mode()
@@ -159,7 +158,7 @@ class Encoder:
         Returns:
             (sum(lengths),) float32 in [0, 1].
         """
-        return self.head.probabilities(query, vectors, lengths)
+        return self._reading.probabilities(query, vectors, lengths)
 
     @torch.inference_mode()
     def _encode_windows(self, windows: list[Window]) -> list[tuple[NDArray[np.float16], NDArray[np.int32]]]:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from copy import copy, deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -152,6 +153,19 @@ class EvidenceHead(nn.Module):
             logits = self(queries, padded, torch.ones(queries.shape[:2], dtype=torch.bool), told)
             found.append(logits[told].float().sigmoid())
         return torch.cat(found)
+
+    def calibrated(self, calibration: Calibration) -> EvidenceHead:
+        """Give the same head with another calibration; it shares all weights with this one."""
+        other = copy(self)
+        other.config = replace(self.config, **asdict(calibration))
+        return other
+
+    def in_precision(self, dtype: torch.dtype) -> EvidenceHead:
+        """Give a copy whose reader computes in another precision; never save it."""
+        other = deepcopy(self)
+        if other.reader is not None:
+            other.reader.layers.to(dtype)
+        return other
 
     def save(self, checkpoint: Path) -> None:
         """Write the head into the `evidence/` subfolder of a checkpoint folder."""

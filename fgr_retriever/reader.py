@@ -9,10 +9,11 @@ rest of the passage; nothing is encoded again.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool1d
+from torch.nn.functional import gelu, linear, max_pool1d, scaled_dot_product_attention
 
 _HEADS = 4
 _STRETCHES = (17, 49)  # tokens: about a clause, about a sentence; odd, so that a token stands in the middle
@@ -67,16 +68,37 @@ class Reader(nn.Module):
         told = told + similarity[..., None] * self.similarity
         if self.matches is not None:
             told = told + self.matches(token_matches(query, passages, query_mask, passage_mask))
-        ignored = ~torch.cat([query_mask, passage_mask], dim=1)
-        read = self.layers(torch.cat([asked, told], dim=1), src_key_padding_mask=ignored)
+        read = self._read(torch.cat([asked, told], dim=1), torch.cat([query_mask, passage_mask], dim=1))
         correction: Tensor = self.output(read[:, query.shape[1] :])[..., 0]
         return correction
+
+    def _read(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Run the layers, (b, n, width) to (b, n, width) float32, in the precision of their weights."""
+        stack: Any = self.layers  # torch does not say what its containers hold
+        found = tokens.to(stack.norm.weight.dtype)
+        for layer in stack.layers:
+            found = _layer(layer, found, mask[:, None, None])
+        normal: Tensor = stack.norm(found).float()
+        return normal
 
     def _places(self, mask: Tensor) -> Tensor:
         """Encode the place of every token among those that count, (b, n) to (b, n, width)."""
         place = (mask.cumsum(dim=1) - 1).clamp(min=0)[..., None]
         rates = torch.exp(torch.arange(0, self.width, 2, device=mask.device) * (-math.log(10_000) / self.width))
         return 0.1 * torch.cat([torch.sin(place * rates), torch.cos(place * rates)], dim=-1)
+
+
+def _layer(layer: nn.TransformerEncoderLayer, tokens: Tensor, mask: Tensor) -> Tensor:
+    """Run one layer as its own `forward` would; on a CPU in a third of the time, most of which went into masking."""
+    batch, count, width = tokens.shape
+    attention = layer.self_attn
+    joined = linear(layer.norm1(tokens), attention.in_proj_weight, attention.in_proj_bias)
+    query, key, value = joined.view(batch, count, 3, _HEADS, -1).permute(2, 0, 3, 1, 4)
+    seen = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    tokens = tokens + attention.out_proj(seen.transpose(1, 2).reshape(batch, count, width))
+    hidden = gelu(layer.linear1(layer.norm2(tokens)))
+    found: Tensor = tokens + layer.linear2(hidden)
+    return found
 
 
 def token_matches(query: Tensor, passages: Tensor, query_mask: Tensor, passage_mask: Tensor) -> Tensor:

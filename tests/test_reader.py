@@ -3,8 +3,10 @@
 import math
 
 import torch
+from torch.nn.functional import normalize
 
-from fgr_retriever.reader import MATCHES, token_matches
+from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
+from fgr_retriever.reader import MATCHES, Reader, token_matches
 
 QUERY = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
 BOTH = torch.ones(1, 2, dtype=torch.bool)
@@ -41,3 +43,29 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(found[1:, :70], alone)
     assert found.shape == (2, 90, MATCHES)
     assert found.isfinite().all()
+
+
+def test_the_layers_are_those_of_torch():
+    torch.manual_seed(0)
+    reader = Reader(8, 16, 2, matches=True).eval()
+    tokens, mask = torch.randn(3, 7, 16), torch.arange(7) < torch.tensor([7, 4, 1])[:, None]
+    with torch.no_grad():
+        expected = reader.layers(tokens, src_key_padding_mask=~mask)
+        torch.testing.assert_close(reader._read(tokens, mask)[mask], expected[mask], atol=1e-5, rtol=1e-5)
+
+
+def test_another_precision_reads_nearly_the_same_and_leaves_the_head_alone():
+    torch.manual_seed(0)
+    head = EvidenceHead(
+        EvidenceConfig(dim=8, width=8, reader_layers=2, reader_width=16, reader_matches=True, temperature=2.0)
+    ).eval()
+    assert head.reader is not None
+    torch.nn.init.normal_(head.reader.output.weight)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    query, vectors = (normalize(torch.randn(size, 8), dim=1) for size in (3, 20))
+    coarse = head.in_precision(torch.bfloat16)
+    expected = head.probabilities(query, vectors, [12, 8])
+    found = coarse.probabilities(query, vectors, [12, 8])
+    assert 0 < (found - expected).abs().max() < 0.05
+    assert coarse.config == head.config
+    torch.testing.assert_close(head.state_dict(), before, atol=0, rtol=0)
