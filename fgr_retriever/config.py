@@ -18,6 +18,7 @@ from fgr_retriever.errors import ConfigError
 Unit = Literal["token", "phrase", "sentence"]
 OnEmpty = Literal["best_span", "keep", "drop"]
 Cut = Literal["expected_f1", "threshold"]
+Preset = Literal["fast", "balanced", "exact"]
 
 
 class _Strict:
@@ -94,29 +95,58 @@ class IndexConfig(_Strict):
 
     Args:
         segment_tokens: Tokens after which a segment file is closed and the next one begun.
+        nbits: Bits for each dimension of a vector: 1, 2, 4 or 8, by a residual codec that is
+            trained as soon as there are enough tokens; 16 always stores float16.
     """
 
     segment_tokens: int = 2_000_000
+    nbits: int = 2
 
     def __post_init__(self) -> None:
         """Check every field."""
+        known = _is_count(self.nbits, 1) and self.nbits in (1, 2, 4, 8, 16)
+        _check("nbits", self.nbits, known, "1, 2, 4, 8 or 16")
         _check("segment_tokens", self.segment_tokens, _is_count(self.segment_tokens, 1), "an integer of at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchConfig(_Strict):
-    """How one search runs.
+    """How one search runs; `SearchConfig.preset` knows good settings.
+
+    Passages that are stored as float16 are all scored exactly; the first three settings are about
+    those that went through the codec.
 
     Args:
+        nprobe: Centroids whose passages become candidates, for each query token.
+        candidates: Passages to decode and score for each query, or k of them where k is more. Where
+            a filter leaves no more than these, all are scored.
+        exact: Score every passage; `nprobe` and `candidates` then count for nothing.
         chunk_tokens: Passage tokens scored at once; bounds the memory of a search
             (about `chunk_tokens` x (dim + query tokens) x 4 bytes).
     """
 
-    chunk_tokens: int = 65_536
+    nprobe: int = 8
+    candidates: int = 256
+    exact: bool = False
+    chunk_tokens: int = 32_768
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check("chunk_tokens", self.chunk_tokens, _is_count(self.chunk_tokens, 1), "an integer of at least 1")
+        for name in ("nprobe", "candidates", "chunk_tokens"):
+            value = getattr(self, name)
+            _check(name, value, _is_count(value, 1), "an integer of at least 1")
+        _check("exact", self.exact, isinstance(self.exact, bool), "True or False")
+
+    @classmethod
+    def preset(cls, name: Preset) -> Self:
+        """Give settings by name: `fast`, `balanced` (the default) or `exact`.
+
+        Raises:
+            ConfigError: There is no such preset.
+        """
+        _check("preset", name, name in get_args(Preset), f"one of {get_args(Preset)}")
+        settings = {"fast": cls(nprobe=4, candidates=64), "balanced": cls(), "exact": cls(exact=True)}
+        return settings[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

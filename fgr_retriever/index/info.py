@@ -9,8 +9,6 @@ from fgr_retriever.index.manifest import MANIFEST
 from fgr_retriever.index.store import Store
 from fgr_retriever.types import Json
 
-_NBITS = 16
-
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
@@ -19,10 +17,17 @@ class IndexInfo:
     Args:
         passages: Live passages.
         tokens: Token vectors of the live passages.
-        nbits: Bits per dimension of a stored vector.
+        nbits: Bits per dimension of a stored vector: those of the codec, 16 while there is none.
         bytes: Size of all files, without SQLite's passing log.
-        bytes_per_token: Size of the vectors, offsets and lengths divided by the stored tokens,
-            those of deleted passages included; 0 for an empty index.
+        bytes_per_token: Size of all files but the database, which holds the texts, divided by the
+            stored tokens, those of deleted passages included; 0 for an empty index.
+        raw_segments: Segments of float16 vectors, searched exactly.
+        coded_segments: Segments of codes and residuals.
+        centroids: Of the codec; 0 while there is none.
+        quantisation_error: Mean squared distance between a vector and what is decoded of it, from
+            0 to 4, over the tokens that the codec was trained for; None while there is none.
+        drift: That of the tokens encoded since, divided by it; None when there are none. `compact`
+            trains a new codec from 1.25 on.
         model: Fingerprint of the model.
         format_version: Layout of the folder.
         calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None
@@ -34,6 +39,11 @@ class IndexInfo:
     nbits: int
     bytes: int
     bytes_per_token: float
+    raw_segments: int
+    coded_segments: int
+    centroids: int
+    quantisation_error: float | None
+    drift: float | None
     model: str
     format_version: int
     calibration: dict[str, Json] | None
@@ -43,15 +53,22 @@ def describe(store: Store) -> IndexInfo:
     """Count what an open index folder holds."""
     stored = store.calibration()
     with store.reading() as (snapshot, _):
+        codec, info = snapshot.codec, snapshot.codec_info
+        coded = sum(segment.info.coded for segment in snapshot.segments)
         stored_tokens = sum(segment.info.tokens for segment in snapshot.segments)
-        segment_bytes = sum(segment.nbytes for segment in snapshot.segments)
-        other_bytes = sum((store.folder / file).stat().st_size for file in (DATABASE, MANIFEST))
+        data_bytes = sum(segment.info.nbytes for segment in snapshot.segments) + (info.nbytes if info else 0)
+        manifest_bytes, database_bytes = ((store.folder / file).stat().st_size for file in (MANIFEST, DATABASE))
         return IndexInfo(
             passages=int(snapshot.alive.sum()),
             tokens=snapshot.tokens,
-            nbits=_NBITS,
-            bytes=segment_bytes + other_bytes,
-            bytes_per_token=segment_bytes / max(1, stored_tokens),
+            nbits=codec.nbits if codec else 16,
+            bytes=data_bytes + manifest_bytes + database_bytes,
+            bytes_per_token=(data_bytes + manifest_bytes) / stored_tokens if stored_tokens else 0.0,
+            raw_segments=len(snapshot.segments) - coded,
+            coded_segments=coded,
+            centroids=len(codec.centroids) if codec else 0,
+            quantisation_error=info.error if info else None,
+            drift=info.added_error / info.error if info and info.added and info.error else None,
             model=store.manifest.model,
             format_version=store.manifest.format_version,
             calibration=asdict(stored.calibration) if stored else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, IndexNotFoundError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 

@@ -2,8 +2,9 @@
 
 ================  ==============================================================================
 `manifest.json`    what the index is; written once, last, when it is created
-`passages.sqlite`  ids, texts, metadata, tombstones and the list of segments; the one commit point
+`passages.sqlite`  ids, texts, metadata, tombstones, lists of segments and codecs; the one commit point
 `segments/*/`      immutable arrays (see `segments`)
+`codecs/*/`        the residual codec of the coded segments
 ================  ==============================================================================
 
 Every passage has a row number, given in the order of adding and never changed except by `compact`.
@@ -12,63 +13,28 @@ A segment holds a run of consecutive rows. A row that was deleted or replaced ha
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fgr_retriever.codec import Codec, check_sizes
 from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputError
 from fgr_retriever.index import calibration, rows
 from fgr_retriever.index.calibration import StoredCalibration
+from fgr_retriever.index.catalog import fetch_codec, fetch_segments, next_row, put_segments
 from fgr_retriever.index.database import DATABASE, Database, create_database, write_errors
+from fgr_retriever.index.files import check_bytes
+from fgr_retriever.index.growth import Growth
 from fgr_retriever.index.manifest import MANIFEST, Manifest, read_manifest, read_manifest_text, write_manifest_text
-from fgr_retriever.index.segments import Segment, SegmentInfo, SegmentsWriter
-from fgr_retriever.types import Passage, StoredTokens, TokenBlock
+from fgr_retriever.index.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
+from fgr_retriever.index.writing import BlockWriter
+from fgr_retriever.types import Passage, TokenBlock
 
-SEGMENTS = "segments"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """What was committed at one moment; never changes, whatever is written later.
-
-    Args:
-        generation: Counts the commits.
-        segments: All segments, by ascending rows.
-        rows: Row number of every stored passage, segment after segment, (n,) int64, ascending.
-        alive: False where the passage was deleted or replaced, (n,) bool.
-    """
-
-    generation: int
-    segments: tuple[Segment, ...]
-    rows: NDArray[np.int64]
-    alive: NDArray[np.bool_]
-
-    def parts(self) -> Iterator[tuple[Segment, slice]]:
-        """Go through the segments, each with its range of `rows` and `alive`."""
-        start = 0
-        for segment in self.segments:
-            end = start + segment.info.passages
-            yield segment, slice(start, end)
-            start = end
-
-    def tokens_at(self, position: int) -> StoredTokens:
-        """Look up the tokens of the passage at a position."""
-        segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
-        slot = position - part.start
-        vectors = segment.decode(segment.tokens_of(slot)).numpy().astype(np.float16)
-        return StoredTokens(vectors, segment.offsets_of(slot))
-
-    @property
-    def tokens(self) -> int:
-        """Count the tokens of the live passages."""
-        return sum(int(segment.lengths[self.alive[part]].sum(dtype=np.int64)) for segment, part in self.parts())
+__all__ = ["Snapshot", "Store", "create_store"]
 
 
 class Store:
@@ -86,11 +52,10 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read the manifest and map all segments."""
+        """Read the manifest, map all segments and load the codec."""
         self.folder = folder
         self.manifest = read_manifest(folder)
         self._database = Database(folder)
-        self._segments = folder / SEGMENTS
         self._latest: Snapshot | None = None
         with self.reading() as (_, connection):  # a missing or short file shows now, not at the first search
             calibration.fetch(connection)
@@ -101,34 +66,46 @@ class Store:
         with self._database.reading() as connection:
             yield self._snapshot(connection), connection
 
-    def add(self, passages: Iterable[Passage], encode: Callable[[Iterable[str]], Iterable[TokenBlock]]) -> int:
+    def add(
+        self,
+        passages: Iterable[Passage],
+        encode: Callable[[Iterable[str]], Iterable[TokenBlock]],
+        *,
+        progress: bool = False,
+    ) -> int:
         """Add or replace passages: all of them, or on any error none.
 
         Args:
             passages: Read once, as `encode` asks for texts.
             encode: Turns texts into token blocks, in order.
+            progress: Show bars on stderr while segments are encoded and merged.
 
         Returns:
             How many passages were added or replaced.
         """
-        with self._database.writing() as connection, self._new_segments(connection) as writer:
-            first = next_row = _next_row(connection)
+        with self._changing(progress) as (connection, growth):
+            first = following = next_row(connection)
 
             def texts() -> Iterator[str]:
-                nonlocal next_row
+                nonlocal following
                 for passage in passages:
                     with write_errors(self.folder):
-                        rows.put(connection, next_row, rows.to_row(passage), first)
-                    next_row += 1
+                        rows.put(connection, following, rows.to_row(passage), first)
+                    following += 1
                     yield passage.text
 
-            for block in encode(texts()):
+            with growth.writer() as segments:
+                writer = BlockWriter(segments, self.manifest.dim)
+                for block in encode(texts()):
+                    with write_errors(self.folder):
+                        writer.write(block)
                 with write_errors(self.folder):
-                    writer.write(block)
-            with write_errors(self.folder):
-                stored = _list_segments(connection, writer.finish(), first)
-            if stored != next_row:
-                raise InputError(f"the encoder took {next_row - first} texts and gave {stored - first} passages")
+                    stored = put_segments(connection, segments.finish(), first)
+            if stored != following:
+                raise InputError(f"the encoder took {following - first} texts and gave {stored - first} passages")
+            if stored > first:
+                with write_errors(self.folder):
+                    growth.grow()
             return stored - first
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -136,25 +113,16 @@ class Store:
         with self._database.writing() as connection, write_errors(self.folder):
             return sum(rows.bury(connection, id) for id in ids)
 
-    def compact(self) -> None:
-        """Rewrite what is alive into fresh segments, in the same order, and drop the rest."""
-        with self._database.writing() as connection, self._new_segments(connection) as writer:
-            snapshot = self._snapshot(connection)
-            if len(snapshot.segments) <= 1 and snapshot.alive.all():
-                return
-            first = _next_row(connection)
-            with write_errors(self.folder):
-                for segment, part in snapshot.parts():
-                    for slot in np.flatnonzero(snapshot.alive[part]).tolist():
-                        tokens = segment.tokens_of(slot)
-                        writer.write(TokenBlock(slot, segment.vectors[tokens], segment.offsets[tokens], last=True))
-                moved = enumerate(snapshot.rows[snapshot.alive].tolist(), start=first)
-                connection.execute("DELETE FROM tombstones")
-                connection.execute("DELETE FROM segments")
-                connection.executemany("UPDATE passages SET row = ? WHERE row = ?", moved)
-                _list_segments(connection, writer.finish(), first)
-        for segment in snapshot.segments:  # readers that still map them keep their bytes
-            shutil.rmtree(segment.folder, ignore_errors=True)
+    def compact(self, *, progress: bool = False) -> None:
+        """Rewrite what is alive into full segments, in the same order, and drop the rest.
+
+        Trains a new codec when the index has outgrown the one that it has.
+
+        Args:
+            progress: Show bars on stderr.
+        """
+        with self._changing(progress) as (_, growth), write_errors(self.folder):
+            growth.compact()
 
     def calibration(self) -> StoredCalibration | None:
         """Read the calibration that the index keeps, if any."""
@@ -180,6 +148,9 @@ class Store:
             for (problem,) in connection.execute("PRAGMA integrity_check"):
                 if problem != "ok":
                     raise IndexCorruptError(f"{self.folder / DATABASE} is damaged: {problem}")
+            if snapshot.codec_info is not None:
+                check_bytes(self.folder / CODECS / snapshot.codec_info.name, snapshot.codec_info.files)
+                Codec.load(self.folder / CODECS / snapshot.codec_info.name)
             for segment in snapshot.segments:
                 segment.verify()
             if not np.array_equal(rows.verify_rows(connection), snapshot.rows[snapshot.alive]):
@@ -198,38 +169,49 @@ class Store:
             if latest is not None and latest.generation == generation:
                 return latest
             try:
-                self._latest = self._load(connection, generation, latest.segments if latest else ())
+                self._latest = load_snapshot(self.folder, self.manifest.dim, connection, generation, latest)
                 return self._latest
-            except FileNotFoundError as error:
-                # `compact` removes segments that no later snapshot has: look at the present state.
+            except (FileNotFoundError, IndexCorruptError) as error:
+                # A writer removes segments that no later snapshot has: look at the present state.
                 connection.execute("COMMIT")
                 connection.execute("BEGIN")
-                if _generation(connection) == generation:
+                if _generation(connection) != generation:
+                    continue
+                if isinstance(error, FileNotFoundError):
                     raise IndexCorruptError(f"{error.filename} is missing: restore it from a copy") from error
-
-    def _load(self, connection: sqlite3.Connection, generation: int, known: Sequence[Segment]) -> Snapshot:
-        """Read the list of segments and the tombstones; segments that are mapped already stay so."""
-        mapped = {segment.info.name: segment for segment in known}
-        segments, runs = [], [np.zeros(0, np.int64)]
-        for first, info in _segments(connection):
-            segments.append(mapped.get(info.name) or Segment(self._segments, info, self.manifest.dim))
-            runs.append(np.arange(first, first + info.passages, dtype=np.int64))
-        tombstones = [row for (row,) in connection.execute("SELECT row FROM tombstones")]
-        numbers = np.concatenate(runs)
-        alive = ~np.isin(numbers, np.array(tombstones, dtype=np.int64))
-        return Snapshot(generation, tuple(segments), numbers, alive)
+                raise
 
     @contextmanager
-    def _new_segments(self, connection: sqlite3.Connection) -> Iterator[SegmentsWriter]:
-        """Begin to write segments, after removing those that an interrupted writer left behind."""
-        with write_errors(self.folder):
-            self._segments.mkdir(exist_ok=True)
-            known = {info.name for _, info in _segments(connection)}
-            for path in self._segments.iterdir():
-                if path.name not in known:
-                    shutil.rmtree(path, ignore_errors=True)
-        with SegmentsWriter(self._segments, self.manifest.dim, self.manifest.config.segment_tokens) as writer:
-            yield writer
+    def _changing(self, progress: bool) -> Iterator[tuple[sqlite3.Connection, Growth]]:
+        """Open a write transaction over passages and segments.
+
+        Folders that it does not name in the end are removed, and so are those that an interrupted
+        writer left behind. Readers that still map them keep their bytes; what cannot be removed,
+        because Windows keeps files that are mapped, the next writer removes.
+        """
+        with self._database.writing() as connection:
+            before = self._named(connection)
+            self._remove_all_but(before)
+            try:
+                yield connection, Growth(self.folder, self.manifest, connection, self._latest, progress)
+                after = self._named(connection)
+            except BaseException:
+                self._remove_all_but(before)
+                raise
+            self._remove_all_but(before | after)
+        _remove(before - after)
+
+    def _named(self, connection: sqlite3.Connection) -> set[Path]:
+        """List the folders that a transaction names."""
+        segments = {self.folder / SEGMENTS / info.name for _, info in fetch_segments(connection)}
+        codec = fetch_codec(connection)
+        return segments | ({self.folder / CODECS / codec.name} if codec else set())
+
+    def _remove_all_but(self, folders: set[Path]) -> None:
+        """Remove what else lies beside segments and codecs."""
+        for root in (self.folder / SEGMENTS, self.folder / CODECS):
+            if root.exists():
+                _remove(set(root.iterdir()) - folders)
 
 
 def create_store(folder: Path, manifest: Manifest) -> None:
@@ -237,8 +219,11 @@ def create_store(folder: Path, manifest: Manifest) -> None:
 
     Raises:
         IndexNotFoundError: The folder holds something else.
+        ConfigError: Vectors of this width do not fill whole bytes at this number of bits.
         IndexWriteError: The disk refused.
     """
+    if manifest.config.nbits < 16:
+        check_sizes(manifest.dim, manifest.config.nbits)
     if folder.exists() and not folder.is_dir():
         raise IndexNotFoundError(f"{folder} is a file: give a folder")
     with write_errors(folder):
@@ -262,25 +247,6 @@ def _generation(connection: sqlite3.Connection) -> int:
     return int(found[0])
 
 
-def _next_row(connection: sqlite3.Connection) -> int:
-    """Find the number after the last row of the last segment."""
-    return int(connection.execute("SELECT COALESCE(MAX(first_row + passages), 0) FROM segments").fetchone()[0])
-
-
-def _segments(connection: sqlite3.Connection) -> Iterator[tuple[int, SegmentInfo]]:
-    """Read the list of segments, each with its first row."""
-    listed = "SELECT first_row, name, passages, tokens, checksums FROM segments ORDER BY first_row"
-    for first, name, passages, tokens, checksums in connection.execute(listed):
-        try:
-            yield first, SegmentInfo(name, passages, tokens, json.loads(checksums))
-        except (ValueError, TypeError) as error:
-            raise IndexCorruptError(f"{DATABASE} lists a damaged segment {name!r}: restore it from a copy") from error
-
-
-def _list_segments(connection: sqlite3.Connection, segments: Iterable[SegmentInfo], first: int) -> int:
-    """Add new segments to the list, from row `first` on, and return the row after the last one."""
-    for info in segments:
-        row = (first, info.name, info.passages, info.tokens, json.dumps(info.checksums))
-        connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", row)
-        first += info.passages
-    return first
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
