@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from torch.nn.functional import normalize
 
 from fgr_retriever import Encoder, demo, kmeans
 from fgr_retriever import codec as codec_module
+from fgr_retriever.buckets import buckets_of, lloyd_max, pack, unpack
 from fgr_retriever.cli import main
-from fgr_retriever.codec import NBITS, Codec, _buckets, pack, unpack
+from fgr_retriever.codec import NBITS, Codec
 from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError, MissingExtraError
 from fgr_retriever.evaluation import SpanExample, evaluate_retrieval, evaluate_spans, quantised
 from fgr_retriever.evaluation.quantised import Quantised, codec_for
@@ -68,13 +69,18 @@ class TestPacking:
     def test_buckets_are_those_of_bucketize(self, values, nbits):
         cutoffs = torch.linspace(-0.5, 0.5, (1 << nbits) - 1)
         values = torch.tensor([*values, *cutoffs.tolist()])  # the cutoffs themselves are where the two could differ
-        assert torch.equal(_buckets(values, cutoffs).long(), torch.bucketize(values, cutoffs))
+        assert torch.equal(buckets_of(values, cutoffs).long(), torch.bucketize(values, cutoffs))
 
 
 class TestGolden:
     """Eight dimensions, one bit, centroids on the first and the last axis."""
 
-    codec = Codec(torch.eye(8)[[0, 7]], torch.tensor([0.0]), torch.tensor([-0.1, 0.1]))
+    codec = Codec(
+        torch.eye(8)[[0, 7]].half(),
+        torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 2]),
+        torch.tensor([0.0]),
+        torch.tensor([-0.1, 0.1]),
+    )
 
     def test_encodes_as_worked_out_by_hand(self):
         # v - C_0 = (-0.2, 0.6, 0, ...): only the second dimension is above the cutoff 0.
@@ -86,31 +92,62 @@ class TestGolden:
         assert (codes.dtype, residuals.dtype) == (torch.int32, torch.uint8)
 
     def test_decodes_as_worked_out_by_hand(self):
-        # C_0 + (-0.1, 0.1, -0.1, ...) = (0.9, 0.1, -0.1, ...), of length sqrt(0.81 + 7 * 0.01) = sqrt(0.88).
+        # C_0 + (-0.1, 0.1, -0.1, ..., 2 * -0.1) = (0.9, 0.1, -0.1, ..., -0.2): 0.81 + 6 * 0.01 + 0.04 = 0.91.
         found = self.codec.decode(torch.tensor([0], dtype=torch.int32), torch.tensor([[64]], dtype=torch.uint8))
-        expected = np.array([[0.9, 0.1, -0.1, -0.1, -0.1, -0.1, -0.1, -0.1]]) / 0.88**0.5
+        expected = np.array([[0.9, 0.1, -0.1, -0.1, -0.1, -0.1, -0.1, -0.2]]) / 0.91**0.5
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
     def test_error_as_worked_out_by_hand(self):
-        # |v - v'|^2 = 2 - 2 v.v', and v.v' = (0.8 * 0.9 + 0.6 * 0.1) / sqrt(0.88) = 0.78 / sqrt(0.88).
+        # |v - v'|^2 = 2 - 2 v.v', and v.v' = (0.8 * 0.9 + 0.6 * 0.1) / sqrt(0.91) = 0.78 / sqrt(0.91).
         error = self.codec.quantisation_error(torch.tensor([[0.8, 0.6, 0, 0, 0, 0, 0, 0]]))
-        assert error == pytest.approx(2 - 2 * 0.78 / 0.88**0.5, rel=1e-5)
+        assert error == pytest.approx(2 - 2 * 0.78 / 0.91**0.5, rel=1e-5)
 
     def test_sizes(self):
-        assert (self.codec.nbits, self.codec.dim, self.codec.bytes_per_token) == (1, 8, 4 + 1)
+        assert (self.codec.nbits, self.codec.dim, self.codec.bytes_per_token) == (1, 8, 2 + 1)
 
     def test_it_cannot_be_changed(self):
         with pytest.raises(FrozenInstanceError):
             self.codec.weights = torch.zeros(2)
 
-    def test_buckets_are_quantiles(self):
+    def test_scales_and_buckets_are_those_of_the_residuals(self):
         # 30 vectors have one centroid, and none is kept aside: all their 240 residuals make the buckets.
         vectors = clustered(30, 8)
         codec = Codec.train(vectors, nbits=2)
-        residuals = (vectors - codec.centroids).numpy().ravel()
-        np.testing.assert_allclose(codec.cutoffs, np.quantile(residuals, [0.25, 0.5, 0.75]), rtol=1e-5, atol=1e-7)
-        expected = np.quantile(residuals, [0.125, 0.375, 0.625, 0.875])
-        np.testing.assert_allclose(codec.weights, expected, rtol=1e-5, atol=1e-7)
+        residuals = (vectors - codec.centroids.float()).numpy()
+        scales = (residuals**2).mean(axis=0) ** 0.5
+        np.testing.assert_allclose(codec.scales, scales, rtol=1e-5)
+        values = (residuals / scales).ravel()
+        found = np.searchsorted(codec.cutoffs, values)
+        np.testing.assert_allclose(codec.weights, [values[found == bucket].mean() for bucket in range(4)], rtol=1e-4)
+        np.testing.assert_allclose(codec.cutoffs, (codec.weights[1:] + codec.weights[:-1]) / 2, rtol=1e-6)
+
+
+class TestBuckets:
+    def test_two_groups_as_worked_out_by_hand(self):
+        # From the quarter quantiles, 0 and 8, the cutoff 4 parts {0, 0, 1} from {8, 9, 10}: means 1/3 and 9.
+        cutoffs, weights = lloyd_max(torch.tensor([10.0, 0, 1, 0, 9, 8]), 2)
+        torch.testing.assert_close(weights, torch.tensor([1 / 3, 9]))
+        torch.testing.assert_close(cutoffs, torch.tensor([(1 / 3 + 9) / 2]))
+
+    def test_of_a_normal_distribution_they_are_those_of_max(self):
+        # Max 1960, table I, N = 4: cutoffs 0 and 0.9816, weights 0.4528 and 1.510, error 0.1175.
+        quantiles = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+        values = torch.special.ndtri(quantiles).float()
+        cutoffs, weights = lloyd_max(values, 4)
+        torch.testing.assert_close(cutoffs, torch.tensor([-0.9816, 0, 0.9816]), atol=1e-3, rtol=0)
+        torch.testing.assert_close(weights, torch.tensor([-1.510, -0.4528, 0.4528, 1.510]), atol=1e-3, rtol=0)
+        error = (values - weights[buckets_of(values, cutoffs).long()]).square().mean()
+        assert float(error) == pytest.approx(0.1175, abs=2e-4)
+
+    @given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=60), st.sampled_from(NBITS))
+    def test_they_ascend_and_are_never_worse_than_quantiles(self, values, nbits):
+        values = torch.tensor(values)
+        cutoffs, weights = lloyd_max(values, 1 << nbits)
+        assert (cutoffs.diff() >= 0).all()
+        assert (weights.diff() >= 0).all()
+        start = values.sort().values[((torch.arange(1 << nbits) + 0.5) / (1 << nbits) * len(values)).long()]
+        errors = [(values[:, None] - one).abs().amin(dim=1).double().square().sum() for one in (weights, start)]
+        assert errors[0] <= errors[1] + 1e-3
 
 
 class TestCentroids:
@@ -136,7 +173,11 @@ class TestCentroids:
         assert len(Codec.train(vectors, tokens=4).centroids) == 32
 
     def test_they_have_length_one(self, codecs):
-        torch.testing.assert_close(codecs[2].centroids.norm(dim=1), torch.ones(64))
+        torch.testing.assert_close(codecs[2].float_centroids.norm(dim=1), torch.ones(64), atol=5e-4, rtol=0)
+
+    def test_they_are_half_as_large_on_disk(self, codecs, tmp_path):
+        codecs[2].save(tmp_path)
+        assert load_file(tmp_path / "codec.safetensors")["centroids"].dtype == torch.float16
 
     def test_they_find_the_clusters(self, vectors):
         centroids = spherical_kmeans(vectors, 8)
@@ -145,7 +186,7 @@ class TestCentroids:
     def test_opposite_vectors_have_a_centroid_of_length_one(self):
         one = torch.eye(8)[:1]
         codec = Codec.train(torch.cat([one, -one]))
-        assert codec.centroids.norm(dim=1).tolist() == [1]
+        assert codec.float_centroids.norm(dim=1).tolist() == [1]
 
     def test_without_faiss_the_extra_is_named(self, vectors, monkeypatch):
         monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
@@ -179,11 +220,11 @@ class TestCodec:
         assert (residuals.dtype, residuals.shape) == (torch.uint8, (3_000, 32 * nbits // 8))
         assert (found.dtype, found.shape) == (torch.float32, (3_000, 32))
         torch.testing.assert_close(found.norm(dim=1), torch.ones(3_000))
-        assert codecs[nbits].bytes_per_token == 4 + residuals.shape[1]
+        assert codecs[nbits].bytes_per_token == 2 + residuals.shape[1]
 
     def test_equal_input_gives_equal_codecs(self, codecs, vectors):
         again = Codec.train(vectors.clone(), nbits=2)
-        for name in ("centroids", "cutoffs", "weights"):
+        for name in ("centroids", "scales", "cutoffs", "weights"):
             assert torch.equal(getattr(again, name), getattr(codecs[2], name))
         assert not torch.equal(Codec.train(vectors, nbits=2, seed=1).centroids, again.centroids)
 
@@ -233,14 +274,10 @@ class TestCodec:
         expected = codecs[2].decode(*at_once)
         for module in (codec_module, kmeans):
             monkeypatch.setattr(module, "CHUNK_BYTES", 4 * 128 * 7)  # seven vectors at a time
-        assert codecs[2]._chunk() == 7
+        monkeypatch.setattr(codec_module, "_DECODED", 7)
         chunked = codecs[2].encode(vectors)
         assert (chunked[0] == at_once[0]).float().mean() > 0.999  # a cosine rounded otherwise may win
         torch.testing.assert_close(codecs[2].decode(*at_once), expected)
-
-    def test_scores_in_memory_are_bounded(self):
-        large = Codec(normalize(torch.randn(1 << 14, 8), dim=1), torch.zeros(1), torch.zeros(2))
-        assert large._chunk() * (1 << 14) * 4 <= codec_module.CHUNK_BYTES
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
     @pytest.mark.gpu
@@ -262,7 +299,7 @@ class TestRefusals:
     def test_a_width_that_fills_no_whole_bytes(self):
         with pytest.raises(ConfigError, match=r"nbits=1 with vectors of width 12: .* multiple of 8"):
             Codec.train(clustered(50, 12), nbits=1)
-        assert Codec.train(clustered(50, 12), nbits=2).bytes_per_token == 4 + 3
+        assert Codec.train(clustered(50, 12), nbits=2).bytes_per_token == 2 + 3
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, 3.0])
     def test_a_vector_that_is_not_finite_or_of_length_one(self, codecs, vectors, value):
@@ -296,20 +333,23 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("tensors", "message"),
         [
-            ((torch.eye(8)[:1] * 2, torch.zeros(1), torch.zeros(2)), "length 1"),
-            ((torch.eye(8)[:0], torch.zeros(1), torch.zeros(2)), "at least one"),
-            ((torch.eye(8).half(), torch.zeros(1), torch.zeros(2)), "float32"),
-            ((torch.eye(8), torch.zeros(2), torch.zeros(2)), "2 cutoffs and 2 weights"),
-            ((torch.eye(8), torch.zeros(2), torch.zeros(3)), "2 cutoffs and 3 weights"),
-            ((torch.eye(8), torch.zeros(0), torch.zeros(1)), "nbits=0"),
-            ((torch.eye(8), torch.tensor([0.0, 0.2, 0.1]), torch.zeros(4)), "ascend"),
-            ((torch.eye(8), torch.zeros(1), torch.tensor([0.0, np.nan])), "finite"),
-            ((torch.eye(4), torch.zeros(1), torch.zeros(2)), "multiple of 8"),
+            ({"centroids": torch.eye(8)[:1].half() * 2}, "length 1"),
+            ({"centroids": torch.eye(8)[:0].half()}, "at least one"),
+            ({"centroids": torch.eye(8)}, "float16"),
+            ({"cutoffs": torch.zeros(2)}, "2 cutoffs and 2 weights"),
+            ({"cutoffs": torch.zeros(2), "weights": torch.zeros(3)}, "2 cutoffs and 3 weights"),
+            ({"cutoffs": torch.zeros(0), "weights": torch.zeros(1)}, "nbits=0"),
+            ({"cutoffs": torch.tensor([0.0, 0.2, 0.1]), "weights": torch.zeros(4)}, "ascend"),
+            ({"weights": torch.tensor([0.0, np.nan])}, "finite"),
+            ({"scales": torch.ones(7)}, "8 numbers above 0"),
+            ({"scales": torch.zeros(8)}, "8 numbers above 0"),
+            ({"scales": torch.ones(8).double()}, "float32"),
+            ({"centroids": torch.eye(4).half(), "scales": torch.ones(4)}, "multiple of 8"),
         ],
     )
     def test_tensors_that_make_no_codec(self, tensors, message):
         with pytest.raises(ConfigError, match=message):
-            Codec(*tensors)
+            replace(TestGolden.codec, **tensors)
 
 
 class TestFiles:
@@ -342,7 +382,9 @@ class TestFiles:
         with pytest.raises(IndexCorruptError, match=r"'nbits': 2.*'nbits': 4"):
             Codec.load(tmp_path)
 
-    @pytest.mark.parametrize("change", [{"centroids": torch.zeros(64, 32)}, {"cutoffs": None}, {"x": torch.zeros(1)}])
+    @pytest.mark.parametrize(
+        "change", [{"centroids": torch.zeros(64, 32).half()}, {"cutoffs": None}, {"x": torch.zeros(1)}]
+    )
     def test_other_tensors_are_refused(self, codecs, tmp_path, change):
         codecs[2].save(tmp_path)
         tensors = load_file(tmp_path / "codec.safetensors") | change
@@ -434,7 +476,7 @@ class TestCommandLine:
         assert main(["eval", "spans", examples, "--model", model, "--nbits", "2", "--json"]) == 0
         out, err = capsys.readouterr()
         assert json.loads(out).keys() == exact.keys()
-        assert "passages at 2 bits: 2 centroids, 8 bytes a token" in err
+        assert "passages at 2 bits: 2 centroids, 6 bytes a token" in err
 
     def test_eval_retrieval_takes_it_too(self, tmp_path, model, capsys):
         rows = [{"_id": str(i), "title": "T", "text": text} for i, text in enumerate(self.passages)]

@@ -45,7 +45,7 @@ class Quantised:
     def fingerprint(self) -> str:
         """Hash of the model's fingerprint and of the codec."""
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
-        for tensor in (self.codec.centroids, self.codec.cutoffs, self.codec.weights):
+        for tensor in (self.codec.centroids, self.codec.scales, self.codec.cutoffs, self.codec.weights):
             digest.update(tensor.numpy().tobytes())
         return digest.hexdigest()
 
