@@ -313,11 +313,13 @@ def test_compact_frees_what_was_deleted(index, folder):
 
 def test_info_is_json(index):
     info = index.info()
-    assert (info.passages, info.nbits, info.model, info.format_version) == (3, 16, ENCODER.fingerprint, 1)
+    assert (info.passages, info.nbits, info.model, info.format_version) == (3, 16, ENCODER.fingerprint, 2)
     assert info.tokens == sum(
         len(match.tokens.vectors) for match in index.search(ENCODER.encode_queries(["found"]), 3)[0]
     )
-    assert info.bytes_per_token == pytest.approx(2 * 128 + 8, abs=2)
+    assert info.bytes_per_token == pytest.approx(2 * 128 + 2 + 4 * 3 / info.tokens)
+    assert (info.raw_segments, info.coded_segments, info.centroids) == (1, 0, 0)
+    assert info.quantisation_error is info.drift is None
     json.dumps({name: getattr(info, name) for name in info.__slots__})
 
 
@@ -521,7 +523,7 @@ def test_a_broken_manifest(index, folder, content):
         Index.open(folder, ENCODER)
 
 
-FILES = ["passages.sqlite", "vectors.f16", "offsets.i32", "lengths.i32"]
+FILES = ["passages.sqlite", "vectors.f16", "gaps.i8", "widths.u8", "lengths.i32"]
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -1,12 +1,14 @@
-"""`fgr index`, `fgr info`, `fgr verify`: make an index, describe it, check it."""
+"""`fgr index`, `fgr info`, `fgr verify`, `fgr compact`, `fgr repair`: make an index, describe it, look after it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +16,13 @@ from rich.table import Table
 from fgr_retriever.cli.files import Format, Reading, find_files, read_passages
 from fgr_retriever.cli.options import AsJson, Device, IndexFolder, Model, load_encoder
 from fgr_retriever.cli.output import counted, note, terminal, write_json
+from fgr_retriever.errors import InputError
+from fgr_retriever.types import Passage
+
+if TYPE_CHECKING:
+    from fgr_retriever.engine import Engine
+
+_STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +30,8 @@ def register(app: typer.Typer) -> None:
     app.command()(index)
     app.command()(info)
     app.command()(verify)
+    app.command()(compact)
+    app.command()(repair)
 
 
 def index(
@@ -43,10 +54,13 @@ def index(
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Add the passages of files to an index, all of them or none.
+    """Add the passages of files to an index.
 
     A passage with a stored id replaces the stored one. In JSON Lines and CSV every record is a
     passage, and the fields that are neither id nor text become its metadata.
+
+    Passages are stored 10,000 at a time. After an interruption, run the same command again: what is
+    stored already, with the same text and metadata, is not encoded again.
     """
     from fgr_retriever.engine import Engine
 
@@ -56,8 +70,35 @@ def index(
     )
     started = time.perf_counter()
     with Engine.open(out, encoder=load_encoder(model, device)) as engine:
-        added = engine.add(counted(read_passages(names, reading), "passages read"))
-        note(f"added {added} passages to {out} in {time.perf_counter() - started:.1f} s; it has {len(engine)}")
+        added = same = 0
+        for batch in _batches(counted(read_passages(names, reading), "passages read")):
+            fresh = _not_stored(engine, batch)
+            added, same = added + engine.add(fresh), same + len(batch) - len(fresh)
+        skipped = f", {same} were stored already" if same else ""
+        seconds = time.perf_counter() - started
+        note(f"added {added} passages to {out} in {seconds:.1f} s{skipped}; it has {len(engine)}")
+
+
+def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
+    """Cut passages into the runs that are stored at once.
+
+    Raises:
+        InputError: An id comes twice.
+    """
+    seen: set[str] = set()
+    following = iter(passages)
+    while batch := list(islice(following, _STORED_AT_ONCE)):
+        for passage in batch:
+            if passage.id in seen:
+                raise InputError(f"passage id {passage.id!r} comes twice: ids must be unique in one run")
+            seen.add(passage.id)
+        yield batch
+
+
+def _not_stored(engine: Engine, passages: list[Passage]) -> list[Passage]:
+    """Leave out what an earlier run has stored."""
+    stored = {passage.id: passage for passage in engine.get(passage.id for passage in passages)}
+    return [passage for passage in passages if stored.get(passage.id) != passage]
 
 
 def info(folder: IndexFolder, as_json: AsJson = False) -> None:
@@ -82,3 +123,35 @@ def verify(folder: IndexFolder) -> None:
     with closing(Store(folder)) as store:
         store.verify()
     note(f"{folder}: every byte is as it was written")
+
+
+def compact(folder: IndexFolder) -> None:
+    """Rewrite an index without what was deleted or replaced, into few files. Needs no model."""
+    from fgr_retriever.index.info import describe
+    from fgr_retriever.index.store import Store
+
+    with closing(Store(folder)) as store:
+        before = describe(store).bytes
+        store.compact(progress=True)
+        note(f"{folder}: {before / 1e6:.1f} MB before, {describe(store).bytes / 1e6:.1f} MB now")
+
+
+def repair(folder: IndexFolder) -> None:
+    """Save what can be saved of a damaged index, and name what is lost. Needs no model.
+
+    Exits with 0 when all was saved, with 4 when something was lost. Lost passages whose text can be
+    read are written to DIR/lost.jsonl: index that file again.
+    """
+    from fgr_retriever.index.repair import LOST
+    from fgr_retriever.index.repair import repair as repair_index
+
+    report = repair_index(folder, progress=True)
+    for remark in report.notes:
+        note(remark)
+    for lost in report.lost:
+        where = f"row {lost.row}" if lost.id is None else f"passage {lost.id!r}"
+        note(f"lost {where}: {lost.reason}")
+    kept = sum(lost.kept for lost in report.lost)
+    note(f"{folder}: {report.saved} passages saved, {len(report.lost)} lost, {kept} of them with their text in {LOST}")
+    if report.lost:
+        raise typer.Exit(4)

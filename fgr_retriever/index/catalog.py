@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.database import DATABASE
 from fgr_retriever.index.files import StoredFile, files_from_json, files_to_json
 from fgr_retriever.index.segments import SegmentInfo
+
+_SEGMENT = "first_row, name, passages, tokens, files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,20 @@ def fetch_segments(connection: sqlite3.Connection) -> Iterator[tuple[int, Segmen
     Raises:
         IndexCorruptError: An entry is damaged.
     """
-    listed = "SELECT first_row, name, passages, tokens, files FROM segments ORDER BY first_row"
-    for first, name, passages, tokens, files in connection.execute(listed):
-        try:
-            yield first, SegmentInfo(name, passages, tokens, files_from_json(files))
-        except (ValueError, TypeError) as error:
-            raise IndexCorruptError(f"{DATABASE} lists a damaged segment {name!r}: restore it from a copy") from error
+    for entry in connection.execute(f"SELECT {_SEGMENT} FROM segments ORDER BY first_row"):
+        yield entry[0], _to_segment(entry)
+
+
+def fetch_segment(connection: sqlite3.Connection, first: int) -> SegmentInfo:
+    """Read the entry of the segment that begins at a row.
+
+    Raises:
+        IndexCorruptError: The entry is damaged or missing.
+    """
+    entry = connection.execute(f"SELECT {_SEGMENT} FROM segments WHERE first_row = ?", (first,)).fetchone()
+    if entry is None:
+        raise IndexCorruptError(f"{DATABASE} lists no segment from row {first} on: restore it from a copy")
+    return _to_segment(entry)
 
 
 def put_segments(connection: sqlite3.Connection, segments: Iterable[SegmentInfo], first: int) -> int:
@@ -101,3 +112,11 @@ def put_codec(connection: sqlite3.Connection, info: CodecInfo | None) -> None:
 def tombstones(connection: sqlite3.Connection) -> NDArray[np.int64]:
     """List the rows that were deleted or replaced."""
     return np.array([row for (row,) in connection.execute("SELECT row FROM tombstones")], dtype=np.int64)
+
+
+def _to_segment(entry: tuple[Any, ...]) -> SegmentInfo:
+    _, name, passages, tokens, files = entry
+    try:
+        return SegmentInfo(name, passages, tokens, files_from_json(files))
+    except (ValueError, TypeError) as error:
+        raise IndexCorruptError(f"{DATABASE} lists a damaged segment {name!r}: restore it from a copy") from error

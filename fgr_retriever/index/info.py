@@ -19,8 +19,8 @@ class IndexInfo:
         tokens: Token vectors of the live passages.
         nbits: Bits per dimension of a stored vector: those of the codec, 16 while there is none.
         bytes: Size of all files, without SQLite's passing log.
-        bytes_per_token: Size of all files but the database, which holds the texts, divided by the
-            stored tokens, those of deleted passages included; 0 for an empty index.
+        bytes_per_token: Size of the segments and the codec, which is everything but the texts, divided
+            by the stored tokens, those of deleted passages included; 0 for an empty index.
         raw_segments: Segments of float16 vectors, searched exactly.
         coded_segments: Segments of codes and residuals.
         centroids: Of the codec; 0 while there is none.
@@ -57,13 +57,13 @@ def describe(store: Store) -> IndexInfo:
         coded = sum(segment.info.coded for segment in snapshot.segments)
         stored_tokens = sum(segment.info.tokens for segment in snapshot.segments)
         data_bytes = sum(segment.info.nbytes for segment in snapshot.segments) + (info.nbytes if info else 0)
-        manifest_bytes, database_bytes = ((store.folder / file).stat().st_size for file in (MANIFEST, DATABASE))
+        other_bytes = sum((store.folder / file).stat().st_size for file in (DATABASE, MANIFEST))
         return IndexInfo(
             passages=int(snapshot.alive.sum()),
             tokens=snapshot.tokens,
             nbits=codec.nbits if codec else 16,
-            bytes=data_bytes + manifest_bytes + database_bytes,
-            bytes_per_token=(data_bytes + manifest_bytes) / stored_tokens if stored_tokens else 0.0,
+            bytes=data_bytes + other_bytes,
+            bytes_per_token=data_bytes / max(1, stored_tokens),
             raw_segments=len(snapshot.segments) - coded,
             coded_segments=coded,
             centroids=len(codec.centroids) if codec else 0,

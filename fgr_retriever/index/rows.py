@@ -70,7 +70,7 @@ def put(connection: sqlite3.Connection, number: int, row: Row, first: int) -> No
     if older is not None and older[0] >= first:
         raise InputError(f"passage id {row.id!r} comes twice in one call: ids must be unique; nothing was stored")
     bury(connection, row.id)
-    connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", (number, *row))
+    put_row(connection, number, row)
 
 
 def bury(connection: sqlite3.Connection, id: str) -> bool:
@@ -91,6 +91,17 @@ def fetch(connection: sqlite3.Connection, id: str) -> Passage | None:
     return _fetch(connection, "id = ?", id)
 
 
+def fetch_row(connection: sqlite3.Connection, number: int) -> Row | None:
+    """Read the columns of a row as they are; None when there is none."""
+    found = connection.execute(f"SELECT {_COLUMNS} FROM passages WHERE row = ?", (number,)).fetchone()
+    return None if found is None else Row(*found)
+
+
+def put_row(connection: sqlite3.Connection, number: int, row: Row) -> None:
+    """Store columns as they are under a number that is free."""
+    connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", (number, *row))
+
+
 def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
     """Read the passage of a live row.
 
@@ -109,6 +120,17 @@ def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[in
     return [number for number, metadata in stored if matches(json.loads(metadata))]
 
 
+def verify_row(row: Row) -> None:
+    """Compare a row with its checksum.
+
+    Raises:
+        IndexCorruptError: It differs from what was written.
+    """
+    intact = isinstance(row.id, str) and isinstance(row.metadata, str) and isinstance(row.text, bytes)
+    if not intact or _checksum(row.id, row.metadata, row.text) != row.checksum:
+        raise IndexCorruptError(f"passage {row.id!r} differs from what was written: restore the index from a copy")
+
+
 def verify_rows(connection: sqlite3.Connection) -> NDArray[np.int64]:
     """Compare every row with its checksum and list the rows, ascending.
 
@@ -117,7 +139,7 @@ def verify_rows(connection: sqlite3.Connection) -> NDArray[np.int64]:
     """
     numbers = []
     for number, *columns in connection.execute(f"SELECT row, {_COLUMNS} FROM passages ORDER BY row"):
-        _verify(Row(*columns))
+        verify_row(Row(*columns))
         numbers.append(number)
     return np.array(numbers, dtype=np.int64)
 
@@ -130,13 +152,6 @@ def is_id(value: object) -> bool:
 def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> Passage | None:
     found = connection.execute(f"SELECT {_COLUMNS} FROM passages WHERE {condition}", (value,)).fetchone()
     return None if found is None else to_passage(Row(*found))
-
-
-def _verify(row: Row) -> None:
-    """Raise IndexCorruptError unless a row has its checksum."""
-    intact = isinstance(row.id, str) and isinstance(row.metadata, str) and isinstance(row.text, bytes)
-    if not intact or _checksum(row.id, row.metadata, row.text) != row.checksum:
-        raise IndexCorruptError(f"passage {row.id!r} differs from what was written: restore the index from a copy")
 
 
 def _checksum(id: str, metadata: str, text: bytes) -> bytes:
