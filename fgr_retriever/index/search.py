@@ -1,4 +1,4 @@
-"""Exact MaxSim over a snapshot: every live passage is scored, in bounded memory."""
+"""Search over a snapshot: MaxSim of the few passages that are worth it, or of all, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,86 +9,98 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fgr_retriever.config import SearchConfig
+from fgr_retriever.index.candidates import find_candidates
+from fgr_retriever.index.lists import ranges
+from fgr_retriever.index.ranking import Ranking
 from fgr_retriever.index.segments import Segment
-from fgr_retriever.index.store import Snapshot
+from fgr_retriever.index.snapshot import Snapshot
 from fgr_retriever.maxsim import best_matches
 
 _GROUP_TOKENS = 256  # query tokens scored in one matrix product
 
 
 def best_passages(
-    snapshot: Snapshot, queries: Sequence[Tensor], k: int, allowed: NDArray[np.bool_], chunk_tokens: int
+    snapshot: Snapshot, queries: Sequence[Tensor], k: int, allowed: NDArray[np.bool_], config: SearchConfig
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Find the best passages of every query.
 
     Args:
         snapshot: What to search.
-        queries: Query token embeddings, (q, d) float32 each.
+        queries: Query token embeddings, (q, d) float32 each, q >= 1.
         k: How many passages to return, at least 1.
         allowed: True where a passage may be returned, (n,) bool like `snapshot.alive`.
-        chunk_tokens: Passage tokens scored at once.
+        config: How to search.
 
     Returns:
-        For each query the positions in `snapshot.rows` and the scores, best first, the passage
-        that was added earlier first among equals. Passages without tokens are never found.
+        For each query the positions in `snapshot.rows` and the scores, MaxSim of the vectors as
+        they are stored, best first, the passage that was added earlier first among equals. They are
+        fewer than k only where fewer are allowed. Passages without tokens are never found.
     """
-    results = []
-    for group in _groups(queries):
-        best = [(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(group)
-        for segment, part in snapshot.parts():
-            scores = _segment_scores(segment, group, chunk_tokens).numpy()
-            scores[:, ~allowed[part]] = -np.inf
-            positions = np.arange(part.start, part.stop)
-            best = [_merge(*found, positions, row, k) for found, row in zip(best, scores, strict=True)]
-        results += best
-    return results
+    allowed = allowed.copy()
+    for segment, part in snapshot.parts():
+        allowed[part] &= segment.lengths > 0
+    results = [found for group in _groups(queries) for found in _search(snapshot, group, k, allowed, config)]
+    return [(found.positions, found.scores) for found in results]
 
 
-def _merge(
-    positions: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    more_positions: NDArray[np.int64],
-    more_scores: NDArray[np.float32],
-    k: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Keep the k best of two lists; equals stay in their order, so `more` must come later."""
-    hits = np.flatnonzero(more_scores > -np.inf)
-    if len(hits) > k:  # all that reach the k-th best score, ties included
-        candidates = more_scores[hits]
-        hits = hits[candidates >= np.partition(candidates, -k)[-k]]
-    positions = np.concatenate([positions, more_positions[hits]])
-    scores = np.concatenate([scores, more_scores[hits]])
-    order = np.argsort(-scores, kind="stable")[:k]
-    return positions[order], scores[order]
+def _search(
+    snapshot: Snapshot, queries: Sequence[Tensor], k: int, allowed: NDArray[np.bool_], config: SearchConfig
+) -> list[Ranking]:
+    """Score the raw passages and the candidates among the coded ones, or all, and rank them."""
+    count = max(k, config.candidates)
+    chosen = None if config.exact else find_candidates(snapshot, queries, count, allowed, config.nprobe)
+    best = [Ranking.empty()] * len(queries)
+    for segment, part in snapshot.parts():
+        if chosen is None or segment.codec is None:
+            slots = np.flatnonzero(allowed[part])
+            rows = iter(_scores(segment, slots, queries, config.chunk_tokens))
+            best = [found.merged(slots + part.start, next(rows), k) for found in best]
+            continue
+        for number, (query, positions) in enumerate(zip(queries, chosen, strict=True)):
+            slots = positions[slice(*np.searchsorted(positions, [part.start, part.stop]))] - part.start
+            scores = _scores(segment, slots, [query], config.chunk_tokens)[0]
+            best[number] = best[number].merged(slots + part.start, scores, k)
+    return best
 
 
-def _segment_scores(segment: Segment, queries: Sequence[Tensor], chunk_tokens: int) -> Tensor:
-    """Score every passage of a segment, deleted ones too: (queries, passages) float32."""
+def _scores(
+    segment: Segment, slots: NDArray[np.int64], queries: Sequence[Tensor], chunk_tokens: int
+) -> NDArray[np.float32]:
+    """Score some passages of a segment, given by ascending slots: (queries, slots)."""
     stacked, sizes = torch.cat(list(queries)), [len(query) for query in queries]
-    scores = torch.full((len(queries), segment.info.passages), -torch.inf)
-    # One buffer for all chunks: fresh memory of this size costs more time than the scoring.
-    buffer = torch.empty(min(chunk_tokens, segment.info.tokens), stacked.shape[1])
+    scores = torch.full((len(queries), len(slots)), -torch.inf)
     scored, cut = 0, torch.empty(0)
-    for slots, lengths, tokens in _chunks(segment, chunk_tokens):
-        vectors = buffer[: tokens.stop - tokens.start].copy_(torch.from_numpy(segment.vectors[tokens]))
-        best = best_matches(stacked, vectors, torch.from_numpy(lengths))
-        if slots.start < scored:  # the first passage began in an earlier chunk
+    for part, lengths, tokens in _chunks(segment, slots, chunk_tokens):
+        best = best_matches(stacked, segment.decode(tokens), torch.from_numpy(lengths))
+        if part.start < scored:  # the first passage began in an earlier chunk
             best[0] = torch.maximum(best[0], cut)
-        scores[:, slots] = torch.stack([matches.sum(dim=1) for matches in torch.split(best, sizes, dim=1)])
-        scored, cut = slots.stop, best[-1]
-    return scores
+        scores[:, part] = torch.stack([matches.sum(dim=1) for matches in torch.split(best, sizes, dim=1)])
+        scored, cut = part.stop, best[-1]
+    return scores.numpy()
 
 
-def _chunks(segment: Segment, chunk_tokens: int) -> Iterator[tuple[slice, NDArray[np.int64], slice]]:
-    """Cut a segment into runs of tokens, each with the passages in it and their tokens in the run."""
-    ends = segment.ends
-    starts = ends - segment.lengths
-    for start in range(0, segment.info.tokens, chunk_tokens):
-        stop = min(start + chunk_tokens, segment.info.tokens)
+def _chunks(
+    segment: Segment, slots: NDArray[np.int64], chunk_tokens: int
+) -> Iterator[tuple[slice, NDArray[np.int64], slice | NDArray[np.int64]]]:
+    """Cut passages into runs of tokens, each with its part of `slots`, their tokens in the run, and which these are."""
+    lengths = segment.lengths[slots].astype(np.int64)
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    shifts = segment.ends[slots] - ends  # from tokens of these passages to tokens of the segment
+    for start in range(0, int(lengths.sum()), chunk_tokens):
         first = int(np.searchsorted(ends, start, side="right"))
-        last = int(np.searchsorted(ends, stop, side="left"))
-        slots = slice(first, last + 1)
-        yield slots, np.minimum(ends[slots], stop) - np.maximum(starts[slots], start), slice(start, stop)
+        part = slice(first, int(np.searchsorted(ends, start + chunk_tokens, side="left")) + 1)
+        begins = np.maximum(starts[part], start)
+        counts = np.minimum(ends[part], start + chunk_tokens) - begins
+        yield part, counts, _tokens(begins + shifts[part], counts)
+
+
+def _tokens(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """Number the tokens of ranges; ranges without gaps are one slice, which is read faster."""
+    if (starts[1:] == (starts + counts)[:-1]).all():
+        return slice(int(starts[0]), int(starts[-1] + counts[-1]))
+    return ranges(starts, counts)
 
 
 def _groups(queries: Sequence[Tensor]) -> Iterator[list[Tensor]]:

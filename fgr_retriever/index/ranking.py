@@ -1,0 +1,44 @@
+"""The best passages that were found so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Passages, best first, the earlier one first among equals.
+
+    Args:
+        positions: Where they are in a snapshot's rows, (n,) int64.
+        scores: (n,) float32.
+    """
+
+    positions: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Give the ranking of no passages."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+    def merged(self, positions: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Self:
+        """Give the k best of this and of passages that come later.
+
+        Args:
+            positions: Ascending, all after those that were merged before, (m,).
+            scores: (m,) float32; -inf stands for no score.
+            k: How many to keep, at least 1.
+        """
+        hits = np.flatnonzero(scores > -np.inf)
+        if len(hits) > k:  # all that reach the k-th best score, ties included
+            candidates = scores[hits]
+            hits = hits[candidates >= np.partition(candidates, -k)[-k]]
+        positions = np.concatenate([self.positions, positions[hits]])
+        scores = np.concatenate([self.scores, scores[hits]])
+        order = np.argsort(-scores, kind="stable")[:k]
+        return type(self)(positions[order], scores[order])
