@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from fgr_retriever.cli.files import Format, Reading, find_files, read_passages
 from fgr_retriever.cli.options import AsJson, Device, IndexFolder, Model, load_encoder
-from fgr_retriever.cli.output import counted, note, terminal, write_json
+from fgr_retriever.cli.output import note, terminal, write_json
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Passage
 
@@ -71,9 +72,9 @@ def index(
     started = time.perf_counter()
     with Engine.open(out, encoder=load_encoder(model, device)) as engine:
         added = same = 0
-        for batch in _batches(counted(read_passages(names, reading), "passages read")):
+        for batch in _batches(read_passages(names, reading)):
             fresh = _not_stored(engine, batch)
-            added, same = added + engine.add(fresh), same + len(batch) - len(fresh)
+            added, same = added + engine.add(fresh, progress=sys.stderr.isatty()), same + len(batch) - len(fresh)
         skipped = f", {same} were stored already" if same else ""
         seconds = time.perf_counter() - started
         note(f"added {added} passages to {out} in {seconds:.1f} s{skipped}; it has {len(engine)}")
@@ -132,7 +133,7 @@ def compact(folder: IndexFolder) -> None:
 
     with closing(Store(folder)) as store:
         before = describe(store).bytes
-        store.compact(progress=True)
+        store.compact(progress=sys.stderr.isatty())
         note(f"{folder}: {before / 1e6:.1f} MB before, {describe(store).bytes / 1e6:.1f} MB now")
 
 
@@ -145,7 +146,7 @@ def repair(folder: IndexFolder) -> None:
     from fgr_retriever.index.repair import LOST
     from fgr_retriever.index.repair import repair as repair_index
 
-    report = repair_index(folder, progress=True)
+    report = repair_index(folder, progress=sys.stderr.isatty())
     for remark in report.notes:
         note(remark)
     for lost in report.lost:

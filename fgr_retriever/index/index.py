@@ -74,7 +74,8 @@ class Index:
             IndexNotFoundError: There is no index and `create` is False, or the folder holds
                 something else.
             ModelMismatchError: The index was built with another model.
-            ConfigError: The index was created with another config.
+            ConfigError: The index was created with another config, or its bits do not suit the model's
+                width.
             IndexFormatError: The index has a format that this version cannot read.
             IndexCorruptError: A file is damaged, missing or has the wrong size.
             IndexWriteError: The disk refused to create it.
@@ -115,7 +116,8 @@ class Index:
         """
         if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
-        return self._store.add(passages, partial(self._encoder.encode_passages, progress=progress))
+        encode = partial(self._encoder.encode_passages, progress=progress)
+        return self._store.add(passages, encode, progress=progress)
 
     def search(
         self,
@@ -148,7 +150,7 @@ class Index:
             if matches is not None:
                 allowed = np.isin(snapshot.rows, np.array(rows.numbers_where(connection, matches), dtype=np.int64))
             asked = [query for query in queries if len(query)]
-            found = iter(best_passages(snapshot, asked, k, allowed, config.chunk_tokens))
+            found = iter(best_passages(snapshot, asked, k, allowed, config))
             empty = np.zeros(0, np.int64), np.zeros(0, np.float32)
             results = [next(found) if len(query) else empty for query in queries]
             return [
@@ -243,14 +245,20 @@ class Index:
         """
         self._store.verify()
 
-    def compact(self) -> None:
+    def compact(self, *, progress: bool = False) -> None:
         """Rewrite the live passages into few segments and free what deleted ones take.
+
+        Encodes vectors that are not encoded yet, and all of them anew when the index has outgrown
+        its codec.
+
+        Args:
+            progress: Show progress bars on stderr.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused.
         """
-        self._store.compact()
+        self._store.compact(progress=progress)
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""
