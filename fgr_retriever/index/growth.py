@@ -12,6 +12,7 @@ import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from fgr_retriever.codec import Codec
@@ -100,7 +101,8 @@ class Growth:
         put_codec(self._connection, kept)
 
     def _flush(self) -> None:
-        if self._config.nbits == 16 or all(info.coded for _, info in fetch_segments(self._connection)):
+        raw_tokens = sum(info.tokens for _, info in fetch_segments(self._connection) if not info.coded)
+        if self._config.nbits == 16 or raw_tokens < FLUSH_TOKENS:
             return
         snapshot = self._snapshot()
         raw = [(segment, alive) for segment, alive in _parts(snapshot) if segment.codec is None]
@@ -145,15 +147,13 @@ class Growth:
 
     def _train(self, parts: Sequence[Part]) -> tuple[Codec, CodecInfo] | None:
         """Train a codec on a sample and store it; None without faiss, where the index stays as it is."""
+        if find_spec("faiss") is None:
+            missing = MissingExtraError("training a codec", "cpu")
+            logger.warning("%s takes more space than it could, and searches are slower: %s", self._folder, missing)
+            return None
         tokens = sum(live_tokens(*part) for part in parts)
         sample = sample_vectors(parts, min(tokens, _SAMPLE_POINTS * centroid_count(tokens, tokens)), self._dim)
-        try:
-            trained = Codec.train(sample, nbits=self._config.nbits, tokens=tokens, progress=self._progress)
-        except MissingExtraError as error:
-            logger.warning(
-                "%s: %s; until then, the index takes more space and searches are slower", self._folder, error
-            )
-            return None
+        trained = Codec.train(sample, nbits=self._config.nbits, tokens=tokens, progress=self._progress)
         folder = self._folder / CODECS / uuid.uuid4().hex
         trained.save(folder)
         info = CodecInfo(folder.name, seal(folder), tokens, error=0.0)

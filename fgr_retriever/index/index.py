@@ -24,7 +24,8 @@ from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.info import IndexInfo, describe
 from fgr_retriever.index.manifest import MANIFEST, Manifest
 from fgr_retriever.index.search import best_passages
-from fgr_retriever.index.store import Snapshot, Store, create_store
+from fgr_retriever.index.snapshot import Snapshot
+from fgr_retriever.index.store import Store, create_store
 from fgr_retriever.types import Passage, StoredTokens, TokenEncoder
 
 logger = logging.getLogger(__name__)

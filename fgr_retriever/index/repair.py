@@ -110,7 +110,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
         with write_errors(folder):
             _fill_gaps(folder / SEGMENTS, salvage)
             scratch = folder / SEGMENTS / uuid.uuid4().hex  # not named by the database: the next writer removes it
-            scratch.mkdir()
+            scratch.mkdir(parents=True)
             create_database(scratch, salvage.manifest.to_json())
         with closing(sqlite3.connect(scratch / DATABASE, isolation_level=None)) as repaired:
             repaired.execute("BEGIN")

@@ -29,12 +29,17 @@ from fgr_retriever.index.catalog import fetch_codec, fetch_segments, next_row, p
 from fgr_retriever.index.database import DATABASE, Database, create_database, write_errors
 from fgr_retriever.index.files import check_bytes
 from fgr_retriever.index.growth import Growth
-from fgr_retriever.index.manifest import MANIFEST, Manifest, read_manifest, read_manifest_text, write_manifest_text
+from fgr_retriever.index.manifest import (
+    MANIFEST,
+    Manifest,
+    read_manifest,
+    read_manifest_text,
+    sync_folder,
+    write_manifest_text,
+)
 from fgr_retriever.index.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
 from fgr_retriever.index.writing import BlockWriter
 from fgr_retriever.types import Passage, TokenBlock
-
-__all__ = ["Snapshot", "Store", "create_store"]
 
 
 class Store:
@@ -190,6 +195,8 @@ class Store:
         because Windows keeps files that are mapped, the next writer removes.
         """
         with self._database.writing() as connection:
+            with write_errors(self.folder):
+                self._make_roots()
             before = self._named(connection)
             self._remove_all_but(before)
             try:
@@ -201,6 +208,13 @@ class Store:
             self._remove_all_but(before | after)
         _remove(before - after)
 
+    def _make_roots(self) -> None:
+        """Make the folders of segments and codecs, durably, if they are not there."""
+        for root in (self.folder / SEGMENTS, self.folder / CODECS):
+            if not root.exists():
+                root.mkdir()
+                sync_folder(self.folder)
+
     def _named(self, connection: sqlite3.Connection) -> set[Path]:
         """List the folders that a transaction names."""
         segments = {self.folder / SEGMENTS / info.name for _, info in fetch_segments(connection)}
@@ -210,8 +224,7 @@ class Store:
     def _remove_all_but(self, folders: set[Path]) -> None:
         """Remove what else lies beside segments and codecs."""
         for root in (self.folder / SEGMENTS, self.folder / CODECS):
-            if root.exists():
-                _remove(set(root.iterdir()) - folders)
+            _remove(set(root.iterdir()) - folders)
 
 
 def create_store(folder: Path, manifest: Manifest) -> None:
