@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -75,6 +76,7 @@ class _Salvage:
     codec: Codec | None = None
     codec_info: CodecInfo | None = None
     segments: list[tuple[int, SegmentInfo]] = field(default_factory=list)
+    blanks: list[tuple[int, SegmentInfo]] = field(default_factory=list)
     damaged: list[tuple[range, str]] = field(default_factory=list)
 
 
@@ -116,7 +118,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
             repaired.execute("BEGIN")
             _copy_state(damaged, repaired, report)
             put_codec(repaired, salvage.codec_info)
-            for first, info in salvage.segments:
+            for first, info in salvage.segments + salvage.blanks:
                 put_segments(repaired, [info], first)
             _copy_passages(folder, damaged, repaired, salvage, report, progress)
             repaired.execute("COMMIT")
@@ -188,18 +190,14 @@ def _check_segments(folder: Path, damaged: sqlite3.Connection, salvage: _Salvage
 
 def _fill_gaps(root: Path, salvage: _Salvage) -> None:
     """Put passages without tokens into the place of lost segments: rows of neighbours follow one another."""
-    filled: list[tuple[int, SegmentInfo]] = []
-    for first, info in salvage.segments:
-        end = filled[-1][0] + filled[-1][1].passages if filled else first
-        with SegmentsWriter(root, 1, salvage.codec if info.coded else None) as writer:
-            while end < first:
-                count = min(first - end, writer.room[1])
-                writer.end_passages(np.zeros(count, np.int64))
-                (blank,) = writer.finish()[-1:]
-                filled.append((end, blank))
-                end += count
-        filled.append((first, info))
-    salvage.segments = filled
+    for (before, previous), (first, info) in pairwise(list(salvage.segments)):
+        end = before + previous.passages
+        while end < first:
+            with SegmentsWriter(root, 1, salvage.codec if info.coded else None) as writer:
+                writer.end_passages(np.zeros(min(first - end, MOST_PASSAGES), np.int64))
+                (blank,) = writer.finish()
+            salvage.blanks.append((end, blank))
+            end += blank.passages
 
 
 def _copy_state(damaged: sqlite3.Connection, repaired: sqlite3.Connection, report: RepairReport) -> None:
@@ -225,7 +223,8 @@ def _copy_passages(
     """Copy the rows that have vectors; write the others that can be read to `lost.jsonl`."""
     dead = set(_keys(damaged, "SELECT row FROM tombstones"))
     intact = [range(first, first + info.passages) for first, info in salvage.segments]
-    listed = {row for rows_of in (*intact, *(rows_of for rows_of, _ in salvage.damaged)) for row in rows_of}
+    blank = [range(first, first + info.passages) for first, info in salvage.blanks]
+    listed = {row for rows_of in (*intact, *blank, *(rows_of for rows_of, _ in salvage.damaged)) for row in rows_of}
     numbers = sorted(listed | set(_keys(damaged, "SELECT row FROM passages")))
     with _lost_file(folder) as lost:
         for number in tqdm(numbers, desc="repair", unit=" passages", disable=not progress):
@@ -236,7 +235,7 @@ def _copy_passages(
                 rows.put_row(repaired, number, row)
                 report.saved += 1
                 continue
-            if within:
+            if within or any(number in rows_of for rows_of in blank):
                 repaired.execute("INSERT INTO tombstones VALUES (?)", (number,))
             if row is None and number in dead:
                 continue  # was deleted: nothing is missing
