@@ -127,10 +127,13 @@ class SegmentsWriter:
             vectors: (n, dim) alone, or codes (n,) and residuals (n, bytes).
             offsets: Of the same n tokens.
         """
-        self._open().write(vectors, offsets)
+        if len(offsets.gaps):
+            self._open().write(vectors, offsets)
 
     def end_passages(self, lengths: NDArray[np.integer]) -> None:
         """End passages whose tokens were appended; no more of them than there is room for."""
+        if not len(lengths):
+            return  # a segment without passages would have no row of its own
         self._open().end_passages(lengths)
         if min(self.room) <= 0:
             self.finish()
