@@ -17,6 +17,7 @@ from fgr_retriever.index.filters import Predicate
 from fgr_retriever.types import Passage
 
 _COLUMNS = "id, metadata, text, checksum"
+_READ_BYTES = 16  # of a checksum: those of id and metadata
 
 
 class Row(NamedTuple):
@@ -115,9 +116,21 @@ def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
 
 
 def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[int]:
-    """List the live rows whose metadata match."""
-    stored = connection.execute("SELECT row, metadata FROM passages")
-    return [number for number, metadata in stored if matches(json.loads(metadata))]
+    """List the live rows whose metadata match.
+
+    Raises:
+        IndexCorruptError: The metadata of a row differ from what was written.
+    """
+    found = []
+    for number, id, metadata, checksum in connection.execute("SELECT row, id, metadata, checksum FROM passages"):
+        if (
+            not (isinstance(id, str) and isinstance(metadata, str))
+            or _read_checksum(id, metadata) != checksum[:_READ_BYTES]
+        ):
+            raise _damaged(id)
+        if matches(json.loads(metadata)):
+            found.append(number)
+    return found
 
 
 def verify_row(row: Row) -> None:
@@ -128,7 +141,7 @@ def verify_row(row: Row) -> None:
     """
     intact = isinstance(row.id, str) and isinstance(row.metadata, str) and isinstance(row.text, bytes)
     if not intact or _checksum(row.id, row.metadata, row.text) != row.checksum:
-        raise IndexCorruptError(f"passage {row.id!r} differs from what was written: restore the index from a copy")
+        raise _damaged(row.id)
 
 
 def verify_rows(connection: sqlite3.Connection) -> NDArray[np.int64]:
@@ -151,16 +164,28 @@ def is_id(value: object) -> bool:
 
 def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> Passage | None:
     found = connection.execute(f"SELECT {_COLUMNS} FROM passages WHERE {condition}", (value,)).fetchone()
-    return None if found is None else to_passage(Row(*found))
+    if found is None:
+        return None
+    row = Row(*found)
+    verify_row(row)
+    return to_passage(row)
+
+
+def _damaged(id: object) -> IndexCorruptError:
+    return IndexCorruptError(f"passage {id!r} differs from what was written: restore the index from a copy")
 
 
 def _checksum(id: str, metadata: str, text: bytes) -> bytes:
-    """Hash a row; the length before each part keeps the parts apart."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (id.encode("utf-8", "surrogatepass"), metadata.encode("utf-8", "surrogatepass"), text):
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.digest()
+    """Hash a row: first what filters read, so that they can check it without the text, then the text."""
+    return _read_checksum(id, metadata) + hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _read_checksum(id: str, metadata: str) -> bytes:
+    """Hash id and metadata; the length before the id keeps the two apart."""
+    name = id.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(
+        len(name).to_bytes(8, "little") + name + metadata.encode("utf-8", "surrogatepass"), digest_size=_READ_BYTES
+    ).digest()
 
 
 def _metadata_json(passage: Passage) -> str:

@@ -139,8 +139,15 @@ class Segment:
 
     @cached_property
     def ends(self) -> NDArray[np.int64]:
-        """One past the last token of each passage, (passages,)."""
-        return np.cumsum(self.lengths, dtype=np.int64)
+        """One past the last token of each passage, (passages,).
+
+        Raises:
+            IndexCorruptError: The lengths are damaged.
+        """
+        found = np.cumsum(self.lengths, dtype=np.int64)
+        if (self.lengths < 0).any() or (int(found[-1]) if len(found) else 0) != self.info.tokens:
+            raise IndexCorruptError(f"{self.folder / LENGTHS} does not sum to {self.info.tokens} tokens")
+        return found
 
     def tokens_of(self, slot: int) -> slice:
         """Find the tokens of the passage in one slot."""
@@ -174,8 +181,7 @@ class Segment:
             IndexCorruptError: A file differs from what was written.
         """
         check_bytes(self.folder, self.info.files)
-        if (self.lengths < 0).any() or int(self.lengths.sum(dtype=np.int64)) != self.info.tokens:
-            raise IndexCorruptError(f"{self.folder / LENGTHS} does not sum to {self.info.tokens} tokens")
+        self.ends  # noqa: B018 - computing them checks the lengths
         if not self.offsets.fits():
             raise IndexCorruptError(f"{self.folder / WIDE} does not hold the tokens that {GAPS} refers to")
         if self.codec is None:

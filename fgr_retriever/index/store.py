@@ -240,7 +240,10 @@ def create_store(folder: Path, manifest: Manifest) -> None:
     if folder.exists() and not folder.is_dir():
         raise IndexNotFoundError(f"{folder} is a file: give a folder")
     with write_errors(folder):
+        made = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for one in made:
+            sync_folder(one.parent)
         foreign = [path.name for path in folder.iterdir() if not path.name.startswith((DATABASE, MANIFEST))]
     if foreign:
         raise IndexNotFoundError(
