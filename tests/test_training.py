@@ -33,7 +33,7 @@ from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.labeller import label, train_labeller
 from fgr_retriever.training.losses import evidence_loss, hold_loss, in_batch_maxsim, ranking_loss
 from fgr_retriever.training.mixture import prepare
-from fgr_retriever.training.run import MODEL_FOLDER, _passes, run, train
+from fgr_retriever.training.run import MODEL_FOLDER, run, train
 from fgr_retriever.training.stage import Stage
 from fgr_retriever.training.start import principal_axes, start_model
 from fgr_retriever.windows import Windows
@@ -371,11 +371,6 @@ def test_examples_of_a_file_are_seen_as_often_as_the_recipe_says(finished, data,
     mixture = prepare(replace(config, repeat=named), data, out)
     assert {one.times for one in mixture.exact} == {2}
     assert [one.times for one in mixture.relabelled] == [3] * 8 + [1] * 2
-    assert [len(seen) for seen in _passes(mixture.exact + mixture.relabelled)] == [
-        len(mixture.exact) + 10,
-        len(mixture.exact) + 8,
-        8,
-    ]
     with pytest.raises(ConfigError, match=r"repeat names \['nowhere.jsonl'\]"):
         replace(config, repeat={"nowhere.jsonl": 2})
     with pytest.raises(ConfigError, match="whole number"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from fgr_retriever.training.mixture import Mixture, prepare
 from fgr_retriever.training.report import Report, machine, measure, sources_of, spread
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
 from fgr_retriever.training.start import start_model
-from fgr_retriever.training.topics import by_topic
 from fgr_retriever.training.tuples import Placed, TupleCollate
 from fgr_retriever.windows import Windows
 
@@ -114,8 +113,7 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     )
     examples = mixture.exact + mixture.relabelled
     judged = labelled(spread(mixture.held_out, _JUDGED))
-    rows = _token_labels(encoder, examples, config)
-    order = by_topic(encoder, rows, _passes(examples), config.batch_size, config.seed)
+    shown = [place for place, example in enumerate(examples) for _ in range(example.times)]
     stage = Stage(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
@@ -123,19 +121,18 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
         batch_size=config.batch_size,
         patience=config.patience,
         seed=config.seed,
-        ordered=True,
     )
     joint = JointModel(encoder, head, config)
     if not _restored(joint, out / "joint.safetensors"):
-        shown, batch = _with_tuples(encoder, Subset(rows, order), mixture, config)
-        run_stage(joint, shown, batch, stage, out / "joint", _token_labels(encoder, judged, config))
+        rows, batch = _rows(encoder, Subset(_token_labels(encoder, examples, config), shown), mixture, config)
+        run_stage(joint, rows, batch, stage, out / "joint", _token_labels(encoder, judged, config))
         _keep(joint, out / "joint.safetensors")
     folder = out / MODEL_FOLDER
     _save(encoder, head, folder)
     head_model = HeadModel(head, config)
     if not _restored(head_model, out / "head.safetensors"):
         finished = Encoder.from_pretrained(folder)
-        vectors = Subset(store_vectors(finished, examples, out / "vectors.bin"), order)
+        vectors = Subset(store_vectors(finished, examples, out / "vectors.bin"), shown)
         seen = store_vectors(finished, judged, out / "held_out.bin")
         stage = replace(stage, epochs=config.head_epochs, head_learning_rate=config.head_alone_learning_rate)
         run_stage(head_model, vectors, collate_vectors, stage, out / "head", seen)
@@ -144,13 +141,7 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     return head
 
 
-def _passes(examples: Sequence[Labelled]) -> list[list[int]]:
-    """Say which examples are seen once, which of them a second time, and so on."""
-    most = max(example.times for example in examples)
-    return [[place for place, example in enumerate(examples) if example.times > seen] for seen in range(most)]
-
-
-def _with_tuples(
+def _rows(
     encoder: MultiVectorEncoder, rows: Dataset[Row], mixture: Mixture, config: TrainingConfig
 ) -> tuple[Dataset[Row], Callable[[list[Row]], dict[str, Any]]]:
     """Give the rows of the joint stage and what makes a batch of them: with tuples, if there are any."""

@@ -35,8 +35,6 @@ class Stage:
         patience: Looks at the held-out examples without a lower loss, after which the stage ends
             early and keeps its best weights; 0 to train to the end and keep the last.
         seed: Of the order and of dropout.
-        ordered: The examples are in the order in which they shall be seen; otherwise they are shuffled
-            and batched by length.
     """
 
     epochs: float
@@ -45,7 +43,6 @@ class Stage:
     batch_size: int = 32
     patience: int = 0
     seed: int = 1
-    ordered: bool = False
 
 
 def run_stage(
@@ -112,7 +109,7 @@ def _arguments(stage: Stage, out: Path, judged: bool) -> TrainingArguments:
         weight_decay=0.01,
         bf16=best_dtype(torch.device(device)) is torch.bfloat16,
         use_cpu=device == "cpu",
-        train_sampling_strategy="sequential" if stage.ordered else "group_by_length",
+        train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         logging_steps=_LOGGED,
         eval_strategy="steps" if judged else "no",
