@@ -45,13 +45,13 @@ def test_shipped_question_finds_its_passage(engine, question):
 
 
 def test_evidence_holds_the_answer_of_most_questions(engine):
-    """This model holds 7 of 10; a better one must raise this number, never lower it."""
+    """This model holds 9 of 10; a better one must raise this number, never lower it."""
 
     def answered(question):
         hit = engine.search(question, k=1)[0]
         return any(ANSWERS[question][1] in hit.passage.text[span.start : span.end] for span in hit.spans)
 
-    assert sum(map(answered, demo.questions())) >= 7
+    assert sum(map(answered, demo.questions())) >= 9
 
 
 def test_evidence_is_a_small_part_of_the_passages(engine):
