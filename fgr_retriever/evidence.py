@@ -45,7 +45,6 @@ class EvidenceConfig:
         width: Width of the head's projection; 0 for none (raw MaxSim, calibrated).
         reader_layers: Depth of the reader; 0 for the paper's head alone.
         reader_width: Width of the reader.
-        reader_matches: Whether the reader is told how each token takes part in the late interaction.
         threshold: Probability from which a token counts as evidence, fitted on development data.
         temperature: Divides the logits; fitted on development data, 1 for none.
         cut: Whether the threshold is fixed or only the least that counts; see `Calibration`.
@@ -58,7 +57,6 @@ class EvidenceConfig:
     width: int
     reader_layers: int = 0
     reader_width: int = 0
-    reader_matches: bool = False
     threshold: float = 0.5
     temperature: float = 1.0
     cut: Cut = "expected_f1"
@@ -86,11 +84,7 @@ class EvidenceHead(nn.Module):
         self.projection = nn.Linear(config.dim, config.width, bias=False) if config.width else nn.Identity()
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))
-        self.reader = (
-            Reader(config.dim, config.reader_width, config.reader_layers, matches=config.reader_matches)
-            if config.reader_layers
-            else None
-        )
+        self.reader = Reader(config.dim, config.reader_width, config.reader_layers) if config.reader_layers else None
         if isinstance(self.projection, nn.Linear):
             # Starts as (a slice of) the identity: before training, evidence is plain similarity.
             nn.init.eye_(self.projection.weight)

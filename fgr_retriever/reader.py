@@ -28,10 +28,9 @@ class Reader(nn.Module):
         dim: Width of the token embeddings.
         width: Width of the transformer, a multiple of 4.
         layers: Depth of the transformer.
-        matches: Whether it is told of `token_matches`; False for heads that were trained before there were any.
     """
 
-    def __init__(self, dim: int, width: int, layers: int, *, matches: bool) -> None:
+    def __init__(self, dim: int, width: int, layers: int) -> None:
         super().__init__()
         self.width = width
         # Entries of a unit vector are about 1 / sqrt(dim); the layers want entries of about 1.
@@ -39,7 +38,7 @@ class Reader(nn.Module):
         self.inputs = nn.Linear(dim, width)
         self.sides = nn.Parameter(torch.randn(2, width) * 0.02)  # query, passage
         self.similarity = nn.Parameter(torch.randn(width) * 0.1)
-        self.matches = nn.Linear(MATCHES, width, bias=False) if matches else None
+        self.matches = nn.Linear(MATCHES, width, bias=False)
         layer = nn.TransformerEncoderLayer(
             width, _HEADS, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
@@ -66,8 +65,7 @@ class Reader(nn.Module):
         asked = self.inputs(query * self.gain) + self._places(query_mask) + self.sides[0]
         told = self.inputs(passages * self.gain) + self._places(passage_mask) + self.sides[1]
         told = told + similarity[..., None] * self.similarity
-        if self.matches is not None:
-            told = told + self.matches(token_matches(query, passages, query_mask, passage_mask))
+        told = told + self.matches(token_matches(query, passages, query_mask, passage_mask))
         read = self._read(torch.cat([asked, told], dim=1), torch.cat([query_mask, passage_mask], dim=1))
         correction: Tensor = self.output(read[:, query.shape[1] :])[..., 0]
         return correction

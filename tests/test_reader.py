@@ -47,7 +47,7 @@ def test_padding_changes_nothing():
 
 def test_the_layers_are_those_of_torch():
     torch.manual_seed(0)
-    reader = Reader(8, 16, 2, matches=True).eval()
+    reader = Reader(8, 16, 2).eval()
     tokens, mask = torch.randn(3, 7, 16), torch.arange(7) < torch.tensor([7, 4, 1])[:, None]
     with torch.no_grad():
         expected = reader.layers(tokens, src_key_padding_mask=~mask)
@@ -56,9 +56,7 @@ def test_the_layers_are_those_of_torch():
 
 def test_another_precision_reads_nearly_the_same_and_leaves_the_head_alone():
     torch.manual_seed(0)
-    head = EvidenceHead(
-        EvidenceConfig(dim=8, width=8, reader_layers=2, reader_width=16, reader_matches=True, temperature=2.0)
-    ).eval()
+    head = EvidenceHead(EvidenceConfig(dim=8, width=8, reader_layers=2, reader_width=16, temperature=2.0)).eval()
     assert head.reader is not None
     torch.nn.init.normal_(head.reader.output.weight)
     before = {name: value.clone() for name, value in head.state_dict().items()}

@@ -20,6 +20,7 @@ from fgr_retriever.evidence import EvidenceHead
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.data import Labelled, Row, pad, token_labels
 from fgr_retriever.training.joint import evidence_parts, weighted
+from fgr_retriever.training.losses import in_batch_maxsim
 from fgr_retriever.training.noise import CodecNoise
 from fgr_retriever.types import StoredTokens, TokenEncoder
 
@@ -44,8 +45,10 @@ class HeadModel(nn.Module):
         self, queries: Tensor, query_kept: Tensor, passages: Tensor, passage_kept: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
         """Give the losses of one batch: `loss` is their weighted sum."""
-        noisy, weight = self._noise(passages.float()), self.recipe.positive_weight
-        found = evidence_parts(self.head, queries.float(), query_kept, noisy, passage_kept, labels, weight)
+        queries, passages = queries.float(), passages.float()
+        scores = in_batch_maxsim(queries, query_kept, passages, passage_kept)
+        read = self.head, queries, query_kept, self._noise(passages), passage_kept
+        found = evidence_parts(*read, labels, scores, self.recipe.positive_weight)
         return weighted(found, self.recipe)
 
 

@@ -71,16 +71,13 @@ class JointModel(nn.Module):
         with torch.no_grad():
             old_queries = Untrained.of(untrained, query_ids, query_mask)
             old_passages = Untrained.of(untrained, passage_ids, passage_mask)
+        scores = in_batch_maxsim(queries, query_kept, passages, passage_kept)
+        read = self.head, queries, query_kept, self._noise(passages), passage_kept
         parts = {
-            **evidence_parts(
-                self.head, queries, query_kept, self._noise(passages), passage_kept, labels, self.recipe.positive_weight
-            ),
+            **evidence_parts(*read, labels, scores, self.recipe.positive_weight),
             "hold": hold_loss(passages, old_passages.projected, passage_kept)
             + hold_loss(queries, old_queries.projected, query_kept),
-            "ranking": ranking_loss(
-                in_batch_maxsim(queries, query_kept, passages, passage_kept),
-                teacher_scores(old_queries, query_kept, old_passages, passage_kept),
-            ),
+            "ranking": ranking_loss(scores, teacher_scores(old_queries, query_kept, old_passages, passage_kept)),
         }
         if tuples is not None:
             parts["retrieval"] = self.retrieval(**tuples)
@@ -176,13 +173,16 @@ def evidence_parts(
     passages: Tensor,
     passage_kept: Tensor,
     labels: Tensor,
+    scores: Tensor,
     positive_weight: float = 1.0,
 ) -> dict[str, Tensor]:
-    """Give the losses of the head: on each query's own passage, and on a foreign one, which holds no evidence."""
+    """Give the losses of the head: on each query's own passage, and on a foreign one, which holds no evidence.
+
+    `scores` is MaxSim of every query with every passage, (b, b), by which foreign ones are chosen.
+    """
     counted = passage_kept & (labels >= 0)
     own = head(queries, passages, query_kept, passage_kept)
-    with torch.no_grad():
-        asked, foreign = foreign_queries(in_batch_maxsim(queries, query_kept, passages, passage_kept))
+    asked, foreign = foreign_queries(scores.detach())
     others = head(queries[asked], passages, query_kept[asked], passage_kept)
     return {
         "evidence": evidence_loss(own, labels, counted, positive_weight),

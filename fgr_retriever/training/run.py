@@ -108,7 +108,6 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
             width=config.head_width,
             reader_layers=config.reader_layers,
             reader_width=config.reader_width,
-            reader_matches=True,
         )
     )
     examples = mixture.exact + mixture.relabelled
