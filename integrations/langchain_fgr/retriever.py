@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import Self
 
 from fgr_retriever import Engine, Hit, Passage, TrimConfig, Trimmed
 from fgr_retriever.adapters import aretrieve, open_engine, retrieve
-from fgr_retriever.errors import InputError
+from fgr_retriever.errors import ConfigError, InputError
 from langchain_fgr.documents import from_passage, to_passage, trimmed_document
 
 if TYPE_CHECKING:
     from fgr_retriever.types import TokenEncoder
+
+_CALL_OPTIONS = {"k", "filter", "max_tokens"}
 
 
 class FGRRetriever(BaseRetriever):
@@ -31,6 +33,7 @@ class FGRRetriever(BaseRetriever):
     `fgr_source_spans` are the same ranges in the source document.
 
     `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call.
+    These win over `search_kwargs`, and `search_kwargs` over the fields.
     """
 
     engine: Engine = Field(exclude=True, repr=False)
@@ -39,12 +42,22 @@ class FGRRetriever(BaseRetriever):
     """How many documents to return."""
     filter: dict[str, Any] | None = None
     """Which documents count, by their metadata: `{"year": {"$gte": 1900}}`."""
+    search_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """`k`, `filter` and `max_tokens`, as LangChain's vector store retrievers take them."""
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
     full_text: bool = False
     """Put the whole text into the metadata as `fgr_text`."""
+
+    @field_validator("search_kwargs")
+    @classmethod
+    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what no search would heed."""
+        if unknown := given.keys() - _CALL_OPTIONS:
+            raise ConfigError(f"search_kwargs: unknown {sorted(unknown)}; use {', '.join(sorted(_CALL_OPTIONS))}")
+        return given
 
     @classmethod
     def from_documents(
@@ -172,11 +185,14 @@ class FGRRetriever(BaseRetriever):
         return params
 
     def _options(self, k: int | None, filter: dict[str, Any] | None, max_tokens: int | None) -> dict[str, Any]:
-        """Join the fields with what one call asks for."""
+        """Join the fields with `search_kwargs` and what one call asks for."""
+        call = {"k": k, "filter": filter, "max_tokens": max_tokens}
+        asked = {**self.search_kwargs, **{name: value for name, value in call.items() if value is not None}}
+        limit = asked.get("max_tokens")
         return {
-            "k": self.k if k is None else k,
-            "filter": self.filter if filter is None else filter,
-            "trim": self.trim if max_tokens is None else replace(self.trim, max_tokens=max_tokens),
+            "k": asked.get("k", self.k),
+            "filter": asked.get("filter", self.filter),
+            "trim": self.trim if limit is None else replace(self.trim, max_tokens=limit),
             "count_tokens": self.count_tokens,
         }
 

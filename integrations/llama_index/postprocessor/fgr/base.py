@@ -16,7 +16,7 @@ from llama_index_instrumentation import get_dispatcher
 from fgr_retriever import TrimConfig, Trimmed
 from fgr_retriever.adapters import make_trimmer
 from fgr_retriever.errors import InputError
-from llama_index.postprocessor.fgr.nodes import node_text, query_text, trimmed_node
+from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes
 
 if TYPE_CHECKING:
     from fgr_retriever import Trimmer
@@ -35,11 +35,14 @@ class FGRPostprocessor(BaseNodePostprocessor):
 
     Args:
         trim: How nodes are trimmed.
+        split_spans: Give a node for each span, with `start_char_idx` and `end_char_idx` of its own,
+            the id `NODE#START-END` and the whole node as its parent, in place of one for each node.
         encoder: The model, a `TokenEncoder`; None takes the embedded one, loaded on first use.
         count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
     """
 
     trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
+    split_spans: bool = Field(default=False, description="Give a node for each span.")
     encoder: Any = Field(default=None, exclude=True, repr=False, description="The model, a `TokenEncoder`.")
     count_tokens: Callable[[str], int] | None = Field(
         default=None, exclude=True, repr=False, description="What counts the tokens of the budget."
@@ -61,7 +64,7 @@ class FGRPostprocessor(BaseNodePostprocessor):
         query = _required(query_bundle)
         with self._reported(nodes, query) as results:
             if texts := _texts(nodes):
-                results += _merge(nodes, self._trimmer().trim(query_text(query), texts))
+                results += self._merge(nodes, self._trimmer().trim(query_text(query), texts))
             else:
                 results += nodes
         return results
@@ -73,13 +76,25 @@ class FGRPostprocessor(BaseNodePostprocessor):
         query = _required(query_bundle)
         with self._reported(nodes, query) as results:
             if texts := _texts(nodes):
-                results += _merge(nodes, await self._trimmer().atrim(query_text(query), texts))
+                results += self._merge(nodes, await self._trimmer().atrim(query_text(query), texts))
             else:
                 results += nodes
         return results
 
     def _trimmer(self) -> Trimmer:
         return make_trimmer(self.encoder, self.trim, self.count_tokens)
+
+    def _merge(self, nodes: Sequence[NodeWithScore], trimmed: Sequence[Trimmed]) -> list[NodeWithScore]:
+        """Put the trimmed texts into copies of the nodes that have text, leaving out the empty ones."""
+        results = []
+        following = iter(trimmed)
+        for node in nodes:
+            if not _has_text(node):
+                results.append(node)
+            elif (trim := next(following)).text:
+                kept = result_nodes(node.node, trim, self.split_spans)
+                results += [NodeWithScore(node=one, score=node.score) for one in kept]
+        return results
 
     @contextmanager
     def _reported(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:
@@ -113,15 +128,3 @@ def _has_text(node: NodeWithScore) -> bool:
 def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
     """List the texts of the nodes that have one."""
     return [node_text(node.node) for node in nodes if _has_text(node)]
-
-
-def _merge(nodes: Sequence[NodeWithScore], trimmed: Sequence[Trimmed]) -> list[NodeWithScore]:
-    """Put the trimmed texts into copies of the nodes that have text, leaving out the empty ones."""
-    results = []
-    following = iter(trimmed)
-    for node in nodes:
-        if not _has_text(node):
-            results.append(node)
-        elif (trim := next(following)).text:
-            results.append(NodeWithScore(node=trimmed_node(node.node, trim), score=node.score))
-    return results

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from llama_index.core.schema import BaseNode, MetadataMode, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship, QueryBundle, TextNode
 
 from fgr_retriever.adapters import RESULT_KEYS, result_metadata
 from fgr_retriever.types import Trimmed
@@ -43,6 +44,25 @@ def trimmed_node(node: BaseNode, trimmed: Trimmed) -> BaseNode:
     )
     copy.set_content(trimmed.text)
     return copy
+
+
+def result_nodes(node: BaseNode, trimmed: Trimmed, split: bool) -> list[BaseNode]:
+    """Copy a node with its trimmed text, or, with `split`, once for each span that was kept."""
+    return list(_span_nodes(node, trimmed)) if split else [trimmed_node(node, trimmed)]
+
+
+def _span_nodes(node: BaseNode, trimmed: Trimmed) -> Iterator[BaseNode]:
+    """Copy a node for each of its spans, with an id and a place in the source of its own."""
+    whole = node_text(node)
+    for span in trimmed.spans:
+        text = whole[span.start : span.end]
+        copy = trimmed_node(node, replace(trimmed, text=text, spans=(span,), kept=len(text) / len(whole)))
+        copy.id_ = f"{node.node_id}#{span.start}-{span.end}"
+        copy.relationships[NodeRelationship.PARENT] = node.as_related_node_info()
+        if isinstance(copy, TextNode):
+            place = copy.metadata.get("fgr_source_spans")
+            copy.start_char_idx, copy.end_char_idx = place[0][:2] if place else (None, None)
+        yield copy
 
 
 def _with_result_keys(excluded: Sequence[str]) -> list[str]:

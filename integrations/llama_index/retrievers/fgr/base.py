@@ -18,7 +18,7 @@ from typing_extensions import Self
 from fgr_retriever import Hit, TrimConfig, Trimmed
 from fgr_retriever.adapters import aretrieve, copy_index, open_engine, retrieve
 from fgr_retriever.errors import ConfigError, InputError
-from llama_index.postprocessor.fgr.nodes import node_text, query_text, trimmed_node
+from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import from_passage, to_passage
 
@@ -46,6 +46,9 @@ class FGRRetriever(BaseRetriever):
         trim: How nodes are trimmed.
         count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
         full_text: Put the whole text into the metadata as `fgr_text`.
+        split_spans: Give a node for each span, with `start_char_idx` and `end_char_idx` of its own,
+            the id `NODE#START-END` and the whole node as its parent. `similarity_top_k` then counts
+            the nodes that they were cut from.
         **base: `callback_manager`, `object_map`, `objects` and `verbose`, as everywhere in LlamaIndex.
 
     Raises:
@@ -61,6 +64,7 @@ class FGRRetriever(BaseRetriever):
         trim: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
         count_tokens: Callable[[str], int] | None = None,
         full_text: bool = False,
+        split_spans: bool = False,
         **base: Any,
     ) -> None:
         """Keep the settings."""
@@ -71,6 +75,7 @@ class FGRRetriever(BaseRetriever):
         self.trim = trim
         self.count_tokens = count_tokens
         self.full_text = full_text
+        self.split_spans = split_spans
         to_filter(filters)  # an unsupported operator shows now, not at the first query
 
     @classmethod
@@ -166,6 +171,7 @@ class FGRRetriever(BaseRetriever):
             "filters": self.filters.model_dump(mode="json") if self.filters else None,
             "trim": asdict(self.trim),
             "full_text": self.full_text,
+            "split_spans": self.split_spans,
         }
         (Path(path) / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
@@ -189,12 +195,12 @@ class FGRRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
         found = retrieve(self.engine, query_text(query_bundle), **self._options())
-        return [self._node(hit, trimmed) for hit, trimmed in found]
+        return [node for hit, trimmed in found for node in self._nodes(hit, trimmed)]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
         found = await aretrieve(self.engine, query_text(query_bundle), **self._options())
-        return [self._node(hit, trimmed) for hit, trimmed in found]
+        return [node for hit, trimmed in found for node in self._nodes(hit, trimmed)]
 
     def _options(self) -> dict[str, Any]:
         """Translate the settings for the engine."""
@@ -205,12 +211,13 @@ class FGRRetriever(BaseRetriever):
             "count_tokens": self.count_tokens,
         }
 
-    def _node(self, hit: Hit, trimmed: Trimmed) -> NodeWithScore:
-        """Turn what was found into a node."""
-        node = trimmed_node(from_passage(hit.passage), trimmed)
+    def _nodes(self, hit: Hit, trimmed: Trimmed) -> list[NodeWithScore]:
+        """Turn what was found into a node, or into one for each span."""
+        nodes = result_nodes(from_passage(hit.passage), trimmed, self.split_spans)
         if self.full_text:
-            node.metadata["fgr_text"] = hit.passage.text
-        return NodeWithScore(node=node, score=hit.score)
+            for node in nodes:
+                node.metadata["fgr_text"] = hit.passage.text
+        return [NodeWithScore(node=node, score=hit.score) for node in nodes]
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -230,6 +237,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
             "filters": None if filters is None else MetadataFilters.model_validate(filters),
             "trim": TrimConfig.from_json(json.dumps(settings["trim"])),
             "full_text": settings["full_text"],
+            "split_spans": settings.get("split_spans", False),
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is damaged ({error!r}): delete it to take the defaults") from error

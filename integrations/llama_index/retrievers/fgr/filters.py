@@ -41,7 +41,9 @@ def _translate(part: MetadataFilter | MetadataFilters) -> dict[str, Any] | None:
     """Translate one filter or a nested group."""
     if isinstance(part, MetadataFilters):
         return to_filter(part)
+    if part.operator is FilterOperator.IS_EMPTY:
+        return {"$or": [{part.key: {"$exists": False}}, {part.key: {"$in": [None, "", []]}}]}
     if part.operator not in _OPERATORS:
-        known = ", ".join(operator.name for operator in _OPERATORS)
+        known = ", ".join(operator.name for operator in (*_OPERATORS, FilterOperator.IS_EMPTY))
         raise InputError(f"filter on {part.key!r}: operator {part.operator.name} is not supported; use one of {known}")
     return {part.key: {_OPERATORS[part.operator]: part.value}}
