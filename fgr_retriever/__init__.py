@@ -9,46 +9,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fgr_retriever.citations import Citation, verify_citations
     from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
     from fgr_retriever.encoder import Encoder
     from fgr_retriever.engine import Engine
     from fgr_retriever.errors import FgrError
+    from fgr_retriever.report import TrustReport
     from fgr_retriever.trimmer import Trimmer
-    from fgr_retriever.types import Context, Hit, Passage, Span, TokenEvidence, Trimmed
+    from fgr_retriever.types import Context, Excerpt, Hit, Passage, Source, Span, TokenEvidence, Trimmed
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Citation",
     "Context",
     "Encoder",
     "Engine",
+    "Excerpt",
     "FgrError",
     "Hit",
     "IndexConfig",
     "Passage",
     "SearchConfig",
+    "Source",
     "Span",
     "TokenEvidence",
     "TrimConfig",
     "Trimmed",
     "Trimmer",
+    "TrustReport",
     "__version__",
+    "verify_citations",
 ]
 
 _HOME = {
+    "Citation": "citations",
     "Context": "types",
     "Encoder": "encoder",
     "Engine": "engine",
+    "Excerpt": "types",
     "FgrError": "errors",
     "Hit": "types",
     "IndexConfig": "config",
     "Passage": "types",
     "SearchConfig": "config",
+    "Source": "types",
     "Span": "types",
     "TokenEvidence": "types",
     "TrimConfig": "config",
     "Trimmed": "types",
     "Trimmer": "trimmer",
+    "verify_citations": "citations",
+    "TrustReport": "report",
 }
 
 

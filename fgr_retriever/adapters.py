@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
+from fgr_retriever.origin import RESERVED_KEY as RESERVED_KEY
 from fgr_retriever.types import Context, Hit, Json, Metadata, Trimmed
 
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
     from fgr_retriever.trimmer import Trimmer
     from fgr_retriever.types import TokenEncoder
-
-RESERVED_KEY = "_fgr"
-"""Metadata key of a stored passage that belongs to the adapter which stored it."""
 
 RESULT_KEYS = ("fgr_score", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
 """Metadata keys that a retriever or a trimmer adds to what it returns."""
@@ -93,22 +91,35 @@ def retrieve(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options:
         trim: How to trim.
         **options: Further options of `Engine.retrieve`.
     """
+    return with_text(retrieve_context(engine, query, k=k, trim=trim, **options))
+
+
+def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
+    """Retrieve as `retrieve` does, and give the whole context: its text, sources and report.
+
+    The hits may be more than `k` where some keep no text; `with_text` leaves these out.
+    """
     depth: int | None = k
     while depth is not None:
         context = engine.retrieve(query, k=depth, trim=trim, **options)
         depth = _next_depth(context, depth, k, trim)
-    return _with_text(context)
+    return context
 
 
 async def aretrieve(
     engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any
 ) -> list[tuple[Hit, Trimmed]]:
     """Retrieve `k` passages that keep some text; see `retrieve`."""
+    return with_text(await aretrieve_context(engine, query, k=k, trim=trim, **options))
+
+
+async def aretrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
+    """Retrieve the whole context; see `retrieve_context`."""
     depth: int | None = k
     while depth is not None:
         context = await engine.aretrieve(query, k=depth, trim=trim, **options)
         depth = _next_depth(context, depth, k, trim)
-    return _with_text(context)
+    return context
 
 
 def visible_metadata(metadata: Metadata) -> dict[str, Json]:
@@ -150,6 +161,6 @@ def _next_depth(context: Context, depth: int, k: int, trim: TrimConfig) -> int |
     return supported[k - 1] if len(supported) > k else 2 * depth
 
 
-def _with_text(context: Context) -> list[tuple[Hit, Trimmed]]:
+def with_text(context: Context) -> list[tuple[Hit, Trimmed]]:
     """Pair every hit with its trim, leaving out those of which nothing was kept."""
     return [(hit, trimmed) for hit, trimmed in zip(context.hits, context.trimmed, strict=True) if trimmed.text]

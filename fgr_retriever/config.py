@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import string
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -18,6 +19,7 @@ from fgr_retriever.errors import ConfigError
 Unit = Literal["token", "phrase", "sentence"]
 OnEmpty = Literal["best_span", "keep", "drop"]
 Cut = Literal["expected_f1", "threshold"]
+Order = Literal["best", "edges", "source"]
 Preset = Literal["fast", "balanced", "exact"]
 
 
@@ -63,6 +65,18 @@ def _is_count(value: Any, least: int) -> bool:
 def _is_number(value: Any) -> bool:
     """Say whether `value` is an integer or a float (no bool)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_CITATION_FIELDS = ("{number}", "{title}", "{id}")
+
+
+def _is_citation(template: str) -> bool:
+    """Say whether a template formats with the fields of a citation, and no attributes of them."""
+    try:
+        named = {f"{{{name}}}" for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        return named <= set(_CITATION_FIELDS) and bool(template.format(number=1, title="", id="") or True)
+    except (KeyError, IndexError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +184,13 @@ class TrimConfig(_Strict):
             or a folder or hub id of a Hugging Face tokenizer.
         separator: Written between two spans of one passage (an elision mark).
         passage_separator: Written between two passages of one context.
-        citation: Written before each passage of a context; `{number}` counts from 1.
+        citation: Written before each source of a context: a format string of `{number}`, which
+            counts from 1, `{title}` and `{id}`.
+        order: How a context orders its sources: `best` first; `edges`, the best at both ends and the
+            weakest in the middle (Liu et al. 2023, "Lost in the middle", arXiv 2307.03172); or
+            `source`, as they came, passages of one source together and in reading order.
+        merge: Write chunks of one source as one block, text that overlaps once, and a span whose
+            words another passage's span has, too, only there. Never loses a word.
         on_empty: What a passage without evidence gives: its best span, its whole text, or nothing.
         keep_title: Keep a passage's title line whenever anything else of it is kept.
     """
@@ -185,6 +205,8 @@ class TrimConfig(_Strict):
     separator: str = " … "
     passage_separator: str = "\n\n"
     citation: str = ""
+    order: Order = "best"
+    merge: bool = True
     on_empty: OnEmpty = "best_span"
     keep_title: bool = False
 
@@ -202,4 +224,8 @@ class TrimConfig(_Strict):
         for name in ("tokenizer", "separator", "passage_separator", "citation"):
             value = getattr(self, name)
             _check(name, value, isinstance(value, str), "a string")
-        _check("keep_title", self.keep_title, isinstance(self.keep_title, bool), "True or False")
+        _check("citation", self.citation, _is_citation(self.citation), f"a format string of {_CITATION_FIELDS}")
+        _check("order", self.order, self.order in get_args(Order), f"one of {get_args(Order)}")
+        for name in ("keep_title", "merge"):
+            value = getattr(self, name)
+            _check(name, value, isinstance(value, bool), "True or False")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
@@ -116,14 +117,59 @@ class Encoder:
             One (q, d) float32 tensor each, L2-normalised, on the CPU.
         """
         found: list[Tensor] = []
-        for start in range(0, len(texts), 64):
-            with self._tokenizer_lock:
-                features = self.model.preprocess(
-                    list(texts[start : start + 64]), prompt=self._query_prompt, task="query"
-                )
+        for features in self._query_features(texts):
             vectors, mask = self._forward(features, task="query")
             found += [row[keep].cpu() for row, keep in zip(vectors, mask, strict=True)]
         return found
+
+    def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Give the characters of a query that each of its token vectors stands for.
+
+        Tokenizes only: no pass through the model.
+
+        Args:
+            texts: Queries, as for `encode_queries`.
+
+        Returns:
+            One (q, 2) array each, row by row for the vectors of `encode_queries`; the range is empty
+            for special tokens, the marker and query expansion.
+        """
+        found: list[NDArray[np.int32]] = []
+        for features in self._query_features(texts):
+            attended = features["attention_mask"].bool().numpy()
+            rows = zip(features["input_ids"].numpy(), attended, self._scored(features), strict=True)
+            found += [self._offsets(texts[len(found) + i], *row) for i, row in enumerate(rows)]
+        return found
+
+    def _query_features(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Tokenize queries for the model, 64 at a time."""
+        for start in range(0, len(texts), 64):
+            with self._tokenizer_lock:
+                yield self.model.preprocess(list(texts[start : start + 64]), prompt=self._query_prompt, task="query")
+
+    def _scored(self, features: dict[str, Any]) -> NDArray[np.bool_]:
+        """Say which tokens of queries MaxSim counts, (b, t), as the model's own mask does."""
+        masked: dict[str, Any] = dict(features)
+        for module in self.model:
+            if isinstance(module, MultiVectorMask):
+                masked = module(masked, task="query")
+        kept: NDArray[np.bool_] = masked["attention_mask"].bool().cpu().numpy()
+        return kept
+
+    def _offsets(
+        self, text: str, ids: NDArray[np.int64], attended: NDArray[np.bool_], scored: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
+        """Find the characters of the scored tokens of one query, given its row of the batch."""
+        prompt = self._query_prompt or ""
+        expected, places = self._windows.tokens(prompt + text)
+        places = np.maximum(places - np.int32(len(prompt)), 0)
+        first = int(attended.argmax())  # some tokenizers pad on the left
+        size = min(len(expected), len(ids) - first)
+        # A query that was cut is the same up to there.
+        same = np.logical_and.accumulate(ids[first : first + size] == expected[:size])
+        found = np.zeros((len(ids), 2), np.int32)
+        found[first : first + size][same] = places[:size][same]
+        return found[scored]
 
     def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
         """Encode passages lazily, in input order, one block a window.

@@ -8,18 +8,17 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from torch import Tensor
 from typing_extensions import Self
 
-from fgr_retriever.budget import TokenCounter, token_counter
-from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
+from fgr_retriever.budget import TokenCounter
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.errors import InputError
-from fgr_retriever.index import Index, IndexInfo, Match
+from fgr_retriever.hits import Found, Question, read_hits
+from fgr_retriever.index import Index, IndexInfo
 from fgr_retriever.index.filters import Filter
-from fgr_retriever.spans import find_spans
-from fgr_retriever.trim import Scored, assemble
-from fgr_retriever.trim import trim as trim_scored
-from fgr_retriever.trimmer import check_query, evidence_of, resolve_cut
+from fgr_retriever.report import Stopwatch
+from fgr_retriever.telemetry import traced
+from fgr_retriever.trimmer import trim_hits
 from fgr_retriever.types import Context, Hit, Passage, TokenEncoder
 
 _SelfT = TypeVar("_SelfT")
@@ -137,12 +136,7 @@ class Engine:
         """Find the best passages for many queries at once; see `search`."""
         if isinstance(queries, str):
             raise InputError(f"queries {queries!r:.200}: must be a sequence of strings; use search for one query")
-        for query in queries:
-            check_query(query)
-        config = trim or TrimConfig()
-        vectors = self._encoder.encode_queries(queries)
-        found = self._index.search(vectors, k, filter, self._search_config)
-        return [self._hits(query, matches, config) for query, matches in zip(vectors, found, strict=True)]
+        return self._search(queries, k, filter, trim or TrimConfig(), Stopwatch())
 
     def retrieve(
         self,
@@ -170,15 +164,12 @@ class Engine:
             IndexCorruptError: What is stored is damaged.
         """
         config = trim or TrimConfig()
-        limited = config.max_tokens is not None
-        count = count_tokens or (token_counter(config.tokenizer) if limited else None)
-        hits = self.search(query, k=k, filter=filter, trim=config)
-        scored = [Scored(hit.passage.text, hit.token_scores, hit.score) for hit in hits]
-        trimmed = trim_scored(scored, *resolve_cut(self._encoder.calibration, config), count if limited else None)
-        text = assemble(trimmed, config)
-        before = sum(count(hit.passage.text) for hit in hits) if count else None
-        after = count(text) if count else None
-        return Context(query, tuple(hits), tuple(trimmed), text, tokens_before=before, tokens_after=after)
+        watch = Stopwatch()
+        with traced("retrieve") as note:
+            (hits,) = self._search([query], k, filter, config, watch)
+            context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
+            note({"hits": len(hits), **context.report.to_dict()})
+        return context
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -210,6 +201,11 @@ class Engine:
     def folder(self) -> Path:
         """The folder of the index; copying it while nobody writes is a backup."""
         return self._index.folder
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which evidence probabilities count: the model's own, or what `fgr calibrate` left in the index."""
+        return self._encoder.calibration
 
     def info(self) -> IndexInfo:
         """Describe the index in JSON-safe values."""
@@ -276,11 +272,21 @@ class Engine:
         """Close the files."""
         await asyncio.to_thread(self.close)
 
-    def _hits(self, query: Tensor, matches: Sequence[Match], config: TrimConfig) -> list[Hit]:
-        """Turn what the index found into hits with evidence."""
-        config, threshold = resolve_cut(self._encoder.calibration, config)
-        found = evidence_of(self._encoder, query, [match.tokens for match in matches])
-        return [
-            Hit(match.passage, match.score, rank, find_spans(match.passage.text, evidence, config, threshold), evidence)
-            for rank, (match, evidence) in enumerate(zip(matches, found, strict=True), start=1)
-        ]
+    def _search(
+        self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
+    ) -> list[list[Hit]]:
+        """Search, and turn what the index found into hits with evidence."""
+        with traced("search") as note:
+            with watch("encode"):
+                questions = Question.encode(self._encoder, queries)
+            with watch("search"):
+                matches = self._index.search([one.vectors for one in questions], k, filter, self._search_config)
+            with watch("evidence"):
+                hits = [
+                    read_hits(
+                        self._encoder, question, [Found(one.passage, one.score, one.tokens) for one in found], config
+                    )
+                    for question, found in zip(questions, matches, strict=True)
+                ]
+            note({"queries": len(queries), "k": k, "hits": sum(map(len, hits)), "times_ms": watch.times_ms})
+        return hits

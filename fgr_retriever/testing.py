@@ -75,6 +75,11 @@ class WordEncoder:
         vectors = (_stack(_WORD.findall(text)).astype(np.float32) for text in texts)
         return [torch.from_numpy(found) for found in vectors]
 
+    def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Give the character range of each word: one (words, 2) array for each query."""
+        ranges = ([word.span() for word in _WORD.finditer(text)] for text in texts)
+        return [np.array(found, dtype=np.int32).reshape(-1, 2) for found in ranges]
+
     def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
         """Encode passages lazily in blocks of 10,000 tokens; `progress` changes nothing."""
         for position, text in enumerate(texts):

@@ -7,98 +7,70 @@ so what is kept is only ever decided by counting the whole context as it will be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.errors import ConfigError
+from fgr_retriever.context import Assembly, Layout, Scored
+from fgr_retriever.repeats import Repeat, clip, repeated
 from fgr_retriever.sentences import title
 from fgr_retriever.shrink import shrink
 from fgr_retriever.spans import EvidenceSums, as_ranges, best_span, find_spans
-from fgr_retriever.types import Span, TokenEvidence, Trimmed
+from fgr_retriever.types import Span, Trimmed
 
 # Rounds of filling the room that a span too large for it leaves to smaller ones.
 _FILL_ROUNDS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """A passage with the evidence for one query.
+class Trimming:
+    """Passages cut down to their evidence, and the text that they make together.
 
     Args:
-        text: The passage.
-        evidence: Probability and character range of each of its tokens.
-        score: MaxSim of query and passage.
+        trimmed: One result for each passage, in input order.
+        assembly: The text of the context, its sources and excerpts.
+        repeats: What is not written because the same text is written elsewhere.
     """
 
-    text: str
-    evidence: TokenEvidence
-    score: float
+    trimmed: tuple[Trimmed, ...]
+    assembly: Assembly
+    repeats: tuple[Repeat, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
-    """A span that may be kept, the position of its passage, and the evidence in it."""
+    """A span that may be kept, the position of its passage, and the evidence in it; each is its own."""
 
     passage: int
     span: Span
     mass: float
 
 
-def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count: TokenCounter | None) -> list[Trimmed]:
+def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count: TokenCounter | None) -> Trimming:
     """Cut passages down to their evidence, within the token budget of `config`.
 
     Args:
-        passages: Passages with their evidence, in the order of the context.
+        passages: Passages with their evidence.
         config: Span settings, policy for passages without evidence, and budget.
         threshold: Evidence probability in [0, 1] from which a token counts.
         count: What counts tokens; None takes `config.tokenizer` if there is a budget.
 
     Returns:
-        One result for each passage, in input order. `count(assemble(...))` of them is never more
-        than `config.max_tokens`.
+        One result for each passage, in input order, and the text of all, whose `count` is never
+        more than `config.max_tokens`.
 
     Raises:
-        ConfigError: `config.citation` is no format string of `{number}`.
         TokenCounterError: No tokens can be counted.
     """
     if config.max_tokens is not None:
         count = count or token_counter(config.tokenizer)
-    context = _Context(passages, config, count)
     candidates = [
         one for place, passage in enumerate(passages) for one in _candidates(place, passage, config, threshold)
     ]
+    context = _Context.of(Layout.of(passages, config), candidates, count)
     chosen, least = (candidates, 0) if config.max_tokens is None else _choose(context, candidates, config.max_tokens)
-    return context.write(chosen, _reasons(context, candidates, chosen, threshold, least))
-
-
-def assemble(trimmed: Sequence[Trimmed], config: TrimConfig) -> str:
-    """Write the kept texts as one context, the way the budget counts them.
-
-    Args:
-        trimmed: Results of `trim`; those without text are left out.
-        config: The citation mark before each passage and the separator between two.
-
-    Returns:
-        The text for a prompt.
-
-    Raises:
-        ConfigError: `config.citation` is no format string of `{number}`.
-    """
-    return _join((one.text for one in trimmed), config)
-
-
-def _join(texts: Iterable[str], config: TrimConfig) -> str:
-    try:
-        marked = [
-            config.citation.format(number=number) + text for number, text in enumerate(filter(None, texts), start=1)
-        ]
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"citation={config.citation!r}: must be a format string whose only field is {{number}}"
-        ) from error
-    return config.passage_separator.join(marked)
+    return context.write(chosen, threshold, least)
 
 
 def _candidates(place: int, passage: Scored, config: TrimConfig, threshold: float) -> list[_Candidate]:
@@ -147,7 +119,9 @@ def _fit_best(context: _Context, best: _Candidate, budget: int) -> tuple[list[_C
         return tried[-1] <= budget
 
     passage = context.passages[best.passage]
-    span = best.span if fits(best.span) else shrink(passage.text, passage.evidence, best.span, fits)
+    if fits(best.span):
+        return [best], tried[0]
+    span = shrink(passage.text, passage.evidence, best.span, fits)
     return ([replace(best, span=span)] if span else []), min(tried)
 
 
@@ -163,52 +137,44 @@ def _longest_fitting(context: _Context, chosen: list[_Candidate], queue: list[_C
     return fits
 
 
-def _reasons(
-    context: _Context, candidates: list[_Candidate], chosen: list[_Candidate], threshold: float, least: int
-) -> list[str]:
-    """Say for each passage why nothing of it is kept, if nothing is."""
-    kept = {one.passage for one in chosen}
-    offered = {one.passage for one in candidates}
-    budget = context.config.max_tokens
-    if kept:
-        crowded = f"the budget of {budget} tokens is spent on passages with more evidence"
-    else:
-        crowded = f"a budget of {budget} tokens is too small for the shortest piece of evidence (needs {least})"
-    found = []
-    for place, passage in enumerate(context.passages):
-        if place in kept:
-            found.append("")
-        elif place in offered:
-            found.append(crowded)
-        elif len(passage.evidence):
-            found.append(f"no evidence reaches the threshold of {threshold:g}")
-        else:
-            found.append("the passage has no tokens")
-    return found
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Context:
     """The passages of one context, and how what is kept of them is written and counted."""
 
-    passages: Sequence[Scored]
-    config: TrimConfig
+    layout: Layout
+    candidates: list[_Candidate]
+    repeated: dict[_Candidate, list[_Candidate]]
     count: TokenCounter | None
 
-    def write(self, chosen: list[_Candidate], reasons: list[str]) -> list[Trimmed]:
-        """Write every passage, in input order."""
+    @classmethod
+    def of(cls, layout: Layout, candidates: list[_Candidate], count: TokenCounter | None) -> _Context:
+        """Find out what would stand twice."""
+        if not layout.config.merge:
+            return cls(layout, candidates, {}, count)
+        found = repeated(layout.passages, [(one.passage, one.span) for one in candidates])
+        holders = {candidates[one]: [candidates[other] for other in others] for one, others in found.items()}
+        return cls(layout, candidates, holders, count)
+
+    @property
+    def passages(self) -> Sequence[Scored]:
+        """The passages in input order."""
+        return self.layout.passages
+
+    def write(self, chosen: list[_Candidate], threshold: float, least: int) -> Trimming:
+        """Write every passage, in input order, and all of them together."""
+        spans, repeats = self._spans(chosen)
+        reasons = self._reasons(spans, repeats, threshold, least)
         results = []
-        for passage, spans, reason in zip(self.passages, self._spans(chosen), reasons, strict=True):
-            text = self._text(passage, spans)
-            kept = sum(span.end - span.start for span in spans) / max(len(passage.text), 1)
+        for passage, kept, reason in zip(self.passages, spans, reasons, strict=True):
+            text = self.layout.config.separator.join(passage.text[span.start : span.end] for span in kept)
+            share = sum(span.end - span.start for span in kept) / max(len(passage.text), 1)
             tokens = None if self.count is None else self.count(text) if text else 0
-            results.append(Trimmed(text, spans, kept, passage.score, tokens, reason))
-        return results
+            results.append(Trimmed(text, kept, share, passage.score, tokens, reason))
+        return Trimming(tuple(results), self.layout.write(spans), tuple(repeats))
 
     def tokens(self, chosen: list[_Candidate]) -> int:
         """Count the whole context as it would be written."""
-        texts = (self._text(passage, spans) for passage, spans in zip(self.passages, self._spans(chosen), strict=True))
-        return self._counted(_join(texts, self.config))
+        return self._counted(self.layout.write(self._spans(chosen)[0]).text)
 
     def cost(self, one: _Candidate) -> int:
         """Count the text of one span."""
@@ -217,17 +183,45 @@ class _Context:
     def _counted(self, text: str) -> int:
         return self.count(text) if self.count else 0
 
-    def _text(self, passage: Scored, spans: tuple[Span, ...]) -> str:
-        return self.config.separator.join(passage.text[span.start : span.end] for span in spans)
-
-    def _spans(self, chosen: list[_Candidate]) -> list[tuple[Span, ...]]:
-        """Order the chosen spans by passage and place, with the titles that go with them."""
+    def _spans(self, chosen: list[_Candidate]) -> tuple[list[tuple[Span, ...]], list[Repeat]]:
+        """Order the chosen spans by passage and place, with the titles that go with them, each text once."""
         found: list[list[Span]] = [[] for _ in self.passages]
+        written = set(chosen)
+        holders = {one: holder for one, others in self.repeated.items() for holder in others if holder in written}
         for one in chosen:
-            found[one.passage].append(one.span)
-        if self.config.keep_title:
-            return [_with_title(passage, sorted(spans)) for passage, spans in zip(self.passages, found, strict=True)]
-        return [tuple(sorted(spans)) for spans in found]
+            if one not in holders:
+                found[one.passage].append(one.span)
+        repeats = [Repeat(one.passage, one.span, holder.passage) for one, holder in holders.items()]
+        spans = [tuple(sorted(kept)) for kept in found]
+        if self.layout.config.keep_title:
+            spans = [_with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
+        for block in self.layout.blocks:
+            if block.located:
+                repeats += clip(self.passages, block, spans)
+        return spans, repeats
+
+    def _reasons(self, spans: list[tuple[Span, ...]], repeats: list[Repeat], threshold: float, least: int) -> list[str]:
+        """Say for each passage why nothing of it is kept, if nothing is."""
+        offered = {one.passage for one in self.candidates}
+        elsewhere = {one.position: self.passages[one.kept_in].origin.id or one.kept_in + 1 for one in repeats}
+        budget = self.layout.config.max_tokens
+        if any(spans):
+            crowded = f"the budget of {budget} tokens is spent on passages with more evidence"
+        else:
+            crowded = f"a budget of {budget} tokens is too small for the shortest piece of evidence (needs {least})"
+        found = []
+        for place, (passage, kept) in enumerate(zip(self.passages, spans, strict=True)):
+            if kept:
+                found.append("")
+            elif place in elsewhere:
+                found.append(f"the same text is kept in passage {elsewhere[place]}")
+            elif place in offered:
+                found.append(crowded)
+            elif len(passage.evidence):
+                found.append(f"no evidence reaches the threshold of {threshold:g}")
+            else:
+                found.append("the passage has no tokens")
+        return found
 
 
 def _with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:

@@ -7,16 +7,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import Calibration, TrimConfig
+from fgr_retriever.context import Scored
 from fgr_retriever.errors import InputError
+from fgr_retriever.hits import Found, Question, read_hits, resolve_cut
+from fgr_retriever.hits import evidence_of as evidence_of
 from fgr_retriever.maxsim import best_matches
-from fgr_retriever.trim import Scored, trim
-from fgr_retriever.types import StoredTokens, TokenBlock, TokenEncoder, TokenEvidence, Trimmed
+from fgr_retriever.origin import Origin
+from fgr_retriever.report import Stopwatch, make_report
+from fgr_retriever.telemetry import traced
+from fgr_retriever.trim import trim
+from fgr_retriever.types import Context, Hit, Passage, StoredTokens, TokenBlock, TokenEncoder, TokenEvidence, Trimmed
 
 _GROUP_TOKENS = 8_192  # passage tokens after which their evidence is computed
 
@@ -58,13 +63,41 @@ class Trimmer:
             ConfigError: `max_tokens` is negative or not an integer.
             TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
         """
-        config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
-        scored = self._scored(query, texts)
-        return trim(scored, *resolve_cut(self._encoder.calibration, config), self._counter(config))
+        _check_texts(texts)
+        passages = [Passage(str(number), text) for number, text in enumerate(texts, start=1)]
+        return list(self.context(query, passages, max_tokens=max_tokens).trimmed)
 
     async def atrim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
         """Trim every text in a worker thread; see `trim`."""
         return await asyncio.to_thread(self.trim, query, texts, max_tokens=max_tokens)
+
+    def context(self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None) -> Context:
+        """Trim passages that something else found, into one text for a prompt.
+
+        Args:
+            query: The question, not blank.
+            passages: Any passages; their metadata may name source, place in it and title.
+            max_tokens: Hard limit for the text; None takes that of the config.
+
+        Returns:
+            The same as `Engine.retrieve` gives; the hits are in the order of `passages`.
+
+        Raises:
+            InputError: The query is blank, or the query or a text is not a string.
+            ConfigError: `max_tokens` is negative or not an integer.
+            TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
+        """
+        config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
+        watch = Stopwatch()
+        with traced("trim") as note:
+            hits = self._hits(query, passages, config, watch)
+            context = trim_hits(query, hits, self._encoder.calibration, config, self._count_tokens, watch)
+            note({"passages": len(passages), **context.report.to_dict()})
+        return context
+
+    async def acontext(self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None) -> Context:
+        """Trim passages in a worker thread; see `context`."""
+        return await asyncio.to_thread(self.context, query, passages, max_tokens=max_tokens)
 
     def evidence(self, query: str, texts: Sequence[str]) -> list[TokenEvidence]:
         """Give the evidence probability of every token of every text.
@@ -76,71 +109,64 @@ class Trimmer:
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
         """
-        return [scored.evidence for scored in self._scored(query, texts)]
-
-    def _counter(self, config: TrimConfig) -> TokenCounter | None:
-        """Find what counts the budget, and only if there is one: a tokenizer may be a download."""
-        if config.max_tokens is None:
-            return None
-        return self._count_tokens or token_counter(config.tokenizer)
-
-    def _scored(self, query: str, texts: Sequence[str]) -> list[Scored]:
-        """Score every text and its tokens."""
-        check_query(query)
         _check_texts(texts)
-        (vectors,) = self._encoder.encode_queries([query])
-        return _score(self._encoder, vectors, texts)
+        hits = self._hits(query, [Passage("", text) for text in texts], self._config, Stopwatch())
+        return [hit.token_scores for hit in hits]
+
+    def _hits(self, query: str, passages: Sequence[Passage], config: TrimConfig, watch: Stopwatch) -> list[Hit]:
+        """Score every passage and its tokens, a few passages at a time."""
+        texts = [passage.text for passage in passages]
+        _check_texts(texts)
+        with watch("encode"):
+            (question,) = Question.encode(self._encoder, [query])
+        hits: list[Hit] = []
+        groups = _groups(self._encoder, texts)
+        while True:
+            with watch("encode"):
+                group = next(groups, None)
+            if group is None:
+                return hits
+            with watch("evidence"):
+                found = [
+                    Found(passages[blocks[0].passage], _maxsim(question.vectors, blocks), StoredTokens.of(blocks))
+                    for blocks in group
+                ]
+                hits += read_hits(self._encoder, question, found, config, first=len(hits) + 1)
 
 
-def check_query(query: str) -> None:
-    """Raise InputError unless a query is a string that is not blank."""
-    if not isinstance(query, str) or not query.strip():
-        raise InputError(f"query {query!r:.200}: must be a string that is not blank")
-
-
-def resolve_cut(own: Calibration, config: TrimConfig) -> tuple[TrimConfig, float]:
-    """Settle how evidence is cut: as the config says, or else by the model's own calibration.
-
-    Returns:
-        The settings, whose threshold is now set if the model's is fixed, and the probability in
-        [0, 1] from which a token counts: both as `find_spans` and `trim` take them.
-    """
-    if config.threshold is not None:
-        return config, config.threshold
-    return (replace(config, threshold=own.threshold) if own.cut == "threshold" else config), own.threshold
-
-
-def evidence_of(encoder: TokenEncoder, query: Tensor, passages: Sequence[StoredTokens]) -> list[TokenEvidence]:
-    """Compute the evidence probability of every token of some passages, all at once.
+def trim_hits(
+    query: str,
+    hits: Sequence[Hit],
+    own: Calibration,
+    config: TrimConfig,
+    count: TokenCounter | None,
+    watch: Stopwatch,
+) -> Context:
+    """Trim hits for a prompt and report on it.
 
     Args:
-        encoder: The model.
-        query: Query token embeddings, (q, d) float32.
-        passages: What an index stores of each. Special tokens, whose range is empty, are read but
-            left out of the result: there is nothing to show for them.
+        query: The question.
+        hits: What was found, with its evidence.
+        own: The calibration of the model.
+        config: How to trim.
+        count: What counts tokens; None takes the tokenizer of the config if there is a budget, and
+            else counts nothing: a tokenizer may be a download.
+        watch: What the stages before this one took.
+
+    Raises:
+        TokenCounterError: There is a budget, and the tokenizer cannot be had.
     """
-    lengths = [len(passage.vectors) for passage in passages]
-    if len(query) and sum(lengths):
-        vectors = torch.from_numpy(np.concatenate([passage.vectors for passage in passages]))
-        probabilities = encoder.evidence(query, vectors, lengths).float().numpy()
-    else:
-        probabilities = np.zeros(sum(lengths), np.float32)
-    ends = np.cumsum(lengths).tolist()
-    found = []
-    for passage, length, end in zip(passages, lengths, ends, strict=True):
-        visible = passage.offsets[:, 1] > passage.offsets[:, 0]
-        found.append(TokenEvidence(passage.offsets[visible], probabilities[end - length : end][visible]))
-    return found
-
-
-def _score(encoder: TokenEncoder, query: Tensor, texts: Sequence[str]) -> list[Scored]:
-    """Score texts and their tokens, a few texts at a time."""
-    scored: list[Scored] = []
-    for group in _groups(encoder, texts):
-        passages = [StoredTokens.of(blocks) for blocks in group]
-        found = zip(group, evidence_of(encoder, query, passages), strict=True)
-        scored += [Scored(texts[blocks[0].passage], told, _maxsim(query, blocks)) for blocks, told in found]
-    return scored
+    with watch("trim"):
+        limited = config.max_tokens is not None
+        count = count or (token_counter(config.tokenizer) if limited else None)
+        scored = [Scored(hit.passage.text, hit.token_scores, hit.score, Origin.of(hit.passage)) for hit in hits]
+        done = trim(scored, *resolve_cut(own, config), count if limited else None)
+        text = done.assembly.text
+        before = sum(count(hit.passage.text) for hit in hits) if count else None
+        after = count(text) if count else None
+    report = make_report(hits, scored, done, (before, after), watch.times_ms)
+    found = done.assembly
+    return Context(query, tuple(hits), done.trimmed, found.text, before, after, found.sources, found.excerpts, report)
 
 
 def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:

@@ -6,17 +6,21 @@ passage's own text, so ``passage.text[span.start:span.end]`` is always what the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from fgr_retriever.errors import InputError
+from fgr_retriever.tokens import StoredTokens as StoredTokens
+from fgr_retriever.tokens import TokenBlock as TokenBlock
+from fgr_retriever.tokens import TokenEncoder as TokenEncoder
 
-    from fgr_retriever.config import Calibration
+if TYPE_CHECKING:
+    from fgr_retriever.report import TrustReport
+    from fgr_retriever.support import Support
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Metadata: TypeAlias = Mapping[str, Json]
@@ -53,91 +57,6 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TokenBlock:
-    """Consecutive kept tokens of one passage; a long passage is several blocks in a row.
-
-    Args:
-        passage: Position of the passage in the input, from 0.
-        vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
-        offsets: Character range of each token in the original text, (t, 2) int32, ascending.
-        last: True on the final block of this passage.
-    """
-
-    passage: int
-    vectors: NDArray[np.float16]
-    offsets: NDArray[np.int32]
-    last: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredTokens:
-    """All kept tokens of one passage, as an index stores them.
-
-    Args:
-        vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
-        offsets: Character range of each token in the original text, (t, 2) int32, ascending;
-            empty for special tokens.
-    """
-
-    vectors: NDArray[np.float16]
-    offsets: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, blocks: Sequence[TokenBlock]) -> StoredTokens:
-        """Join the blocks of one passage, at least one."""
-        return cls(np.concatenate([one.vectors for one in blocks]), np.concatenate([one.offsets for one in blocks]))
-
-
-class TokenEncoder(Protocol):
-    """What the engine needs of a model; `Encoder` is the real one."""
-
-    @property
-    def dim(self) -> int:
-        """Width of a token embedding."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that changes a token vector; an index remembers it."""
-        ...
-
-    @property
-    def head_fingerprint(self) -> str:
-        """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
-        ...
-
-    @property
-    def calibration(self) -> Calibration:
-        """Which evidence probabilities count."""
-        ...
-
-    def calibrated(self, calibration: Calibration) -> TokenEncoder:
-        """Give the same model with another calibration; this one stays as it is."""
-        ...
-
-    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
-        """Encode queries: one (q, d) float32 tensor each, L2-normalised, on the CPU."""
-        ...
-
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
-        """Encode passages lazily, in input order, in bounded memory."""
-        ...
-
-    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Evidence probability of each token of passages that lie one after the other.
-
-        Args:
-            query: (q, d) float32, q >= 1.
-            vectors: (sum(lengths), d) float16 or float32.
-            lengths: Tokens of each passage; 0 is allowed.
-
-        Returns:
-            (sum(lengths),) float32 in [0, 1].
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class TokenEvidence:
     """How likely each kept token of one passage is evidence for the query.
 
@@ -153,6 +72,11 @@ class TokenEvidence:
         """Count the tokens."""
         return len(self.probabilities)
 
+    def mean(self, start: int, end: int) -> float:
+        """Average the probabilities of the tokens that end in a range of characters, 0 where none does."""
+        inside = (self.offsets[:, 1] > start) & (self.offsets[:, 1] <= end)
+        return float(self.probabilities[inside].mean()) if inside.any() else 0.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hit:
@@ -164,6 +88,7 @@ class Hit:
         rank: Position in the results, from 1.
         spans: Evidence spans in text order, disjoint; empty when nothing passes the threshold.
         token_scores: The evidence probability of every kept token.
+        support: Which words of the question each kept token matches.
     """
 
     passage: Passage
@@ -171,6 +96,17 @@ class Hit:
     rank: int
     spans: tuple[Span, ...]
     token_scores: TokenEvidence
+    support: Support
+
+    def to_html(self) -> str:
+        """Write the passage with its evidence marked, as an HTML fragment; everything is escaped."""
+        from fgr_retriever.html import hit_html
+
+        return hit_html(self)
+
+    def _repr_html_(self) -> str:
+        """Show the hit in a notebook."""
+        return self.to_html()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,17 +154,56 @@ def _as_json(spans: tuple[Span, ...], shift: int) -> list[Json]:
     return [[span.start + shift, span.end + shift, round(float(span.score), 4)] for span in spans]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One numbered source of a context: a passage, or the chunks of one document.
+
+    Args:
+        number: What the citation mark calls it, from 1 in the order of the context.
+        positions: Places in `Context.hits` of the passages that give text to it, in reading order.
+        title: What to call it, on one line; from the metadata, else the id of its first passage.
+    """
+
+    number: int
+    positions: tuple[int, ...]
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A verbatim stretch of a passage: `text` is `hits[position].passage.text[span.start:span.end]`.
+
+    Args:
+        number: The source that it belongs to.
+        position: Place of its passage in `Context.hits`.
+        span: Its characters in the passage.
+        text: These characters.
+        start: Where it begins in `Context.text`; None when it is not written there.
+    """
+
+    number: int
+    position: int
+    span: Span
+    text: str
+    start: int | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """What a search found, trimmed to a budget and ready for a prompt.
 
     Args:
         query: The question as asked.
-        hits: The results, best first, whole passages with their evidence.
+        hits: The results, best first, whole passages with their evidence; of `Trimmer.context`, the
+            passages in the order in which they were given.
         trimmed: What was kept of each hit, in the same order.
         text: The kept texts with citations and separators, as the budget counted it.
         tokens_before: Tokens of all hits' full texts; None when nothing counted them.
         tokens_after: Tokens of `text`, never more than the budget; None when nothing counted them.
+        sources: What the numbers of the citations mean, in the order of `text`.
+        excerpts: The verbatim stretches that `text` consists of, beside marks and separators, in
+            its order.
+        report: What trimming kept, dropped and took.
     """
 
     query: str
@@ -237,3 +212,60 @@ class Context:
     text: str
     tokens_before: int | None
     tokens_after: int | None
+    sources: tuple[Source, ...]
+    excerpts: tuple[Excerpt, ...]
+    report: TrustReport
+
+    def expand(self, number: int, span: Span, sentences: int = 1, *, position: int | None = None) -> Excerpt:
+        """Show what stands around a span: the passage's own text, up to whole sentences.
+
+        Args:
+            number: The source.
+            span: A range of the passage's text; any that `excerpts` or `trimmed` has will do.
+            sentences: Sentences to add on either side, beside the rest of those that the span
+                touches; 0 only completes these.
+            position: Which passage of the source, by its place in `hits`; needed only where several
+                chunks were merged and none, or more than one of them, keeps this very span.
+
+        Returns:
+            The wider stretch, which contains the span; its score is the mean evidence in it.
+
+        Raises:
+            InputError: There is no such source, the span is no range of the passage, `sentences` is
+                negative, or the passage cannot be told.
+        """
+        from fgr_retriever.widen import widen  # loads the segmentation only where it is used
+
+        place = self._position(number, span) if position is None else position
+        if place not in self._source(number).positions:
+            raise InputError(f"position={position}: source {number} has {list(self._source(number).positions)}")
+        hit = self.hits[place]
+        start, end = widen(hit.passage.text, span.start, span.end, sentences)
+        wider = Span(start, end, hit.token_scores.mean(start, end))
+        return Excerpt(number, place, wider, hit.passage.text[start:end])
+
+    def _source(self, number: int) -> Source:
+        found = next((source for source in self.sources if source.number == number), None)
+        if found is None:
+            raise InputError(f"number={number}: the context has the sources 1 to {len(self.sources)}")
+        return found
+
+    def _position(self, number: int, span: Span) -> int:
+        """Find the passage of a source that keeps a span."""
+        positions = self._source(number).positions
+        where = span.start, span.end
+        keeping = [one for one in positions if where in [(kept.start, kept.end) for kept in self.trimmed[one].spans]]
+        keeping = keeping or list(positions)
+        if len(keeping) > 1:
+            raise InputError(f"span {where}: may be in any of the passages {keeping} of source {number}; say position=")
+        return keeping[0]
+
+    def to_html(self) -> str:
+        """Write the hits with their evidence marked, as an HTML fragment; everything is escaped."""
+        from fgr_retriever.html import context_html
+
+        return context_html(self)
+
+    def _repr_html_(self) -> str:
+        """Show the hits in a notebook."""
+        return self.to_html()

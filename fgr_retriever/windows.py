@@ -74,6 +74,21 @@ class Windows:
             )
         self._overlap = self._room // 4
 
+    def tokens(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Tokenize one short text with its special tokens, whose ranges are empty.
+
+        Args:
+            text: Any text; it is tokenized at once and never cut.
+
+        Returns:
+            Token ids, (n,) int64, and their character ranges without white space, (n, 2) int32.
+        """
+        known = _LONE_SURROGATE.sub(_REPLACEMENT, text)
+        encoding = self._backend.encode(known)
+        offsets = _without_spaces(known, np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2))
+        offsets[np.array(encoding.special_tokens_mask, dtype=bool)] = 0
+        return np.array(encoding.ids, dtype=np.int64), offsets
+
     def of(self, text: str) -> Iterator[Window]:
         """Cut one text; an empty text gives one window of special tokens only."""
         ids, offsets = np.zeros(0, np.int64), np.zeros((0, 2), np.int32)

@@ -14,9 +14,7 @@ from fgr_retriever import Engine, Passage, TrimConfig
 from fgr_retriever.cli import main
 from fgr_retriever.cli.failures import exit_code
 from fgr_retriever.cli.files import Reading, _cut, find_files, read_passages
-from fgr_retriever.cli.highlight import highlight, pieces, show
-from fgr_retriever.cli.html import page
-from fgr_retriever.cli.output import printable
+from fgr_retriever.cli.highlight import highlight, show
 from fgr_retriever.errors import (
     CheckpointError,
     ConfigError,
@@ -26,6 +24,7 @@ from fgr_retriever.errors import (
     InputError,
     ModelMismatchError,
 )
+from fgr_retriever.html import page, pieces, printable
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.types import Span
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from fgr_retriever.budget import token_counter
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.trim import Scored, assemble, trim
+from fgr_retriever.context import Layout, Scored
+from fgr_retriever.trim import trim as trim_all
 from tests.test_spans import evidence_for, passages
 
 CURIE = "Marie Curie\n\nMarie Curie found radium in 1898, in a shed in Paris. She never patented it. The shed was cold."
@@ -45,11 +46,21 @@ configs = st.builds(
     citation=st.sampled_from(["", "[{number}] "]),
     on_empty=st.sampled_from(["best_span", "keep", "drop"]),
     keep_title=st.booleans(),
+    order=st.sampled_from(["best", "edges", "source"]),
+    merge=st.booleans(),
 )
 
 
 def scored(text: str, *likely: str, score: float = 1.0) -> Scored:
     return Scored(text, evidence_for(text, *likely), score)
+
+
+def trim(context, config, threshold, count):
+    return list(trim_all(context, config, threshold, count).trimmed)
+
+
+def text_of(context, results, config) -> str:
+    return Layout.of(context, config).write([one.spans for one in results]).text
 
 
 def check(context, config, results) -> None:
@@ -68,13 +79,13 @@ def check(context, config, results) -> None:
 def test_the_context_is_verbatim_in_order_and_never_over_budget(context, config, count, threshold):
     results = trim(context, config, threshold, count)
     check(context, config, results)
-    assert count(assemble(results, config)) <= config.max_tokens
+    assert count(text_of(context, results, config)) <= config.max_tokens
     assert all(result.tokens == (count(result.text) if result.text else 0) for result in results)
 
 
 @given(contexts, configs, st.floats(0, 1))
 def test_without_a_budget_nothing_is_dropped(context, config, threshold):
-    config = replace(config, max_tokens=None)
+    config = replace(config, max_tokens=None, merge=False)
     results = trim(context, config, threshold, None)
     check(context, config, results)
     assert all(result.tokens is None for result in results)
@@ -88,7 +99,7 @@ def test_without_a_budget_nothing_is_dropped(context, config, threshold):
 @given(contexts, configs, counters, st.floats(0, 1))
 def test_a_budget_that_holds_everything_drops_nothing(context, config, count, threshold):
     everything = trim(context, replace(config, max_tokens=None), threshold, count)
-    size = count(assemble(everything, config))
+    size = count(text_of(context, everything, config))
     assert trim(context, replace(config, max_tokens=size), threshold, count) == everything
 
 
@@ -118,7 +129,7 @@ def test_all_evidence_is_kept_when_it_fits():
     context = [scored(CURIE, "radium", "1898", "patented"), scored(NOBEL, "dynamite", "1867"), scored(BREAD)]
     config = TrimConfig(unit="sentence", max_tokens=100, on_empty="drop", citation="[{number}] ")
     results = trim(context, config, 0.5, words)
-    assert assemble(results, config) == (
+    assert text_of(context, results, config) == (
         "[1] Marie Curie found radium in 1898, in a shed in Paris. She never patented it.\n\n"
         "[2] He invented dynamite in 1867 and left his money for prizes."
     )
@@ -183,22 +194,22 @@ def test_the_title_comes_along_only_with_evidence():
 def test_nothing_in_nothing_out():
     config = TrimConfig(max_tokens=10)
     assert trim([], config, 0.5, words) == []
-    assert assemble([], config) == ""
+    assert text_of([], [], config) == ""
     (result,) = trim([scored("")], config, 0.5, words)
     assert (result.text, result.kept, result.reason) == ("", 0.0, "the passage has no tokens")
 
 
 def test_the_tokenizer_of_the_config_counts_when_none_is_given():
     config = TrimConfig(max_tokens=4)
-    results = trim([scored(CURIE, "found", "radium", "1898")], config, 0.5, None)
-    assert 0 < tiktokens(assemble(results, config)) <= 4
+    context = [scored(CURIE, "found", "radium", "1898")]
+    results = trim(context, config, 0.5, None)
+    assert 0 < tiktokens(text_of(context, results, config)) <= 4
 
 
 @pytest.mark.parametrize("citation", ["{name}", "{", "{}", "{number.x}"])
 def test_a_citation_that_is_no_format_is_refused(citation):
-    config = TrimConfig(citation=citation)
     with pytest.raises(ConfigError, match="citation"):
-        assemble(trim([scored(BREAD, "Bread")], config, 0.5, None), config)
+        TrimConfig(citation=citation)
 
 
 def test_a_budget_over_many_passages_takes_few_counts():
@@ -211,5 +222,5 @@ def test_a_budget_over_many_passages_takes_few_counts():
     context = [scored(NOBEL, "dynamite", "1867") for _ in range(200)]
     config = TrimConfig(unit="sentence", max_tokens=500)
     results = trim(context, config, 0.5, count)
-    assert words(assemble(results, config)) <= 500
+    assert words(text_of(context, results, config)) <= 500
     assert sum(len(text) > len(NOBEL) for text in calls) < 60

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from fgr_retriever.cli.highlight import saving, show
+from fgr_retriever.cli.highlight import show
 from fgr_retriever.cli.options import Device, MaxTokens, Model, Results, Tokenizer, choose_tokenizer, load_encoder
-from fgr_retriever.cli.output import counted, printable, terminal
+from fgr_retriever.cli.output import counted, terminal
 from fgr_retriever.config import TrimConfig
+from fgr_retriever.html import printable, saving
 from fgr_retriever.types import Context
 
 

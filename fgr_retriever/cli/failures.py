@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from fgr_retriever.cli.output import printable
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, ModelMismatchError
+from fgr_retriever.html import printable
 
 _EXIT_CODES: dict[type[Exception], int] = {
     ConfigError: 2,

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from fgr_retriever.cli.output import printable
+from fgr_retriever.html import pieces, printable, saving
 from fgr_retriever.types import Context, Span
 
 _AROUND = 160
 _HEAT = ((0.75, "bold black on bright_yellow"), (0.5, "black on yellow"), (0.0, "underline"))
-
-
-def pieces(text: str, spans: Sequence[Span]) -> Iterator[tuple[str, float | None]]:
-    """Cut a text at its spans.
-
-    Args:
-        text: The passage.
-        spans: Its evidence, ascending and disjoint.
-
-    Yields:
-        Non-empty pieces that together are the text, each with its evidence probability or None.
-    """
-    end = 0
-    for span in spans:
-        if end < span.start:
-            yield text[end : span.start], None
-        yield text[span.start : span.end], span.score
-        end = span.end
-    if end < len(text):
-        yield text[end:], None
 
 
 def highlight(text: str, spans: Sequence[Span], *, styled: bool) -> Text:
@@ -65,14 +45,6 @@ def show(console: Console, context: Context) -> None:
     if not context.hits:
         console.print("No passage found.")
     console.print(Text(saving(context.tokens_before, context.tokens_after), style="italic"))
-
-
-def saving(before: int | None, after: int | None) -> str:
-    """Say how many tokens trimming saves."""
-    if before is None or after is None:
-        return "Tokens were not counted"
-    share = f" ({after / before - 1:+.0%})" if before else ""
-    return f"{before} tokens before, {after} after trimming{share}"
 
 
 def _shorten(piece: str) -> str:

@@ -28,7 +28,7 @@ from fgr_retriever.cli.options import (
 from fgr_retriever.cli.output import note, terminal, write_json, write_text
 from fgr_retriever.config import TrimConfig, Unit
 from fgr_retriever.errors import InputError
-from fgr_retriever.types import Context, Span
+from fgr_retriever.types import Context, Passage, Span
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +70,7 @@ def search(
         config = TrimConfig(max_tokens=max_tokens)
         context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)
     if html is not None:
-        from fgr_retriever.cli.html import page
+        from fgr_retriever.html import page
 
         html.write_text(page(context), encoding="utf-8")
         note(f"wrote {html}")
@@ -95,18 +95,18 @@ def trim(
 ) -> None:
     """Cut texts down to their evidence. With --json, one object a line for each file."""
     from fgr_retriever.budget import token_counter
-    from fgr_retriever.trim import assemble
     from fgr_retriever.trimmer import Trimmer
 
     names = files or [STDIN]
     texts = [_read(name) for name in names]
     defaults = TrimConfig(threshold=threshold, max_tokens=max_tokens)
-    config = replace(defaults, unit=unit or defaults.unit)
+    config = replace(defaults, unit=unit or defaults.unit, order="source")
     count = None if max_tokens is None else token_counter(choose_tokenizer(tokenizer, model))
-    results = Trimmer(load_encoder(model, device), config, count_tokens=count).trim(query, texts)
+    passages = [Passage(name, text) for name, text in zip(names, texts, strict=True)]
+    context = Trimmer(load_encoder(model, device), config, count_tokens=count).context(query, passages)
     if not as_json:
-        return write_text(assemble(results, config))
-    for name, text, result in zip(names, texts, results, strict=True):
+        return write_text(context.text)
+    for name, text, result in zip(names, texts, context.trimmed, strict=True):
         found = {"query": query, "file": name, "text": result.text, "spans": _spans(text, result.spans)}
         write_json({**found, "kept": result.kept, "score": result.score, "tokens": result.tokens})
 

@@ -29,8 +29,8 @@ from fgr_retriever.evaluation.spans import (
     score_ranges,
     words_of,
 )
+from fgr_retriever.hits import resolve_cut
 from fgr_retriever.spans import find_spans
-from fgr_retriever.trimmer import resolve_cut
 from fgr_retriever.types import TokenEncoder, TokenEvidence
 
 logger = logging.getLogger(__name__)

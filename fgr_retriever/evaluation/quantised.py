@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.codec import Codec, check_sizes
@@ -66,6 +67,10 @@ class Quantised:
     def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
         """Encode queries with the model alone; see `TokenEncoder`."""
         return self.encoder.encode_queries(texts)
+
+    def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Give the model's own offsets; see `TokenEncoder`."""
+        return self.encoder.query_offsets(texts)
 
     def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
         """Encode passages lazily and pass their vectors through the codec; see `TokenEncoder`."""

@@ -22,10 +22,10 @@ from torch import Tensor
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.text_files import read_jsonl
+from fgr_retriever.hits import evidence_of, resolve_cut
 from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.sentences import sentences
 from fgr_retriever.spans import find_spans
-from fgr_retriever.trimmer import evidence_of, resolve_cut
 from fgr_retriever.types import StoredTokens, TokenEncoder, TokenEvidence
 
 Range: TypeAlias = tuple[int, int]

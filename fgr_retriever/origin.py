@@ -1,0 +1,82 @@
+"""Where a passage comes from: its source document, its place in it, and its title.
+
+Frameworks say so in metadata, each in its own words; this module knows all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from fgr_retriever.types import Metadata, Passage
+
+RESERVED_KEY = "_fgr"
+"""Metadata key of a stored passage that belongs to the adapter which stored it."""
+
+_SOURCE_KEYS = ("doc_id", "source", "file_path")
+_PAGE_KEYS = ("page", "page_number", "page_label")  # loaders count characters from the top of the page
+_TITLE_KEYS = ("title", "file_name")
+_START_KEYS = ("start_index", "start_char_idx")
+_SOURCE_RELATIONSHIP = "1"  # of LlamaIndex: the node that this one was cut from
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a passage comes from, as far as its metadata tells.
+
+    Args:
+        id: Id of the passage.
+        title: What to call its source in a citation, on one line.
+        source: Name of the source document, and of the page in it; None when nothing names it.
+        start: Where the passage begins in the source (in the page, if there is one); None when it
+            is unknown, or the passage is not in one piece any more.
+    """
+
+    id: str = ""
+    title: str = ""
+    source: tuple[str, ...] | None = None
+    start: int | None = None
+
+    @classmethod
+    def of(cls, passage: Passage) -> Origin:
+        """Read the metadata of a passage.
+
+        The source is LlamaIndex's source node, or else the metadata `doc_id`, `source` or
+        `file_path`; the start is `start_index` or `start_char_idx`; the title is `title` or
+        `file_name`, or else the last part of `source` or `file_path`, or else the passage's id.
+        """
+        metadata = passage.metadata
+        stored = _mapping(metadata.get(RESERVED_KEY))
+        name = _source_node(stored) or _first_text(metadata, _SOURCE_KEYS)
+        pages = [f"{key} {metadata[key]}" for key in _PAGE_KEYS if key in metadata]
+        titles = _first_text(metadata, _TITLE_KEYS) or _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
+        start = None if "fgr_spans" in metadata else _start(stored, metadata)
+        return cls(passage.id, " ".join((titles or passage.id).split()), (name, *pages) if name else None, start)
+
+
+def _source_node(stored: Mapping[str, Any]) -> str:
+    """Give the id of the LlamaIndex node that a stored node was cut from, or nothing."""
+    relationships = _mapping(_mapping(stored.get("node")).get("relationships"))
+    return _first_text(_mapping(relationships.get(_SOURCE_RELATIONSHIP)), ("node_id",))
+
+
+def _start(stored: Mapping[str, Any], metadata: Metadata) -> int | None:
+    given = [stored.get("source_start"), *(metadata.get(key) for key in _START_KEYS)]
+    known = (one for one in given if isinstance(one, int) and not isinstance(one, bool) and one >= 0)
+    return next(known, None)
+
+
+def _first_text(values: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    """Give the first of some values that is a string with something in it, or nothing."""
+    found = (values.get(key) for key in keys)
+    return next((one for one in found if isinstance(one, str) and one.strip()), "")
+
+
+def _last_part(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).name
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

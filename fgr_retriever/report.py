@@ -1,0 +1,234 @@
+"""What trimming kept, what it dropped, and what it took: for people, programs and traces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgr_retriever.context import Scored
+from fgr_retriever.spans import EvidenceSums, Ranges, as_ranges
+from fgr_retriever.support import LEAST_MATCH, coverage
+from fgr_retriever.trim import Trimming
+from fgr_retriever.types import Hit, Json, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Evidence that is not in the context.
+
+    Args:
+        id: Id of the passage.
+        span: The stretch of it.
+    """
+
+    id: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Evidence that is not written again, because another passage says the same.
+
+    Args:
+        id: Id of the passage.
+        span: The stretch of it.
+        kept_in: Id of the passage whose text is written.
+    """
+
+    id: str
+    span: Span
+    kept_in: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustReport:
+    """How far a trimmed context can be trusted.
+
+    Args:
+        tokens_before: Tokens of all passages; None when nothing counted them.
+        tokens_after: Tokens of the context; None when nothing counted them.
+        mass_kept: Share of all evidence probability that lies in what is kept, in [0, 1]; 1 where
+            there is none. Text that is written once for several passages counts for each.
+        mass_dropped: The rest: `mass_kept` and `mass_dropped` sum to 1.
+        largest_dropped: Of the evidence that the budget left out, the stretch with the most
+            probability; None when all evidence is kept.
+        repeated: Evidence that is kept in another passage's words.
+        uncovered: Words of the question with a meaning of their own that nothing kept matches, in
+            its order.
+        weak: No passage has evidence above its threshold: a sign to search again.
+        times_ms: Milliseconds by stage (encode, search, evidence, trim), none below 0.
+    """
+
+    tokens_before: int | None
+    tokens_after: int | None
+    mass_kept: float
+    mass_dropped: float
+    largest_dropped: Dropped | None
+    repeated: tuple[Repeated, ...]
+    uncovered: tuple[str, ...]
+    weak: bool
+    times_ms: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Json]:
+        """Write the report in JSON-safe values; a span is [start, end, score]."""
+        largest = self.largest_dropped
+        return {
+            "tokens_before": self.tokens_before,
+            "tokens_after": self.tokens_after,
+            "mass_kept": self.mass_kept,
+            "mass_dropped": self.mass_dropped,
+            "largest_dropped": None if largest is None else {"id": largest.id, "span": _as_list(largest.span)},
+            "repeated": [{"id": one.id, "span": _as_list(one.span), "kept_in": one.kept_in} for one in self.repeated],
+            "uncovered": list(self.uncovered),
+            "weak": self.weak,
+            "times_ms": dict(self.times_ms),
+        }
+
+
+class Stopwatch:
+    """Adds up what each stage of a call takes.
+
+    Attributes:
+        times_ms: Milliseconds by stage.
+    """
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time what happens inside the `with` block."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.times_ms[stage] = self.times_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+def make_report(
+    hits: Sequence[Hit],
+    passages: Sequence[Scored],
+    trimming: Trimming,
+    tokens: tuple[int | None, int | None],
+    times_ms: Mapping[str, float],
+) -> TrustReport:
+    """Report on trimmed hits.
+
+    Args:
+        hits: The hits.
+        passages: The same, as `trim` took them.
+        trimming: What `trim` made of them.
+        tokens: How many there were before and after, where they were counted.
+        times_ms: Milliseconds by stage.
+    """
+    kept = covered(trimming)
+    share = mass_share(passages, kept)
+    return TrustReport(
+        *tokens,
+        mass_kept=share,
+        mass_dropped=1 - share,
+        largest_dropped=largest_dropped(passages, [hit.spans for hit in hits], kept),
+        repeated=tuple(
+            Repeated(hits[one.position].passage.id, one.span, hits[one.kept_in].passage.id) for one in trimming.repeats
+        ),
+        uncovered=uncovered(hits, passages, kept),
+        weak=not any(hit.spans for hit in hits),
+        times_ms=dict(times_ms),
+    )
+
+
+def uncovered(hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges]) -> tuple[str, ...]:
+    """List the words of the question with a meaning of their own that no kept token matches."""
+    tokens = [kept_tokens(passage, ranges) for passage, ranges in zip(passages, kept, strict=True)]
+    matches = coverage([hit.support for hit in hits], tokens)
+    return tuple(word.text for word, match in matches.items() if word.is_content and match < LEAST_MATCH)
+
+
+def covered(trimming: Trimming) -> list[Ranges]:
+    """Give the ranges of each passage whose text is in the context, there or in another's words.
+
+    Returns:
+        One (n, 2) array for each passage, ascending and disjoint.
+    """
+    found = [[(span.start, span.end) for span in one.spans] for one in trimming.trimmed]
+    for one in trimming.repeats:
+        found[one.position].append((one.span.start, one.span.end))
+    return [_union(ranges) for ranges in found]
+
+
+def mass_share(passages: Sequence[Scored], kept: Sequence[Ranges]) -> float:
+    """Give the share of all evidence probability that lies in the kept ranges, 1 where there is none."""
+    sums = [EvidenceSums.of(passage.evidence) for passage in passages]
+    total = sum(float(one.mass[-1]) for one in sums)
+    inside = sum(float(one.masses(ranges).sum()) for one, ranges in zip(sums, kept, strict=True))
+    return min(max(inside / total, 0.0), 1.0) if total > 0 else 1.0
+
+
+def largest_dropped(
+    passages: Sequence[Scored], evidence: Sequence[Sequence[Span]], kept: Sequence[Ranges]
+) -> Dropped | None:
+    """Find the stretch of evidence with the most probability that is not kept.
+
+    Args:
+        passages: The passages.
+        evidence: The evidence spans of each.
+        kept: The ranges of each that are in the context.
+    """
+    best, found = 0.0, None
+    for passage, spans, ranges in zip(passages, evidence, kept, strict=True):
+        left = _stripped(passage.text, _without(as_ranges([(span.start, span.end) for span in spans]), ranges))
+        masses = EvidenceSums.of(passage.evidence).masses(left)
+        if len(left) and masses.max() > best:
+            best = float(masses.max())
+            (span,) = EvidenceSums.of(passage.evidence).spans(left[[int(masses.argmax())]])
+            found = Dropped(passage.origin.id, span)
+    return found
+
+
+def kept_tokens(passage: Scored, kept: Ranges) -> NDArray[np.bool_]:
+    """Say which tokens of a passage lie in the kept ranges, (t,) bool."""
+    anchors = EvidenceSums.of(passage.evidence).anchors
+    place = kept[:, 0].searchsorted(anchors, "right") - 1
+    inside: NDArray[np.bool_] = (place >= 0) & (anchors < np.append(kept[:, 1], 0)[place])
+    return inside
+
+
+def _union(ranges: list[tuple[int, int]]) -> Ranges:
+    """Join ranges that overlap or touch, in order."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return as_ranges(found)
+
+
+def _without(ranges: Ranges, taken: Ranges) -> Ranges:
+    """Give the parts of ranges that lie in none of the others; both are ascending and disjoint."""
+    found = []
+    for start, end in ranges.tolist():
+        for first, last in taken[(taken[:, 1] > start) & (taken[:, 0] < end)].tolist():
+            found.append((start, min(first, end)))
+            start = max(start, last)
+        found.append((start, end))
+    return as_ranges([(start, end) for start, end in found if start < end])
+
+
+def _stripped(text: str, ranges: Ranges) -> Ranges:
+    """Leave out white space at the ends of ranges, and those that hold nothing else."""
+    found = []
+    for start, end in ranges.tolist():
+        piece = text[start:end]
+        start += len(piece) - len(piece.lstrip())
+        found.append((start, end - (len(piece) - len(piece.rstrip()))))
+    return as_ranges([(start, end) for start, end in found if start < end])
+
+
+def _as_list(span: Span) -> list[Json]:
+    return [span.start, span.end, round(span.score, 4)]

@@ -1,0 +1,132 @@
+"""Which words of a question each token of a passage matches.
+
+The similarities are those of late interaction (Khattab & Zaharia 2020, ColBERT, arXiv 2004.12832):
+a query word supports a passage token as far as the cosine of their vectors says. It costs one small
+matrix product with the vectors that are at hand anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import regex
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.stop_words import is_content
+
+LEAST_MATCH = 0.5
+
+_WORD = regex.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}.-]\w+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryWord:
+    """A word of a question.
+
+    Args:
+        text: As the question has it.
+        start: Its first character in the question.
+        end: One past its last.
+    """
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def is_content(self) -> bool:
+        """Say whether the word has a meaning of its own: no stop word, no question word."""
+        return is_content(self.text)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Support:
+    """How well each kept token of one passage matches each token of the question.
+
+    Args:
+        words: The words of the question that have a token, in its order.
+        owners: Number of the word that each query token belongs to, (q,) int64, ascending.
+        similarities: Cosine of passage token and query token, (t, q) float16, in [-1, 1]. Special
+            tokens and query expansion are left out on both sides.
+    """
+
+    words: tuple[QueryWord, ...]
+    owners: NDArray[np.int64]
+    similarities: NDArray[np.float16]
+
+    def best(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find the word of the question that each passage token matches best.
+
+        Returns:
+            Numbers in `words`, (t,) int64, -1 where the question has no words; and the cosines,
+            (t,) float32.
+        """
+        if not len(self.owners):
+            return np.full(len(self.similarities), -1), np.zeros(len(self.similarities), np.float32)
+        nearest = self.similarities.argmax(axis=1)
+        cosines = np.take_along_axis(self.similarities, nearest[:, None], axis=1)[:, 0]
+        return self.owners[nearest], cosines.astype(np.float32)
+
+    def matches(self, tokens: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Give the best match of each query token among passage tokens.
+
+        Args:
+            tokens: Which passage tokens count, (t,) bool; None counts all.
+
+        Returns:
+            Cosines, (q,) float32; -1 where no token counts.
+        """
+        counted = self.similarities if tokens is None else self.similarities[tokens]
+        found: NDArray[np.float32] = counted.astype(np.float32).max(axis=0, initial=-1.0)
+        return found
+
+
+def support(question: str, query: Tensor, query_offsets: NDArray[np.int32], vectors: NDArray[np.float16]) -> Support:
+    """Compare the words of a question with the tokens of a passage.
+
+    Args:
+        question: The question.
+        query: Its token embeddings, (q, d) float32.
+        query_offsets: Their characters in it, (q, 2), as `TokenEncoder.query_offsets` gives them.
+        vectors: Token embeddings of the passage, (t, d), without its special tokens.
+    """
+    words, owners, rows = _words(question, query_offsets)
+    similarities = torch.from_numpy(vectors).float() @ query[rows].T
+    return Support(words, owners, similarities.numpy().astype(np.float16))
+
+
+def coverage(supports: Sequence[Support], tokens: Iterable[NDArray[np.bool_]]) -> dict[QueryWord, float]:
+    """Give the best match of each word of a question over tokens of several passages.
+
+    Args:
+        supports: Those of the passages, for one question; none gives no words.
+        tokens: Which tokens of each passage count, (t,) bool each.
+
+    Returns:
+        For each word, the mean over its tokens of their best cosines, in [-1, 1].
+    """
+    if not supports:
+        return {}
+    best = np.max([one.matches(counted) for one, counted in zip(supports, tokens, strict=True)], axis=0)
+    words, owners = supports[0].words, supports[0].owners
+    means = np.bincount(owners, best, len(words)) / np.maximum(np.bincount(owners, minlength=len(words)), 1)
+    return dict(zip(words, means.tolist(), strict=True))
+
+
+def _words(
+    question: str, offsets: NDArray[np.int32]
+) -> tuple[tuple[QueryWord, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the words that have tokens, the word of each of these tokens, and the rows of the tokens."""
+    found = list(_WORD.finditer(question))
+    ranges = np.array([word.span() for word in found], dtype=np.int64).reshape(-1, 2)
+    owner = ranges[:, 0].searchsorted(offsets[:, 0], "right") - 1
+    visible = (offsets[:, 1] > offsets[:, 0]) & (owner >= 0)
+    rows = np.flatnonzero(visible)
+    rows = rows[offsets[rows, 0] < ranges[owner[rows], 1]] if len(ranges) else rows[:0]
+    used, owners = np.unique(owner[rows], return_inverse=True)
+    words = tuple(QueryWord(found[i].group(), *found[i].span()) for i in used.tolist())
+    return words, owners.astype(np.int64), rows

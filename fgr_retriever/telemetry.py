@@ -1,0 +1,59 @@
+"""OpenTelemetry spans around searches and trims, where its API is installed; else nothing at all.
+
+What was asked and found stays out of the traces: they hold numbers, and the words of a question that
+nothing supports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+try:
+    from opentelemetry import trace
+except ImportError:  # an extra: without it nobody traces
+    trace = None  # type: ignore[assignment, unused-ignore]
+
+Note: TypeAlias = Callable[[Mapping[str, Any]], None]
+
+
+@contextmanager
+def traced(name: str) -> Iterator[Note]:
+    """Trace what happens inside the `with` block, as a span of the current trace.
+
+    Args:
+        name: Name of the span, without the prefix `fgr.`.
+
+    Yields:
+        A function that adds attributes, each under the prefix `fgr.`; values that are None are left
+        out, and a mapping becomes an attribute for each of its keys.
+    """
+    if trace is None:
+        yield _ignore
+        return
+    with trace.get_tracer("fgr_retriever").start_as_current_span(f"fgr.{name}") as span:
+
+        def note(values: Mapping[str, Any]) -> None:
+            if span.is_recording():
+                span.set_attributes(_flat("fgr", values))
+
+        yield note
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give nested values dotted names; lists of anything but strings and numbers become their length."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}.{key}"
+        if isinstance(value, Mapping):
+            found.update(_flat(name, value))
+        elif isinstance(value, list) and any(isinstance(one, (Mapping, list)) for one in value):
+            found[name] = len(value)
+        elif value is not None:
+            found[name] = value
+    return found
+
+
+def _ignore(values: Mapping[str, Any]) -> None:
+    """Do nothing: there is no trace."""
