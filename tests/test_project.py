@@ -18,7 +18,7 @@ from fgr_retriever import demo
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for root in ("fgr_retriever", "integrations") for path in (ROOT / root).rglob("*.py"))
-NAMESPACES = ["llama_index", "llama_index/retrievers", "llama_index/postprocessor"]
+NAMESPACES = ["llama_index", "llama_index/retrievers", "llama_index/postprocessor", "llama_index/tools"]
 SOURCE_ROOTS = os.pathsep.join([str(ROOT), str(ROOT / "integrations")])
 
 
@@ -91,6 +91,8 @@ def test_engine_needs_no_framework():
         ("langchain_fgr", "langchain_core", "langchain"),
         ("llama_index.retrievers.fgr", "llama_index.core", "llama-index"),
         ("llama_index.postprocessor.fgr", "llama_index.core", "llama-index"),
+        ("llama_index.tools.fgr", "llama_index.core", "llama-index"),
+        ("fgr_retriever.mcp_server", "mcp", "mcp"),
     ],
 )
 def test_adapter_without_its_framework_names_the_extra(adapter, framework, extra):
@@ -133,6 +135,7 @@ def test_integrations_is_a_source_root():
         "integrations/langchain_fgr",
         "integrations/llama_index/retrievers/fgr",
         "integrations/llama_index/postprocessor/fgr",
+        "integrations/llama_index/tools/fgr",
     ],
 )
 def test_packages_say_that_they_are_typed(package):
@@ -249,6 +252,8 @@ def test_wheel_has_the_import_names(wheel):
         "llama_index/retrievers/fgr/py.typed",
         "llama_index/postprocessor/fgr/__init__.py",
         "llama_index/postprocessor/fgr/py.typed",
+        "llama_index/tools/fgr/__init__.py",
+        "llama_index/tools/fgr/py.typed",
     }
     assert expected <= set(names)
     assert not [name for name in names if name in {f"{namespace}/__init__.py" for namespace in NAMESPACES}]

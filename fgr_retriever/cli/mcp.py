@@ -1,0 +1,53 @@
+"""`fgr mcp`: an index as tools for agents, by the Model Context Protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fgr_retriever.cli.options import (
+    Device,
+    IndexFolder,
+    Model,
+    Results,
+    Tokenizer,
+    choose_tokenizer,
+    open_existing,
+)
+from fgr_retriever.cli.output import note
+from fgr_retriever.config import TrimConfig
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(mcp)
+
+
+def mcp(
+    folder: IndexFolder,
+    http: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="Serve streamable HTTP on this port; by default stdio."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address for HTTP; any other than a loopback one is open to all.")] = (
+        "127.0.0.1"
+    ),
+    k: Results = 5,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Hard limit of tokens for the evidence of a search.")] = 1_000,
+    tokenizer: Tokenizer = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Offer an index to agents: the tools search_evidence, read_passage and expand_span."""
+    from fgr_retriever.agents import EvidenceSearch
+    from fgr_retriever.mcp_server import make_server, serve_http
+
+    trim = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
+    with open_existing(folder, model, device) as engine:
+        server = make_server(EvidenceSearch.of(engine, k=k, trim=trim))
+        note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
+        if http is None:
+            server.run("stdio")
+        else:
+            serve_http(server, http, host)

@@ -1,0 +1,96 @@
+"""A LangChain tool with which an agent searches for evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from langchain_core.tools import StructuredTool, ToolException
+from pydantic import BaseModel, Field, ValidationError
+
+from fgr_retriever import TrimConfig
+from fgr_retriever.agents import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.errors import InputError
+from langchain_fgr.retriever import FGRRetriever
+
+if TYPE_CHECKING:
+    from fgr_retriever import Engine
+
+
+class _Arguments(BaseModel):
+    """What the model gives."""
+
+    query: Annotated[str, Field(description=QUERY)]
+
+
+def evidence_tool(
+    source: Engine | FGRRetriever,
+    *,
+    k: int | None = None,
+    trim: TrimConfig | None = None,
+    name: str = NAME,
+    description: str = DESCRIPTION,
+) -> StructuredTool:
+    """Make a tool that searches for evidence, for any agent that calls tools.
+
+    The model reads numbered sources, each trimmed to its evidence, within the budget of `trim`, and
+    a last line when the evidence is weak or words of the question are not supported. The artifact
+    of the tool message is `fgr_retriever.agents.Evidence`: the same in JSON-safe values with
+    offsets, which `fgr_retriever.verify_citations` takes. A blank query or wrong arguments come back
+    as a message with `status="error"`; everything else that goes wrong is raised.
+
+    Args:
+        source: The open index, or a retriever whose index, filter and settings are taken.
+        k: How many passages to find at most; None takes that of the retriever, or 5.
+        trim: How they are trimmed; None takes that of the retriever, if any. Without a budget it gets
+            one of 1,000 tokens, to which the last line comes on top.
+        name: What the model calls the tool.
+        description: What the model is told about it.
+
+    Raises:
+        InputError: `source` is something else.
+        ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
+        TokenCounterError: The tokenizer of the budget cannot be had.
+    """
+    search = _search(source, k, trim)
+
+    def run(query: str) -> tuple[str, Evidence]:
+        try:
+            return search.search(query)
+        except InputError as error:
+            raise ToolException(str(error)) from error
+
+    async def arun(query: str) -> tuple[str, Evidence]:
+        try:
+            return await search.asearch(query)
+        except InputError as error:
+            raise ToolException(str(error)) from error
+
+    return StructuredTool.from_function(
+        run,
+        arun,
+        name=name,
+        description=description,
+        args_schema=_Arguments,
+        response_format="content_and_artifact",
+        handle_tool_error=True,
+        handle_validation_error=_explain,
+    )
+
+
+def _search(source: Engine | FGRRetriever, k: int | None, trim: TrimConfig | None) -> EvidenceSearch:
+    """Take from a retriever what was not given."""
+    if not isinstance(source, FGRRetriever):
+        return EvidenceSearch.of(source, k=5 if k is None else k, trim=trim)
+    return EvidenceSearch.of(
+        source.engine,
+        k=source.k if k is None else k,
+        trim=trim or source.trim,
+        filter=source.filter,
+        count_tokens=source.count_tokens,
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    """Tell the model which arguments were wrong."""
+    wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+    return f"Wrong arguments: {wrong}. Call the tool with a query, a string that is not blank."

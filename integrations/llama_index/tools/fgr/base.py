@@ -1,0 +1,122 @@
+"""A LlamaIndex tool with which an agent searches for evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llama_index.core.bridge.pydantic import BaseModel, Field
+from llama_index.core.tools import AsyncBaseTool, ToolMetadata, ToolOutput
+
+from fgr_retriever import TrimConfig
+from fgr_retriever.agents import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.errors import InputError
+from llama_index.retrievers.fgr import FGRRetriever
+from llama_index.retrievers.fgr.filters import to_filter
+
+if TYPE_CHECKING:
+    from fgr_retriever import Engine
+
+
+class _Arguments(BaseModel):
+    """What the model gives."""
+
+    query: str = Field(description=QUERY)
+
+
+class EvidenceTool(AsyncBaseTool):
+    """Searches for evidence; make one with `evidence_tool`.
+
+    The content of its `ToolOutput` is what the model reads: numbered sources, each trimmed to its
+    evidence, within the budget, and a last line when the evidence is weak or words of the question
+    are not supported. `raw_output` is `fgr_retriever.agents.Evidence`: the same in JSON-safe values
+    with offsets, which `fgr_retriever.verify_citations` takes. A blank query comes back as an output
+    with `is_error`; everything else that goes wrong is raised.
+
+    Args:
+        search: The search with its settings.
+        metadata: Name, description and arguments, as the model gets to see them.
+    """
+
+    def __init__(self, search: EvidenceSearch, metadata: ToolMetadata) -> None:
+        """Keep search and metadata."""
+        self._search = search
+        self._metadata = metadata
+
+    @property
+    def metadata(self) -> ToolMetadata:
+        """Name, description and arguments, as the model gets to see them."""
+        return self._metadata
+
+    def call(self, query: str) -> ToolOutput:
+        """Search.
+
+        Args:
+            query: The question, not blank.
+        """
+        try:
+            return self._output(query, *self._search.search(query))
+        except InputError as error:
+            return self._refusal(query, error)
+
+    async def acall(self, query: str) -> ToolOutput:
+        """Search without blocking the event loop; see `call`."""
+        try:
+            return self._output(query, *await self._search.asearch(query))
+        except InputError as error:
+            return self._refusal(query, error)
+
+    def _output(self, query: str, content: str, evidence: Evidence) -> ToolOutput:
+        return ToolOutput(
+            tool_name=self.metadata.get_name(), content=content, raw_input={"query": query}, raw_output=evidence
+        )
+
+    def _refusal(self, query: str, error: InputError) -> ToolOutput:
+        """Tell the model what was wrong with its query."""
+        return ToolOutput(
+            tool_name=self.metadata.get_name(),
+            content=str(error),
+            raw_input={"query": query},
+            raw_output=str(error),
+            is_error=True,
+            exception=error,
+        )
+
+
+def evidence_tool(
+    source: Engine | FGRRetriever,
+    *,
+    k: int | None = None,
+    trim: TrimConfig | None = None,
+    name: str = NAME,
+    description: str = DESCRIPTION,
+) -> EvidenceTool:
+    """Make a tool that searches for evidence, for any agent that calls tools.
+
+    Args:
+        source: The open index, or a retriever whose index, filters and settings are taken.
+        k: How many passages to find at most; None takes that of the retriever, or 5.
+        trim: How they are trimmed; None takes that of the retriever, if any. Without a budget it gets
+            one of 1,000 tokens, to which the last line comes on top.
+        name: What the model calls the tool.
+        description: What the model is told about it.
+
+    Raises:
+        InputError: `source` is something else.
+        ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
+        TokenCounterError: The tokenizer of the budget cannot be had.
+    """
+    metadata = ToolMetadata(description=description, name=name, fn_schema=_Arguments)
+    return EvidenceTool(_search(source, k, trim), metadata)
+
+
+def _search(source: Engine | FGRRetriever, k: int | None, trim: TrimConfig | None) -> EvidenceSearch:
+    """Take from a retriever what was not given."""
+    if not isinstance(source, FGRRetriever):
+        return EvidenceSearch.of(source, k=5 if k is None else k, trim=trim)
+    return EvidenceSearch.of(
+        source.engine,
+        k=source.similarity_top_k if k is None else k,
+        trim=trim or source.trim,
+        filter=to_filter(source.filters),
+        count_tokens=source.count_tokens,
+    )
