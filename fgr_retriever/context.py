@@ -89,7 +89,9 @@ class Layout:
                 in the source, too, where chunks of it are merged.
         """
         kept = [block for block in self.blocks if any(spans[i] for i in block.positions)]
-        text, sources, excerpts = "", [], []
+        text = ""
+        sources: list[Source] = []
+        excerpts: list[Excerpt] = []
         for number, block in enumerate(_ordered(kept, self.config.order), start=1):
             pieces = self._pieces(block, spans)
             positions = tuple(dict.fromkeys(i for i, _ in pieces))

@@ -16,7 +16,7 @@ _STOP_WORDS = frozenset(
     against between among through during before after around along across behind beside besides beyond near
     per via upon toward towards
     not only just also too very much many more most less least few several quite rather even still already
-    again ever never always often sometimes now please tell give explain describe
+    again ever never always often sometimes now please tell give explain describe get gets got use used using mean means
     """.split()
 )
 
