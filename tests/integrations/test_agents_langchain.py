@@ -1,0 +1,214 @@
+"""The evidence tool inside LangChain: its own contract, and a LangGraph agent with a scripted model."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+
+pytest.importorskip("langchain_tests")
+pytest.importorskip("langchain.agents")
+
+from langchain.agents import create_agent
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_tests.integration_tests import ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
+from langgraph.checkpoint.memory import InMemorySaver
+
+from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
+from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.testing import WordEncoder
+from langchain_fgr import FGRRetriever, evidence_tool
+
+
+def search(query: str, id: str = "1") -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": "search_evidence", "args": {"query": query}, "id": id}])
+
+
+class ScriptedModel(BaseChatModel):
+    """Answers by a function of what was said so far."""
+
+    script: Callable[[list[BaseMessage]], AIMessage]
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        return ChatResult(generations=[ChatGeneration(message=self.script(messages))])
+
+
+@pytest.fixture
+def engine(tmp_path, texts, metadata):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add(Passage(id, text, metadata[id]) for id, text in texts.items())
+    return engine
+
+
+@pytest.fixture
+def tool(engine, counter):
+    return evidence_tool(FGRRetriever(engine=engine, k=2, count_tokens=counter))
+
+
+def call(tool, query: str) -> ToolMessage:
+    return tool.invoke({"name": tool.name, "args": {"query": query}, "id": "1", "type": "tool_call"})
+
+
+class ToolUnderTest:
+    @pytest.fixture(autouse=True)
+    def _make(self, engine, counter):
+        self.made = evidence_tool(FGRRetriever(engine=engine, k=2, count_tokens=counter))
+
+    @property
+    def tool_constructor(self):
+        return self.made
+
+    @property
+    def tool_invoke_params_example(self):
+        return {"query": "who found radium"}
+
+
+class TestUnit(ToolUnderTest, ToolsUnitTests):
+    """LangChain's own contract for tools."""
+
+
+class TestIntegration(ToolUnderTest, ToolsIntegrationTests):
+    """LangChain's own contract for calls of tools."""
+
+
+def test_the_model_reads_numbered_evidence_and_the_artifact_has_its_place(tool, texts):
+    message = call(tool, "found radium")
+    assert message.status == "success"
+    assert message.content.startswith("[1] curie\nMarie Curie found radium in 1898.\n\n[2] fleming\n")
+    assert "Note:" not in message.content
+    span = message.artifact["sources"][0]["spans"][0]
+    assert texts["curie"][span["start"] : span["end"]] == span["text"] == "Marie Curie found radium in 1898."
+    assert span["source_start"] == span["start"] + 1000
+    assert json.loads(json.dumps(message.artifact, allow_nan=False)) == message.artifact
+
+
+def test_the_last_line_names_what_nothing_supports(tool):
+    message = call(tool, "who found radium by zeppelin")
+    assert message.content.splitlines()[-1].startswith('Note: nothing above supports "zeppelin". Search again')
+    assert message.artifact["uncovered"] == ["zeppelin"]
+    assert message.artifact["weak"] is False
+
+
+def test_weak_evidence_is_called_so(tool):
+    message = call(tool, "zeppelin")
+    assert message.content.splitlines()[-1].startswith("Note: the evidence is weak")
+    assert message.artifact["weak"] is True
+    assert message.artifact["note"] == message.content.splitlines()[-1]
+
+
+def test_an_empty_library_says_that_nothing_was_found(tmp_path, counter):
+    engine = Engine.open(tmp_path / "empty", encoder=WordEncoder())
+    message = call(evidence_tool(FGRRetriever(engine=engine, count_tokens=counter)), "radium")
+    assert message.content.startswith("Note: nothing was found.")
+    assert message.artifact["sources"] == []
+
+
+def test_the_budget_holds_for_the_evidence(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter)
+    message = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=8)), "found radium")
+    assert message.content == "[1] curie\nMarie Curie found radium in 1898."
+    assert counter(message.content) == 8
+    assert message.artifact["report"]["tokens_after"] == 8
+
+
+def test_settings_come_from_the_retriever_unless_given(engine, counter):
+    trim = TrimConfig(max_tokens=50, citation="({number}) ")
+    retriever = FGRRetriever(engine=engine, k=1, filter={"year": 1928}, trim=trim, count_tokens=counter)
+    content = call(evidence_tool(retriever), "found radium").content
+    assert content.startswith("(1) ")
+    assert "penicillin" in content
+    assert "(2)" not in content
+    assert len(call(evidence_tool(engine, k=3), "found radium").artifact["sources"]) == 3
+
+
+@pytest.mark.parametrize("query", ["", " \n"])
+def test_a_blank_query_comes_back_as_a_message(tool, query):
+    message = call(tool, query)
+    assert message.status == "error"
+    assert "must be a string that is not blank" in message.content
+    again = asyncio.run(tool.ainvoke({"name": tool.name, "args": {"query": query}, "id": "1", "type": "tool_call"}))
+    assert again == message
+
+
+def test_wrong_arguments_come_back_as_a_message(tool):
+    message = tool.invoke({"name": tool.name, "args": {"question": "radium"}, "id": "1", "type": "tool_call"})
+    assert message.status == "error"
+    assert message.content.startswith("Wrong arguments: query: Field required.")
+
+
+def test_wrong_settings_fail_when_the_tool_is_made(engine):
+    with pytest.raises(ConfigError, match=r"must have \{number\}"):
+        evidence_tool(engine, trim=TrimConfig(citation="- "))
+    with pytest.raises(ConfigError, match="k=0"):
+        evidence_tool(engine, k=0)
+    with pytest.raises(InputError, match="got str"):
+        evidence_tool("my.index")
+
+
+def test_what_the_model_is_told(engine):
+    tool = evidence_tool(engine, name="search_letters", description="Letters.")
+    assert convert_to_openai_tool(tool)["function"] == {
+        "name": "search_letters",
+        "description": "Letters.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "query": {"type": "string", "description": "One self-contained question or topic, in plain words."}
+            },
+            "required": ["query"],
+        },
+    }
+
+
+def search_until_strong(messages: list[BaseMessage]) -> AIMessage:
+    """Err once, search badly once, search well, answer."""
+    results = [message for message in messages if isinstance(message, ToolMessage)]
+    if not results:
+        return search(" ", "blank")
+    if results[-1].status == "error":
+        return search("zeppelin", "weak")
+    if "Note:" in results[-1].content:
+        return search("found radium", "strong")
+    return AIMessage("Marie Curie found radium in 1898 [1]. Fleming found radium [2], too [7].")
+
+
+async def test_an_agent_recovers_searches_again_and_is_checked(tool):
+    agent = create_agent(ScriptedModel(script=search_until_strong), [tool], checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    await agent.ainvoke({"messages": [("user", "Who found radium?")]}, config)
+    messages = (await agent.aget_state(config)).values["messages"]  # what went through the checkpoint
+    results = [message for message in messages if isinstance(message, ToolMessage)]
+    assert [message.status for message in results] == ["error", "success", "success"]
+    assert [message.artifact["weak"] for message in results[1:]] == [True, False]
+    checked = verify_citations(messages[-1].content, results[-1].artifact, encoder=WordEncoder())
+    assert [(citation.number, citation.supported) for citation in checked] == [(1, True), (2, False), (7, False)]
+    assert checked[0].spans[0]["source_start"] == 1000
+
+
+def test_an_agent_runs_without_an_event_loop(tool):
+    agent = create_agent(ScriptedModel(script=search_until_strong), [tool])
+    messages = agent.invoke({"messages": [("user", "Who found radium?")]})["messages"]
+    assert messages[-1].content.startswith("Marie Curie")
+
+
+async def test_searches_of_several_calls_run_side_by_side(tool):
+    def script(messages):
+        if isinstance(messages[-1], ToolMessage):
+            return AIMessage("done")
+        calls = [search(query, str(i)).tool_calls[0] for i, query in enumerate(["radium", "dynamite", "penicillin"])]
+        return AIMessage("", tool_calls=calls)
+
+    found = await create_agent(ScriptedModel(script=script), [tool]).ainvoke({"messages": [("user", "Who?")]})
+    first = [message.artifact["sources"][0]["title"] for message in found["messages"] if message.type == "tool"]
+    assert first == ["curie", "nobel", "fleming"]
