@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import ConfigDict, Field
 
-from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever import Passage, TrimConfig, Trimmed
 from fgr_retriever.adapters import make_trimmer
-from langchain_fgr.documents import trimmed_document
+from langchain_fgr.documents import to_passage, trimmed_document
+from langchain_fgr.reports import asend_report, send_report
 
 if TYPE_CHECKING:
     from fgr_retriever import Trimmer
@@ -23,7 +24,8 @@ class FGRCompressor(BaseDocumentCompressor):
 
     Order, ids and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans` come on top (see
     `FGRRetriever`). A document of which nothing is kept is left out. No document is changed in
-    place, and none are joined.
+    place, and none are joined. Every call sends its trust report to the callbacks, as the custom
+    event `fgr_report`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -43,14 +45,16 @@ class FGRCompressor(BaseDocumentCompressor):
         Args:
             documents: What any retriever returned.
             query: The question, not blank.
-            callbacks: Ignored; there is no inner run to report.
+            callbacks: Get the trust report, as the custom event `fgr_report`.
 
         Raises:
             InputError: The query is blank.
         """
         if not documents:
             return []
-        return _kept(documents, self._trimmer().trim(query, _texts(documents)))
+        context = self._trimmer().context(query, _passages(documents))
+        send_report(context, callbacks)
+        return _kept(documents, context.trimmed)
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -58,16 +62,18 @@ class FGRCompressor(BaseDocumentCompressor):
         """Trim documents; see `compress_documents`."""
         if not documents:
             return []
-        return _kept(documents, await self._trimmer().atrim(query, _texts(documents)))
+        context = await self._trimmer().acontext(query, _passages(documents))
+        await asend_report(context, callbacks)
+        return _kept(documents, context.trimmed)
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[Document]]:
         """Make a runnable that takes `{"documents": [...], "query": "..."}`, for use with `|`."""
 
-        def trim(given: dict[str, Any]) -> list[Document]:
-            return self.compress_documents(given["documents"], given["query"])
+        def trim(given: dict[str, Any], config: RunnableConfig) -> list[Document]:
+            return self.compress_documents(given["documents"], given["query"], config.get("callbacks"))
 
-        async def atrim(given: dict[str, Any]) -> list[Document]:
-            return await self.acompress_documents(given["documents"], given["query"])
+        async def atrim(given: dict[str, Any], config: RunnableConfig) -> list[Document]:
+            return await self.acompress_documents(given["documents"], given["query"], config.get("callbacks"))
 
         return RunnableLambda(trim, afunc=atrim, name=type(self).__name__)
 
@@ -75,8 +81,8 @@ class FGRCompressor(BaseDocumentCompressor):
         return make_trimmer(self.encoder, self.trim, self.count_tokens)
 
 
-def _texts(documents: Sequence[Document]) -> list[str]:
-    return [document.page_content for document in documents]
+def _passages(documents: Sequence[Document]) -> list[Passage]:
+    return [to_passage(document) for document in documents]
 
 
 def _kept(documents: Sequence[Document], trimmed: Sequence[Trimmed]) -> list[Document]:

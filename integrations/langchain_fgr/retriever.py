@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from fgr_retriever import Engine, Hit, Passage, TrimConfig, Trimmed
-from fgr_retriever.adapters import aretrieve, open_engine, retrieve
+from fgr_retriever import Context, Engine, Passage, TrimConfig
+from fgr_retriever.adapters import aretrieve_context, open_engine, retrieve_context, with_text
 from fgr_retriever.errors import ConfigError, InputError
 from langchain_fgr.documents import from_passage, to_passage, trimmed_document
+from langchain_fgr.reports import asend_report, send_report
 
 if TYPE_CHECKING:
     from fgr_retriever.types import TokenEncoder
 
-_CALL_OPTIONS = {"k", "filter", "max_tokens"}
+_SEARCH_KWARGS = ("k", "filter", "max_tokens")
 
 
 class FGRRetriever(BaseRetriever):
@@ -33,7 +34,7 @@ class FGRRetriever(BaseRetriever):
     `fgr_source_spans` are the same ranges in the source document.
 
     `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call.
-    These win over `search_kwargs`, and `search_kwargs` over the fields.
+    Every call sends its trust report to the callbacks, as the custom event `fgr_report`.
     """
 
     engine: Engine = Field(exclude=True, repr=False)
@@ -42,8 +43,9 @@ class FGRRetriever(BaseRetriever):
     """How many documents to return."""
     filter: dict[str, Any] | None = None
     """Which documents count, by their metadata: `{"year": {"$gte": 1900}}`."""
-    search_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """`k`, `filter` and `max_tokens`, as LangChain's vector store retrievers take them."""
+    search_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    """`k`, `filter` and `max_tokens`, as LangChain's vector store retrievers take them: they replace
+    the fields, and this one is empty afterwards."""
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
@@ -51,13 +53,16 @@ class FGRRetriever(BaseRetriever):
     full_text: bool = False
     """Put the whole text into the metadata as `fgr_text`."""
 
-    @field_validator("search_kwargs")
-    @classmethod
-    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what no search would heed."""
-        if unknown := given.keys() - _CALL_OPTIONS:
-            raise ConfigError(f"search_kwargs: unknown {sorted(unknown)}; use {', '.join(sorted(_CALL_OPTIONS))}")
-        return given
+    @model_validator(mode="after")
+    def _take_search_kwargs(self) -> Self:
+        """Put `search_kwargs` into the fields, so that these alone say how to search."""
+        asked, self.search_kwargs = self.search_kwargs, {}
+        if unknown := asked.keys() - set(_SEARCH_KWARGS):
+            raise ConfigError(f"search_kwargs: unknown {sorted(unknown)}; use {', '.join(_SEARCH_KWARGS)}")
+        self.k = asked.get("k", self.k)
+        self.filter = asked.get("filter", self.filter)
+        self.trim = replace(self.trim, max_tokens=asked.get("max_tokens", self.trim.max_tokens))
+        return self
 
     @classmethod
     def from_documents(
@@ -162,7 +167,9 @@ class FGRRetriever(BaseRetriever):
         max_tokens: int | None = None,
     ) -> list[Document]:
         """Retrieve documents; None takes the value of the field."""
-        return self._documents(retrieve(self.engine, query, **self._options(k, filter, max_tokens)))
+        context = retrieve_context(self.engine, query, **self._options(k, filter, max_tokens))
+        send_report(context, run_manager.get_child())
+        return self._documents(context)
 
     async def _aget_relevant_documents(
         self,
@@ -174,7 +181,9 @@ class FGRRetriever(BaseRetriever):
         max_tokens: int | None = None,
     ) -> list[Document]:
         """Retrieve documents; None takes the value of the field."""
-        return self._documents(await aretrieve(self.engine, query, **self._options(k, filter, max_tokens)))
+        context = await aretrieve_context(self.engine, query, **self._options(k, filter, max_tokens))
+        await asend_report(context, run_manager.get_child())
+        return self._documents(context)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         """Name index and model for tracing."""
@@ -185,21 +194,18 @@ class FGRRetriever(BaseRetriever):
         return params
 
     def _options(self, k: int | None, filter: dict[str, Any] | None, max_tokens: int | None) -> dict[str, Any]:
-        """Join the fields with `search_kwargs` and what one call asks for."""
-        call = {"k": k, "filter": filter, "max_tokens": max_tokens}
-        asked = {**self.search_kwargs, **{name: value for name, value in call.items() if value is not None}}
-        limit = asked.get("max_tokens")
+        """Join the fields with what one call asks for."""
         return {
-            "k": asked.get("k", self.k),
-            "filter": asked.get("filter", self.filter),
-            "trim": self.trim if limit is None else replace(self.trim, max_tokens=limit),
+            "k": self.k if k is None else k,
+            "filter": self.filter if filter is None else filter,
+            "trim": self.trim if max_tokens is None else replace(self.trim, max_tokens=max_tokens),
             "count_tokens": self.count_tokens,
         }
 
-    def _documents(self, found: Iterable[tuple[Hit, Trimmed]]) -> list[Document]:
+    def _documents(self, context: Context) -> list[Document]:
         """Turn what was found into documents."""
         documents = []
-        for hit, trimmed in found:
+        for hit, trimmed in with_text(context):
             document = trimmed_document(from_passage(hit.passage), trimmed)
             if self.full_text:
                 document.metadata["fgr_text"] = hit.passage.text

@@ -1,6 +1,7 @@
 """The LangChain adapters in chains, pipelines, configuration and tracing of real LangChain classes."""
 
 import copy
+import json
 
 import pytest
 
@@ -51,11 +52,14 @@ def test_search_kwargs_win_over_fields_and_the_call_over_both(documents, counter
     assert ids(retriever.invoke("who found radium and dynamite", max_tokens=100)) == ["curie", "nobel"]
     assert ids(retriever.invoke("who found radium and dynamite", max_tokens=100, k=1)) == ["curie"]
     assert ids(retriever.invoke(QUERY, filter={"year": 1928})) == ["fleming"]
-    assert retriever.search_kwargs == kwargs
+    assert (retriever.k, retriever.filter, retriever.trim.max_tokens) == (2, {"field": "chemistry"}, 4)
+    assert kwargs == {"k": 2, "filter": {"field": "chemistry"}, "max_tokens": 4}
+    rebuilt = FGRRetriever(engine=retriever.engine, **retriever.model_dump())
+    assert (rebuilt.k, rebuilt.filter, rebuilt.trim) == (retriever.k, retriever.filter, retriever.trim)
 
 
 def test_unknown_search_kwargs_are_refused(retriever):
-    with pytest.raises(ValidationError, match=r"score_threshold.*filter, k, max_tokens"):
+    with pytest.raises(ValidationError, match=r"score_threshold.*k, filter, max_tokens"):
         FGRRetriever(engine=retriever.engine, search_kwargs={"score_threshold": 0.5})
     with pytest.raises(ConfigError):
         FGRRetriever(engine=retriever.engine, count_tokens=len, search_kwargs={"k": 0}).invoke(QUERY)
@@ -99,6 +103,60 @@ async def test_tags_metadata_and_errors_reach_the_callbacks(documents, counter):
         retriever.invoke(QUERY, config=config, k=0)
     start = ("start", ["always", "once"], "red")
     assert seen == [start, start, start, ("error", "ConfigError")]
+
+
+@pytest.fixture
+def reports():
+    """A handler and the trust reports that it got, each with the run that it belongs to."""
+
+    class Handler(BaseCallbackHandler):
+        def __init__(self):
+            self.seen, self.runs = [], []
+
+        def on_retriever_start(self, serialized, query, *, run_id, **kwargs):
+            self.runs.append(run_id)
+
+        def on_custom_event(self, name, data, *, run_id, **kwargs):
+            self.seen.append((name, data, run_id))
+
+    return Handler()
+
+
+async def test_the_retriever_sends_its_trust_report(retriever, reports):
+    config = {"callbacks": [reports]}
+    retriever.invoke("who found radium and zeppelins", config=config, max_tokens=4)
+    (name, report, run_id), *more = reports.seen
+    assert (name, run_id, more) == ("fgr_report", *reports.runs, [])
+    assert json.loads(json.dumps(report)) == report
+    assert report["tokens_after"] <= 4 < report["tokens_before"]
+    assert "zeppelins" in report["uncovered"]
+    assert not report["weak"]
+    await retriever.ainvoke("zeppelins", config=config)
+    assert reports.seen[1][1]["weak"]
+
+
+async def test_the_report_is_in_the_event_stream_of_a_chain(retriever):
+    chain = retriever | len
+    events = [event async for event in chain.astream_events(QUERY, version="v2") if event["event"] == "on_custom_event"]
+    assert [event["name"] for event in events] == ["fgr_report"]
+    assert events[0]["data"]["mass_kept"] > 0
+
+
+async def test_the_compressor_sends_its_trust_report_however_it_is_called(retriever, compressor, documents, reports):
+    config = {"callbacks": [reports]}
+    given = {"documents": documents, "query": QUERY}
+    behind = ContextualCompressionRetriever(base_compressor=compressor, base_retriever=retriever)
+    compressor.compress_documents(documents, QUERY, callbacks=[reports])
+    await compressor.acompress_documents(documents, QUERY, callbacks=[reports])
+    compressor.as_runnable().invoke(given, config=config)
+    await compressor.as_runnable().ainvoke(given, config=config)
+    assert len(reports.seen) == 4
+    assert len({json.dumps({**data, "times_ms": 0}) for _, data, _ in reports.seen}) == 1
+    behind.invoke(QUERY, config=config)
+    await behind.ainvoke(QUERY, config=config)
+    assert len(reports.seen) == 8  # each one of the retriever and one of the compressor
+    assert not compressor.compress_documents([], QUERY, callbacks=[reports])
+    assert len(reports.seen) == 8
 
 
 async def test_batch_keeps_the_order_of_the_questions(retriever):

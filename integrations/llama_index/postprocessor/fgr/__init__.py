@@ -9,9 +9,10 @@ from fgr_retriever.errors import MissingExtraError
 
 try:
     from llama_index.postprocessor.fgr.base import FGRPostprocessor
+    from llama_index.postprocessor.fgr.events import TrustReportEvent
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("llama_index.core"):
         raise
     raise MissingExtraError("llama_index.postprocessor.fgr", "llama-index") from error
 
-__all__ = ["FGRPostprocessor"]
+__all__ = ["FGRPostprocessor", "TrustReportEvent"]

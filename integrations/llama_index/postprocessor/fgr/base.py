@@ -13,10 +13,11 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
-from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever import Passage, TrimConfig, Trimmed
 from fgr_retriever.adapters import make_trimmer
 from fgr_retriever.errors import InputError
-from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes
+from llama_index.postprocessor.fgr.events import send_report
+from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes, to_passage
 
 if TYPE_CHECKING:
     from fgr_retriever import Trimmer
@@ -31,7 +32,7 @@ class FGRPostprocessor(BaseNodePostprocessor):
     (`[start, end, score]`, character ranges of the whole text) come on top, and with a known
     `start_char_idx` also `fgr_source_spans`, the same ranges in the source document. A node of
     which nothing is kept is left out; one without text (an image, say) passes unchanged. No node
-    is changed in place, and none are joined.
+    is changed in place, and none are joined. Every call that trims sends a `TrustReportEvent`.
 
     Args:
         trim: How nodes are trimmed.
@@ -63,8 +64,10 @@ class FGRPostprocessor(BaseNodePostprocessor):
         """
         query = _required(query_bundle)
         with self._reported(nodes, query) as results:
-            if texts := _texts(nodes):
-                results += self._merge(nodes, self._trimmer().trim(query_text(query), texts))
+            if passages := _passages(nodes):
+                context = self._trimmer().context(query_text(query), passages)
+                send_report(context)
+                results += self._merge(nodes, context.trimmed)
             else:
                 results += nodes
         return results
@@ -75,8 +78,10 @@ class FGRPostprocessor(BaseNodePostprocessor):
         """Trim nodes; see `_postprocess_nodes`."""
         query = _required(query_bundle)
         with self._reported(nodes, query) as results:
-            if texts := _texts(nodes):
-                results += self._merge(nodes, await self._trimmer().atrim(query_text(query), texts))
+            if passages := _passages(nodes):
+                context = await self._trimmer().acontext(query_text(query), passages)
+                send_report(context)
+                results += self._merge(nodes, context.trimmed)
             else:
                 results += nodes
         return results
@@ -125,6 +130,6 @@ def _has_text(node: NodeWithScore) -> bool:
     return bool(node_text(node.node).strip())
 
 
-def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
-    """List the texts of the nodes that have one."""
-    return [node_text(node.node) for node in nodes if _has_text(node)]
+def _passages(nodes: Sequence[NodeWithScore]) -> list[Passage]:
+    """List the passages of the nodes that have text."""
+    return [to_passage(node.node) for node in nodes if _has_text(node)]

@@ -6,11 +6,23 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from llama_index.core.schema import BaseNode, MetadataMode, NodeRelationship, QueryBundle, TextNode
+from llama_index.core.schema import BaseNode, IndexNode, MetadataMode, NodeRelationship, QueryBundle, TextNode
 
-from fgr_retriever.adapters import RESULT_KEYS, result_metadata
-from fgr_retriever.types import Trimmed
+from fgr_retriever.adapters import RESERVED_KEY, RESULT_KEYS, result_metadata
+from fgr_retriever.types import Passage, Trimmed
 
+_STORED_FIELDS = {
+    "end_char_idx",
+    "excluded_embed_metadata_keys",
+    "excluded_llm_metadata_keys",
+    "index_id",
+    "metadata_separator",
+    "metadata_template",
+    "mimetype",
+    "relationships",
+    "start_char_idx",
+    "text_template",
+}
 _TOOL_CALL = re.compile(r"\n?input is (.*?)\n+", re.DOTALL)
 
 
@@ -23,6 +35,18 @@ def query_text(query: QueryBundle) -> str:
 def node_text(node: BaseNode) -> str:
     """Take the text of a node, without metadata; spans are ranges of it."""
     return node.get_content(MetadataMode.NONE)
+
+
+def to_passage(node: BaseNode) -> Passage:
+    """Make the passage of a node; what is neither id, text nor metadata goes under the reserved key."""
+    # The object of an IndexNode need not be serialisable; it lives in the retriever's object map.
+    plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
+    fields = plain.model_dump(mode="json", include=_STORED_FIELDS, exclude_defaults=True)
+    stored = {
+        "source_start": getattr(node, "start_char_idx", None),
+        "node": {name: value for name, value in fields.items() if name in _STORED_FIELDS},
+    }
+    return Passage(node.node_id, node_text(node), {**node.metadata, RESERVED_KEY: stored})
 
 
 def trimmed_node(node: BaseNode, trimmed: Trimmed) -> BaseNode:

@@ -15,12 +15,13 @@ from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self
 
-from fgr_retriever import Hit, TrimConfig, Trimmed
-from fgr_retriever.adapters import aretrieve, copy_index, open_engine, retrieve
+from fgr_retriever import Context, TrimConfig
+from fgr_retriever.adapters import aretrieve_context, copy_index, open_engine, retrieve_context, with_text
 from fgr_retriever.errors import ConfigError, InputError
-from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes
+from llama_index.postprocessor.fgr.events import send_report
+from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes, to_passage
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.nodes import from_passage, to_passage
+from llama_index.retrievers.fgr.nodes import from_passage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
@@ -37,7 +38,7 @@ class FGRRetriever(BaseRetriever):
     in its metadata `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end, score]`, character
     ranges of the whole text), which neither the LLM nor an embedding model gets to see.
     `start_char_idx` and `end_char_idx` are the range of the whole node in its source; with a known
-    start, `fgr_source_spans` are the spans in the source.
+    start, `fgr_source_spans` are the spans in the source. Every call sends a `TrustReportEvent`.
 
     Args:
         engine: The open index.
@@ -194,13 +195,11 @@ class FGRRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
-        found = retrieve(self.engine, query_text(query_bundle), **self._options())
-        return [node for hit, trimmed in found for node in self._nodes(hit, trimmed)]
+        return self._nodes(retrieve_context(self.engine, query_text(query_bundle), **self._options()))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
-        found = await aretrieve(self.engine, query_text(query_bundle), **self._options())
-        return [node for hit, trimmed in found for node in self._nodes(hit, trimmed)]
+        return self._nodes(await aretrieve_context(self.engine, query_text(query_bundle), **self._options()))
 
     def _options(self) -> dict[str, Any]:
         """Translate the settings for the engine."""
@@ -211,13 +210,16 @@ class FGRRetriever(BaseRetriever):
             "count_tokens": self.count_tokens,
         }
 
-    def _nodes(self, hit: Hit, trimmed: Trimmed) -> list[NodeWithScore]:
-        """Turn what was found into a node, or into one for each span."""
-        nodes = result_nodes(from_passage(hit.passage), trimmed, self.split_spans)
-        if self.full_text:
-            for node in nodes:
-                node.metadata["fgr_text"] = hit.passage.text
-        return [NodeWithScore(node=node, score=hit.score) for node in nodes]
+    def _nodes(self, context: Context) -> list[NodeWithScore]:
+        """Report on what was found, and turn it into nodes."""
+        send_report(context)
+        results = []
+        for hit, trimmed in with_text(context):
+            for node in result_nodes(from_passage(hit.passage), trimmed, self.split_spans):
+                if self.full_text:
+                    node.metadata["fgr_text"] = hit.passage.text
+                results.append(NodeWithScore(node=node, score=hit.score))
+        return results
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
