@@ -8,6 +8,7 @@ beside text and metadata. It is never shown to users.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import shutil
 import tempfile
@@ -78,11 +79,12 @@ def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: A
     return Trimmer(encoder or _default_encoder(), trim, count_tokens=count_tokens)
 
 
-def retrieve(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> list[tuple[Hit, Trimmed]]:
-    """Retrieve `k` passages that keep some text.
+def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
+    """Retrieve `k` passages that keep some text, with the text, sources and report of the whole context.
 
-    With `on_empty="drop"`, searches on past passages without evidence until `k` have some or the
-    index is exhausted. A budget can still leave fewer than `k`.
+    Searches on past passages without evidence (with `on_empty="drop"`) and past those whose text
+    others have word for word, until there are `k` or the index is exhausted. The hits may then be
+    more than `k`; `with_text` leaves out those that keep nothing. A budget can still leave fewer.
 
     Args:
         engine: Where to search.
@@ -91,35 +93,19 @@ def retrieve(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options:
         trim: How to trim.
         **options: Further options of `Engine.retrieve`.
     """
-    return with_text(retrieve_context(engine, query, k=k, trim=trim, **options))
-
-
-def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
-    """Retrieve as `retrieve` does, and give the whole context: its text, sources and report.
-
-    The hits may be more than `k` where some keep no text; `with_text` leaves these out.
-    """
-    depth: int | None = k
-    while depth is not None:
+    depth = k
+    context = engine.retrieve(query, k=depth, trim=trim, **options)
+    while len(_results(context, trim)) < k and len(context.hits) == depth:
+        depth *= 2
         context = engine.retrieve(query, k=depth, trim=trim, **options)
-        depth = _next_depth(context, depth, k, trim)
-    return context
-
-
-async def aretrieve(
-    engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any
-) -> list[tuple[Hit, Trimmed]]:
-    """Retrieve `k` passages that keep some text; see `retrieve`."""
-    return with_text(await aretrieve_context(engine, query, k=k, trim=trim, **options))
+    ranks = _results(context, trim)
+    # Once more for exactly as many as it takes, so that a budget is shared by `k` passages.
+    return engine.retrieve(query, k=ranks[k - 1], trim=trim, **options) if len(ranks) > k else context
 
 
 async def aretrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
-    """Retrieve the whole context; see `retrieve_context`."""
-    depth: int | None = k
-    while depth is not None:
-        context = await engine.aretrieve(query, k=depth, trim=trim, **options)
-        depth = _next_depth(context, depth, k, trim)
-    return context
+    """Retrieve the whole context in a worker thread; see `retrieve_context`."""
+    return await asyncio.to_thread(retrieve_context, engine, query, k=k, trim=trim, **options)
 
 
 def visible_metadata(metadata: Metadata) -> dict[str, Json]:
@@ -150,15 +136,14 @@ def _default_encoder() -> TokenEncoder:
     return Encoder.default()
 
 
-def _next_depth(context: Context, depth: int, k: int, trim: TrimConfig) -> int | None:
-    """Find how many passages to ask for next; None when `context` is the answer.
-
-    The last request is for exactly as many as it takes, so that a budget is shared by `k` passages.
-    """
-    supported = [hit.rank for hit in context.hits if hit.spans]
-    if trim.on_empty != "drop" or len(context.hits) < depth or len(supported) == k:
-        return None
-    return supported[k - 1] if len(supported) > k else 2 * depth
+def _results(context: Context, trim: TrimConfig) -> list[int]:
+    """List the ranks of the hits that give a result, or would with a larger budget."""
+    repeated = {one.id for one in context.report.repeated}
+    return [
+        hit.rank
+        for hit, trimmed in zip(context.hits, context.trimmed, strict=True)
+        if trimmed.text or (hit.passage.id not in repeated and (hit.spans or trim.on_empty != "drop"))
+    ]
 
 
 def with_text(context: Context) -> list[tuple[Hit, Trimmed]]:

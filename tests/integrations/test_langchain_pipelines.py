@@ -208,3 +208,16 @@ def test_exactly_k_come_back_under_every_policy_without_a_budget(documents, coun
         assert [len(retriever.invoke("penicillin", k=k)) for k in range(1, 6)] == [
             min(k, expected) for k in range(1, 6)
         ]
+
+
+async def test_documents_that_say_the_same_are_made_up_for(counter):
+    same = "Radium glows in the dark of night. Snow."
+    texts = [same, same, same, "Radium was found in Paris.", "Snow fell on roofs."]
+    ids_ = [str(place) for place in range(len(texts))]
+    retriever = FGRRetriever.from_texts(texts, ids=ids_, encoder=WordEncoder(), count_tokens=counter, k=2)
+    found = retriever.invoke("radium glows in the dark of night")
+    assert ids(found) == ["0", "3"]
+    assert await retriever.ainvoke("radium glows in the dark of night") == found
+    assert ids(retriever.invoke("radium glows in the dark of night", k=5)) == ["0", "3", "4"]
+    apart = retriever.model_copy(update={"trim": TrimConfig(merge=False)})
+    assert ids(apart.invoke("radium glows in the dark of night")) == ["0", "1"]
