@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fgr_retriever.context import Scored
 from fgr_retriever.spans import EvidenceSums, Ranges, as_ranges
-from fgr_retriever.support import LEAST_MATCH, coverage
+from fgr_retriever.support import LEAST_MATCH, coverage, query_words
 from fgr_retriever.trim import Trimming
 from fgr_retriever.types import Hit, Json, Span
 
@@ -111,6 +111,7 @@ class Stopwatch:
 
 
 def make_report(
+    query: str,
     hits: Sequence[Hit],
     passages: Sequence[Scored],
     trimming: Trimming,
@@ -120,6 +121,7 @@ def make_report(
     """Report on trimmed hits.
 
     Args:
+        query: The question.
         hits: The hits.
         passages: The same, as `trim` took them.
         trimming: What `trim` made of them.
@@ -136,17 +138,21 @@ def make_report(
         repeated=tuple(
             Repeated(hits[one.position].passage.id, one.span, hits[one.kept_in].passage.id) for one in trimming.repeats
         ),
-        uncovered=uncovered(hits, passages, kept),
+        uncovered=uncovered(query, hits, passages, kept),
         weak=not any(hit.spans for hit in hits),
         times_ms=dict(times_ms),
     )
 
 
-def uncovered(hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges]) -> tuple[str, ...]:
-    """List the words of the question with a meaning of their own that no kept token matches."""
+def uncovered(query: str, hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges]) -> tuple[str, ...]:
+    """List the words of the question with a meaning of their own that no kept token matches.
+
+    A word that the model did not read, because the question is too long, is matched by nothing.
+    """
     tokens = [kept_tokens(passage, ranges) for passage, ranges in zip(passages, kept, strict=True)]
     matches = coverage([hit.support for hit in hits], tokens)
-    return tuple(word.text for word, match in matches.items() if word.is_content and match < LEAST_MATCH)
+    words = [word for word in query_words(query) if word.is_content]
+    return tuple(word.text for word in words if matches.get(word, -1.0) < LEAST_MATCH)
 
 
 def covered(trimming: Trimming) -> list[Ranges]:

@@ -96,6 +96,11 @@ class Support:
         return found
 
 
+def query_words(question: str) -> tuple[QueryWord, ...]:
+    """Cut a question into words; hyphens, apostrophes and points inside a word are part of it."""
+    return tuple(QueryWord(word.group(), *word.span()) for word in _WORD.finditer(question))
+
+
 def support(question: str, query: Tensor, query_offsets: NDArray[np.int32], vectors: NDArray[np.float16]) -> Support:
     """Compare the words of a question with the tokens of a passage.
 
@@ -132,12 +137,11 @@ def _words(
     question: str, offsets: NDArray[np.int32]
 ) -> tuple[tuple[QueryWord, ...], NDArray[np.int64], NDArray[np.int64]]:
     """Find the words that have tokens, the word of each of these tokens, and the rows of the tokens."""
-    found = list(_WORD.finditer(question))
-    ranges = np.array([word.span() for word in found], dtype=np.int64).reshape(-1, 2)
+    found = query_words(question)
+    ranges = np.array([(word.start, word.end) for word in found], dtype=np.int64).reshape(-1, 2)
     owner = ranges[:, 0].searchsorted(offsets[:, 0], "right") - 1
     visible = (offsets[:, 1] > offsets[:, 0]) & (owner >= 0)
     rows = np.flatnonzero(visible)
     rows = rows[offsets[rows, 0] < ranges[owner[rows], 1]] if len(ranges) else rows[:0]
     used, owners = np.unique(owner[rows], return_inverse=True)
-    words = tuple(QueryWord(found[i].group(), *found[i].span()) for i in used.tolist())
-    return words, owners.astype(np.int64), rows
+    return tuple(found[i] for i in used.tolist()), owners.astype(np.int64), rows

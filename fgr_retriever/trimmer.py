@@ -164,7 +164,7 @@ def trim_hits(
         text = done.assembly.text
         before = sum(count(hit.passage.text) for hit in hits) if count else None
         after = count(text) if count else None
-    report = make_report(hits, scored, done, (before, after), watch.times_ms)
+    report = make_report(query, hits, scored, done, (before, after), watch.times_ms)
     found = done.assembly
     return Context(query, tuple(hits), done.trimmed, found.text, before, after, found.sources, found.excerpts, report)
 

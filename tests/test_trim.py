@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from fgr_retriever.budget import token_counter
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.errors import ConfigError
 from fgr_retriever.context import Layout, Scored
+from fgr_retriever.errors import ConfigError
 from fgr_retriever.trim import trim as trim_all
 from tests.test_spans import evidence_for, passages
 
