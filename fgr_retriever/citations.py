@@ -71,9 +71,9 @@ def verify_citations(
     - without an encoder: only whether the number exists. `supported` is None for those that do.
     - with an encoder: the sentence is asked as a question. A citation is supported when its source
       has a span with a token above the model's evidence threshold, and the sources that the
-      sentence cites together match every content word of it (cosine) and have every number of it
-      verbatim. That a word matches is not that it is said: "A sold B" and "B sold A" match the same
-      words. Take a False for a reason to look, and a True for no proof.
+      sentence cites together have its numbers verbatim, match its names, and match two thirds of
+      its content words (cosines). That words match is not that it is said: "A sold B" and "B sold
+      A" match the same words. Take a False for a reason to look, and a True for no proof.
 
     Args:
         answer: What the model wrote.
@@ -182,7 +182,7 @@ def _judged(citation: Citation, verdicts: Mapping[tuple[int, int], Verdict]) -> 
     spans = verdict.supporting[citation.number]
     if not spans:
         return replace(citation, spans=(), supported=False, reason=f"no span of [{citation.number}] is evidence for it")
-    if verdict.unmatched:
-        named = ", ".join(f'"{word}"' for word in verdict.unmatched)
+    if verdict.missing:
+        named = ", ".join(f'"{word}"' for word in verdict.missing)
         return replace(citation, spans=spans, supported=False, reason=f"the cited spans have nothing for {named}")
     return replace(citation, spans=spans, supported=True)

@@ -126,9 +126,15 @@ def test_a_source_about_something_else_supports_nothing(context):
     assert judged("Bananas ripen [2].", context) == [(2, False, "no span of [2] is evidence for it")]
 
 
-def test_words_that_no_span_has_are_named(context):
-    reason = 'the cited spans have nothing for "zeppelin"'
-    assert judged("Curie found a zeppelin in 1898 [1].", context) == [(1, False, reason)]
+def test_words_that_no_span_has_are_named_when_they_are_many(context):
+    reason = 'the cited spans have nothing for "zeppelin", "bicycle"'
+    assert judged("Curie found a zeppelin and a bicycle [1].", context) == [(1, False, reason)]
+    assert judged("Curie found glowing radium in Warsaw [1].", context) == [(1, True, "")]
+
+
+def test_a_name_must_be_matched(context):
+    reason = 'the cited spans have nothing for "Einstein", "said"'
+    assert judged("Radium was found in Warsaw by Marie Curie, said Einstein [1].", context) == [(1, False, reason)]
 
 
 def test_a_number_must_be_there_to_the_digit(context):
