@@ -1,0 +1,56 @@
+"""`fgr serve`: a search page and a JSON API over an index."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from fgr_retriever.cli.options import Device, IndexFolder, Model, Tokenizer, choose_tokenizer, open_existing
+from fgr_retriever.cli.output import note
+from fgr_retriever.errors import MissingExtraError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(serve)
+
+
+def serve(
+    folder: IndexFolder,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default only this machine gets in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    tokenizer: Tokenizer = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Show an index in the browser: search, evidence and trimming; with a JSON API."""
+    from fgr_retriever.budget import token_counter
+
+    try:
+        import uvicorn
+
+        from fgr_retriever.serve import create_app
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("uvicorn", "starlette", "pydantic"):
+            raise
+        raise MissingExtraError("fgr serve", "serve") from error
+    if not _is_loopback(host):
+        note(f"fgr: warning: everyone who can reach {host} can read this index: there is no login")
+    with open_existing(folder, model, device) as engine:
+        engine.search("warm up", k=1)  # so that the first search is as quick as the next
+        count = token_counter(choose_tokenizer(tokenizer, model))
+        uvicorn.run(
+            create_app(engine, count, hosts=[host]), host=host, port=port, access_log=False, server_header=False
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

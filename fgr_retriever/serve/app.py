@@ -1,0 +1,192 @@
+"""The web application: one page, its files, and the JSON API, for browsers on this machine.
+
+A browser lets every web site send requests to loopback, so a server there needs care too. Requests
+whose Host header is a foreign name are refused (DNS rebinding: a site whose name leads to
+127.0.0.1), a body must be JSON (no site can send that without leave from here, and none is given),
+and the page runs no script but its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fgr_retriever.budget import TokenCounter
+from fgr_retriever.engine import Engine
+from fgr_retriever.errors import ConfigError, FgrError, InputError
+from fgr_retriever.serve.api import MAX_BODY, Problem, SearchRequest, TrimRequest, openapi
+from fgr_retriever.serve.searches import ForgottenSearchError, Searches
+
+STATIC = Path(__file__).parent / "static"
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+_RequestT = TypeVar("_RequestT", bound=BaseModel)
+
+
+class _Json(JSONResponse):
+    """JSON of dataclasses; a lone surrogate, which UTF-8 does not have, becomes a question mark."""
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_dict)
+        return text.encode("utf-8", "replace")
+
+
+def create_app(engine: Engine, count: TokenCounter, *, hosts: Collection[str] = ()) -> Starlette:
+    """Make the application.
+
+    Args:
+        engine: The index; it stays open, and is the caller's to close.
+        count: What counts tokens.
+        hosts: Names by which browsers may call the server, beside localhost and IP addresses.
+
+    Returns:
+        An ASGI application with the page at `/`, the API below `/api`, and its OpenAPI document at
+        `/openapi.json`.
+    """
+    searches = Searches(engine, count)
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def document(request: Request) -> Response:
+        return _Json(openapi())
+
+    async def info(request: Request) -> Response:
+        return _Json(await run_in_threadpool(searches.info))
+
+    async def search(request: Request) -> Response:
+        return _Json(await run_in_threadpool(searches.search, await _body(request, SearchRequest)))
+
+    async def trim(request: Request) -> Response:
+        return _Json(await run_in_threadpool(searches.trim, await _body(request, TrimRequest)))
+
+    routes = [
+        Route("/", page),
+        Route("/openapi.json", document),
+        Route("/api/info", info),
+        Route("/api/search", search, methods=["POST"]),
+        Route("/api/trim", trim, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    handlers: dict[Any, Any] = {
+        HTTPException: _refused,
+        ValidationError: _invalid,
+        FgrError: _failed,
+        Exception: _broken,
+    }
+    guard = Middleware(_Guard, hosts=frozenset(name.lower() for name in (*hosts, "localhost")))
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
+
+
+class _Guard:
+    """Refuses requests to foreign names, and puts the security headers on every answer.
+
+    An IP address is never the name of a rebound site, so every address is fine.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        host = Headers(scope=scope).get("host", "")
+        if not self._is_own(host):
+            refused = _problem(HTTPStatus.BAD_REQUEST, f"Host {host!r:.200} is not a name of this server")
+            return await refused(scope, receive, send_with_headers)
+        await self._app(scope, receive, send_with_headers)
+
+    def _is_own(self, host: str) -> bool:
+        """Say whether a Host header names this server, with or without a port."""
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        if name.lower() in self._hosts:
+            return True
+        try:
+            ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+        except ValueError:
+            return False
+        return True
+
+
+async def _body(request: Request, model: type[_RequestT]) -> _RequestT:
+    """Read a request, in bounded memory."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Send at most {MAX_BODY} bytes")
+    return model.model_validate_json(bytes(body))
+
+
+def _refused(request: Request, error: HTTPException) -> Response:
+    return _problem(HTTPStatus(error.status_code), error.detail, error.headers)
+
+
+def _invalid(request: Request, error: ValidationError) -> Response:
+    told = (f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors(include_url=False))
+    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(told))
+
+
+def _failed(request: Request, error: FgrError) -> Response:
+    if isinstance(error, ForgottenSearchError):
+        return _problem(HTTPStatus.NOT_FOUND, str(error))
+    if isinstance(error, (InputError, ConfigError)):
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    """Tell the browser nothing of an error that nobody foresaw; the server's log has it.
+
+    Starlette answers these outside of all middleware, so the headers are put on here.
+    """
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why", _HEADERS)
+
+
+def _problem(status: HTTPStatus, detail: str, headers: Any = None) -> Response:
+    problem = Problem("about:blank", status.phrase, status, detail)
+    return _Json(problem, status, headers=headers, media_type="application/problem+json")
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    """Give the fields of a dataclass, not of those in it: JSON asks for each in turn."""
+    if not is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    return {field.name: getattr(value, field.name) for field in fields(value)}
