@@ -222,3 +222,39 @@ def test_window_without_room_is_refused(encoder):
 def test_cuda_gives_the_same_vectors(encoder, tmp_path):
     other = Encoder.from_pretrained(tiny_checkpoint(tmp_path), device="cuda", dtype=torch.float32)
     np.testing.assert_allclose(encode(encoder, NASTY)[0][0], encode(other, NASTY)[0][0], atol=5e-3)
+
+
+# --- characters of query tokens ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [*NASTY[:5], *NASTY[7:], "", "?!", "a" * 400, "radium " * 60])
+def test_query_offsets_fit_the_vectors_and_point_at_the_characters(encoder, text):
+    (offsets,) = encoder.query_offsets([text])
+    (vectors,) = encoder.encode_queries([text])
+    assert offsets.dtype == np.int32
+    assert offsets.shape == (len(vectors), 2)
+    assert (offsets[:, 0] <= offsets[:, 1]).all()
+    assert offsets.max(initial=0) <= len(text)
+    assert all(piece.strip() == piece for piece in shown(text, offsets))
+
+
+def test_query_offsets_of_a_known_text_leave_out_markers_and_expansion(encoder):
+    (offsets,) = encoder.query_offsets(["Ab, c?"])
+    assert len(offsets) == 16  # expanded with [MASK]
+    assert shown("Ab, c?", offsets) == ["A", "b", ",", "c", "?"]  # queries keep their punctuation
+    assert offsets[:2].tolist() == [[0, 0], [0, 0]]  # [CLS] and [Q]
+
+
+def test_query_offsets_of_a_batch_are_those_of_each(encoder):
+    found = encoder.query_offsets(texts := ["ab", "a longer one", "c"] * 30)
+    for text, one in zip(texts, found, strict=True):
+        np.testing.assert_array_equal(one, encoder.query_offsets([text])[0])
+
+
+@pytest.mark.golden
+def test_query_offsets_of_the_embedded_model():
+    text = "Who discovered  polonium-210?"
+    model = Encoder.default(device="cpu")
+    (offsets,) = model.query_offsets([text])
+    assert len(offsets) == len(model.encode_queries([text])[0])
+    assert "".join(shown(text, offsets)) == text.replace(" ", "")

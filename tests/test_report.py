@@ -188,7 +188,15 @@ def test_each_hit_tells_which_word_a_token_matches(word_encoder):
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("the", False), ("Who", False), ("isn't", False), ("What\N{RIGHT SINGLE QUOTATION MARK}s", False), ("radium", True), ("7", True), ("x", False)],
+    [
+        ("the", False),
+        ("Who", False),
+        ("isn't", False),
+        ("What\u2019s", False),
+        ("radium", True),
+        ("7", True),
+        ("x", False),
+    ],
 )
 def test_content_words(word, expected):
     assert is_content(word) is expected
