@@ -63,7 +63,7 @@ function showCounts({ tokens_before: before, tokens_after: after, report }) {
 
 function showSupport({ hits, report }) {
   const missing = report.uncovered.join(", ");
-  byId("uncovered").textContent = missing ? `Nothing kept supports ${missing}.` : "Point at a word to see what supports it.";
+  byId("uncovered").textContent = missing ? `Nothing kept supports ${missing}.` : "Point at a word for its spans.";
   const spans = hits.flatMap((hit) => hit.spans);
   for (const button of byId("words").querySelectorAll("button")) {
     const count = spans.filter((span) => span.words.includes(Number(button.dataset.word))).length;
