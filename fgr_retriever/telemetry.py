@@ -42,7 +42,7 @@ def traced(name: str) -> Iterator[Note]:
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give nested values dotted names; lists of anything but strings and numbers become their length."""
+    """Give nested values dotted names; a list of lists or mappings becomes its length, a number a float in a list."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}.{key}"
@@ -50,6 +50,8 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
             found.update(_flat(name, value))
         elif isinstance(value, list) and any(isinstance(one, (Mapping, list)) for one in value):
             found[name] = len(value)
+        elif isinstance(value, list):  # all of one type, or the attribute is refused
+            found[name] = [one if isinstance(one, str) else float(one) for one in value]
         elif value is not None:
             found[name] = value
     return found

@@ -231,6 +231,16 @@ def test_a_call_is_traced_with_its_report(tmp_path, word_encoder, passages, expo
     assert retrieved.attributes["fgr.times_ms.trim"] == report.times_ms["trim"]
 
 
+def test_evidence_that_was_dropped_is_traced(word_encoder, exporter, caplog):
+    exporter.clear()
+    texts = ["radium glows", "here is radium too, and more of it"]
+    dropped = retrieve(word_encoder, "radium", *texts, unit="sentence", max_tokens=2).report.largest_dropped
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes["fgr.largest_dropped.id"] == dropped.id == "p1"
+    assert span.attributes["fgr.largest_dropped.span"][:2] == (dropped.span.start, dropped.span.end)
+    assert not caplog.records
+
+
 def test_a_trim_is_traced_and_so_is_an_error(word_encoder, exporter):
     exporter.clear()
     Trimmer(word_encoder).trim("radium", ["radium glows", "x"])
