@@ -34,6 +34,7 @@ DESCRIPTION = (
 )
 QUERY = "One self-contained question or topic, in plain words."
 
+_ADVICE = "Search again in other words, or say that the library does not tell."
 _MOST_WORDS = 8  # of the question that a note names
 
 
@@ -227,7 +228,8 @@ def _passage(context: Context, position: int) -> EvidencePassage:
 def _note(context: Context) -> str:
     """Say in a line what the evidence lacks, and what to do about it."""
     if not context.text:
-        return "Note: nothing was found. Search again in other words, or say that the library does not tell."
+        reason = context.trimmed[0].reason if context.trimmed else "no passage was found"
+        return f"Note: there is nothing to show: {reason}. {_ADVICE}"
     said = []
     if context.report.weak:
         said.append("the evidence is weak: no source clearly answers the question")
@@ -236,4 +238,4 @@ def _note(context: Context) -> str:
         said.append(f"nothing above supports {named}" + (" and more" if len(words) > _MOST_WORDS else ""))
     if not said:
         return ""
-    return f"Note: {'; '.join(said)}. Search again in other words, or say that the library does not tell."
+    return f"Note: {'; '.join(said)}. {_ADVICE}"

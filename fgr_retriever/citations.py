@@ -71,9 +71,9 @@ def verify_citations(
     - without an encoder: only whether the number exists. `supported` is None for those that do.
     - with an encoder: the sentence is asked as a question. A citation is supported when its source
       has a span with a token above the model's evidence threshold, and the sources that the
-      sentence cites together have its numbers verbatim, match its names, and match two thirds of
-      its content words (cosines). That words match is not that it is said: "A sold B" and "B sold
-      A" match the same words. Take a False for a reason to look, and a True for no proof.
+      sentence cites together have its numbers verbatim, match its names, and match more than two
+      thirds of its content words (cosines). That words match is not that it is said: "A sold B" and
+      "B sold A" match the same words. Take a False for a reason to look, and a True for no proof.
 
     Args:
         answer: What the model wrote.

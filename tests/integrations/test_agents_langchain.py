@@ -110,8 +110,17 @@ def test_weak_evidence_is_called_so(tool):
 def test_an_empty_library_says_that_nothing_was_found(tmp_path, counter):
     engine = Engine.open(tmp_path / "empty", encoder=WordEncoder())
     message = call(evidence_tool(FGRRetriever(engine=engine, count_tokens=counter)), "radium")
-    assert message.content.startswith("Note: nothing was found.")
+    assert message.content.startswith("Note: there is nothing to show: no passage was found. Search again")
     assert message.artifact["sources"] == []
+
+
+def test_sources_without_evidence_can_be_left_out(engine, counter):
+    retriever = FGRRetriever(engine=engine, trim=TrimConfig(on_empty="drop"), count_tokens=counter)
+    message = call(evidence_tool(retriever), "radium")
+    assert [source["title"] for source in message.artifact["sources"]] == ["curie"]
+    message = call(evidence_tool(retriever), "zeppelin")
+    assert message.content.startswith("Note: there is nothing to show: no evidence reaches the threshold")
+    assert message.artifact["weak"] is True
 
 
 def test_the_budget_holds_for_the_evidence(engine, counter):

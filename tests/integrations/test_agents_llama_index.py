@@ -137,7 +137,6 @@ def test_the_signal_to_search_again_is_in_both(tool):
 async def test_a_blank_query_is_an_error_that_the_model_reads(tool):
     for found in (tool(query=" "), await tool.acall(query=" "), call_tool(tool, {"query": " "})):
         assert found.is_error
-        assert isinstance(found.exception, InputError)
         assert "must be a string that is not blank" in found.content
     assert (await acall_tool(tool, {"query": "radium"})).content == tool("radium").content
 

@@ -78,7 +78,6 @@ class EvidenceTool(AsyncBaseTool):
             raw_input={"query": query},
             raw_output=str(error),
             is_error=True,
-            exception=error,
         )
 
 
