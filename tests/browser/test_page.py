@@ -163,6 +163,21 @@ class TestSearch:
         assert page.one("#error").get_attribute("role") == "alert"
         page.complaints()  # the browser logs the 422
 
+    def test_a_server_that_is_gone_is_said(self, page):
+        page.open("who found radium")
+        offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+        page.chrome.execute_cdp_cmd("Network.enable", {})
+        page.chrome.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+        page.one("#search button").click()
+        page.wait(lambda: "does not answer" in page.text("#error"))
+        assert page.text("#status") == ""
+        back = {**offline, "offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+        page.chrome.execute_cdp_cmd("Network.emulateNetworkConditions", back)
+        page.one("#search button").click()
+        page.wait(lambda: page.text("#status").endswith("ms"))
+        assert not page.one("#error").is_displayed()
+        page.complaints()  # the browser logs the failed request
+
 
 class TestEscaping:
     def test_texts_ids_metadata_and_query_are_text(self, page):

@@ -18,7 +18,9 @@ async function ask(path, body) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   };
-  const response = await fetch(path, options);
+  const response = await fetch(path, options).catch(() => {
+    throw new Error("The server does not answer. Is fgr serve running?");
+  });
   const answer = await response.json();
   if (!response.ok) throw Object.assign(new Error(answer.detail || answer.title), { status: response.status });
   return answer;
@@ -49,12 +51,13 @@ async function search() {
     history.replaceState(null, "", `?${new URLSearchParams({ q: question, k: k.value })}`);
     budget.max = Math.max(found.result.tokens_before, 1);
     if (budgetNone.checked) budget.value = budget.max;
+    view.busy(false);
     view.showHits(found);
     view.showTrim(found, found.result);
   } catch (problem) {
-    if (number === asked) fail(problem);
-  } finally {
-    if (number === asked) view.busy(false);
+    if (number !== asked) return;
+    view.busy(false);
+    fail(problem);
   }
 }
 

@@ -16,7 +16,7 @@ function element(name, attributes = {}, ...children) {
 
 export function busy(is) {
   document.body.setAttribute("aria-busy", String(is));
-  if (is) byId("status").textContent = "Searching …";
+  byId("status").textContent = is ? "Searching …" : "";
 }
 
 export function showInfo(info) {
