@@ -10,6 +10,12 @@ export NO_MKDOCS_2_WARNING := 1
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?= $(shell [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && echo $(CPU_TORCH))
 
+# Environments with other versions of the frameworks; all the rest comes from $(VENV).
+MATRIX := $(VENV)/matrix
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
+# The oldest LlamaIndex looks for the data of its sentence splitter here, and else in the network.
+LLAMA_INDEX := import importlib.util as u; print(u.find_spec("llama_index.core").submodule_search_locations[0])
+
 # The embedded model.
 RECIPE := fgr_retriever/training/default.yaml
 OUT ?= runs/model
@@ -18,16 +24,23 @@ $(error make model needs DATA=FOLDER, the folder that the files in $(RECIPE) are
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs model clean
+.PHONY: help demo test test-matrix check fix docs model clean
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo  ## Search and trim 200 passages with the embedded model
 	$(BIN)/fgr demo
 
 test: $(VENV)/.dev  ## Run the tests; ARGS="-k spans" passes options to pytest
 	$(BIN)/python -m pytest $(ARGS)
+
+test-matrix: $(MATRIX)/lowest/.done $(MATRIX)/highest/.done  ## Run the tests of the adapters on the oldest and the newest frameworks
+	for name in lowest highest; do \
+		python=$(MATRIX)/$$name/bin/python; \
+		$$python -m pip list --path $$($$python -c '$(SITE)') 2>/dev/null | grep -E '^(langchain|llama-index)' ; \
+		NLTK_DATA=$$($$python -c '$(LLAMA_INDEX)') $$python -m pytest tests/integrations $(ARGS) || exit 1; \
+	done
 
 check: $(VENV)/.dev  ## Run everything that must pass before a commit
 	$(BIN)/ruff format --check .
@@ -63,4 +76,10 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch
 	$(PIP) -e '.[all,dev]'
+	touch $@
+
+$(MATRIX)/%/.done: tests/integrations/%.txt $(VENV)/.dev
+	$(BIN)/python -m venv --clear --without-pip $(@D)
+	printf '%s\n' "$$($(BIN)/python -c '$(SITE)')" $(CURDIR) $(CURDIR)/integrations > "$$($(@D)/bin/python -c '$(SITE)')/rest.pth"
+	$(@D)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt --upgrade -r $<
 	touch $@
