@@ -183,10 +183,11 @@ def test_a_name_that_many_documents_share_merges_nothing():
     found = [
         Passage("a", "Radium glows.", {"source": "web", "start_index": 0}),
         Passage("b", "Nobel sold radium.", {"source": "web", "start_index": 0}),
-        Passage("c", "Who bought radium?", {"source": "web"}),
+        Passage("c", "Who bought radium?", {"source": "site", "start_index": 0}),
+        Passage("d", "Radium is sold.", {"source": "site"}),
     ]
-    context = context_of(found)
-    assert [source.positions for source in context.sources] == [(0,), (1,), (2,)]
+    context = context_of(found, order="source")
+    assert [source.positions for source in context.sources] == [(0,), (1,), (2,), (3,)]
 
 
 def test_chunks_stay_apart_on_request():
