@@ -163,8 +163,8 @@ def _postprocess(postprocessor: BaseNodePostprocessor, query: str, passage: str)
     found = postprocessor.postprocess_nodes([NodeWithScore(node=node, score=1.0)], query_str=query)
     text = " ".join(one.text for one in found)
     spans = [(start, end) for one in found for start, end, _ in one.metadata.get("fgr_spans", ())]
-    kept = all(METADATA.items() <= one.metadata.items() for one in found)
-    return Output(text, joined(passage, spans or locate(text, passage)), kept, all(one.node_id == ID for one in found))
+    kept = bool(found) and all(METADATA.items() <= one.metadata.items() for one in found)
+    return Output(text, joined(passage, spans or locate(text, passage)), kept, [one.node_id for one in found] == [ID])
 
 
 def _compress(compressor: FGRCompressor | DocumentCompressorPipeline, query: str, passage: str) -> Output:
@@ -172,8 +172,8 @@ def _compress(compressor: FGRCompressor | DocumentCompressorPipeline, query: str
     found = compressor.compress_documents([Document(passage, id=ID, metadata=dict(METADATA))], query)
     text = " ".join(one.page_content for one in found)
     spans = [(start, end) for one in found for start, end, _ in one.metadata.get("fgr_spans", ())]
-    kept = all(METADATA.items() <= one.metadata.items() for one in found)
-    return Output(text, joined(passage, spans or locate(text, passage)), kept, all(one.id == ID for one in found))
+    kept = bool(found) and all(METADATA.items() <= one.metadata.items() for one in found)
+    return Output(text, joined(passage, spans or locate(text, passage)), kept, {one.id for one in found} == {ID})
 
 
 def _in_order(texts: Sequence[str], passage: str) -> list[Range]:
