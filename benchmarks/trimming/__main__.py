@@ -16,7 +16,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,8 @@ def as_shipped(system: Shipped, examples: Iterable[SpanExample], count: TokenCou
     return _means(rows)
 
 
-def compare(folder: Path, sets: Iterable[str], n: int) -> dict[str, Any]:
-    """Run everything on samples of every set."""
+def compare(folder: Path, sets: Iterable[str], n: int) -> Iterator[dict[str, Any]]:
+    """Run everything on samples of every set; give the report anew after each."""
     count, encoder = token_counter("o200k_base"), Encoder.default()
     warm_up()
     report: dict[str, Any] = {"sets": {}}
@@ -93,7 +93,7 @@ def compare(folder: Path, sets: Iterable[str], n: int) -> dict[str, Any]:
         for label, as_is in shipped(encoder).items():
             found["shipped"][label] = as_shipped(as_is, tqdm(examples, desc=f"{name}: {label}"), count)
         report["sets"][name] = found
-    return report
+        yield report
 
 
 def main() -> None:
@@ -105,11 +105,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/trimming"), help="folder for the results")
     asked = parser.parse_args()
     logging.getLogger("langchain_text_splitters").setLevel(logging.ERROR)  # "longer than the specified 1"
-    report = compare(asked.data, asked.sets, asked.n)
     asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "trimming.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    (asked.out / "trimming.md").write_text(markdown(report), encoding="utf-8")
-    print(markdown(report))
+    for report in compare(asked.data, asked.sets, asked.n):
+        (asked.out / "trimming.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        (asked.out / "trimming.md").write_text(markdown(report), encoding="utf-8")
+    print((asked.out / "trimming.md").read_text(encoding="utf-8"))
 
 
 def _timed(call: Any) -> tuple[float, Any]:
