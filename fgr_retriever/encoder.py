@@ -25,6 +25,7 @@ from typing_extensions import Self
 from fgr_retriever.checkpoint import Checkpoint, embedded_model, head_fingerprint, open_checkpoint
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError
+from fgr_retriever.precision import best_dtype
 from fgr_retriever.types import TokenBlock
 from fgr_retriever.windows import Window, Windows
 
@@ -264,15 +265,3 @@ def _best_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def best_dtype(device: torch.device) -> torch.dtype:
-    """Choose bfloat16 where the processor multiplies it faster than float32 (cosine 0.9999 to it)."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device.type == "cpu":
-        # Older torch cannot tell; then float32 is right, only slower.
-        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"):
-            return torch.bfloat16
-    return torch.float32

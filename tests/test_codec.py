@@ -158,11 +158,12 @@ class TestCentroids:
             (1, 1, 1),
             (77, 77, 1),  # 39 vectors for each of two would be 78
             (78, 78, 2),
-            (10_000, 10_000, 256),  # 16 * 100 = 1,600, but 10,000 / 39 = 256.4
-            (10_000, 1_000_000, 1_024),
-            (1_000_000, 1_000_000, 8_192),  # 16,000
-            (1 << 20, 1 << 20, 16_384),
-            (100_000_000, 10_000_000, 131_072),
+            (10_000, 10_000, 256),  # 4 * 100 = 400, and 10,000 / 39 = 256.4
+            (10_000, 1_000_000, 256),
+            (1_000_000, 1_000_000, 2_048),  # 4,000
+            (1 << 20, 1 << 20, 4_096),
+            (100_000_000, 10_000_000, 32_768),
+            (100_000_000, 1_000_000, 16_384),
             (0, 0, 1),
         ],
     )
@@ -171,7 +172,7 @@ class TestCentroids:
 
     def test_the_corpus_decides_how_many(self, vectors):
         assert len(Codec.train(vectors).centroids) == 64  # 3,000 less the 150 kept aside, divided by 39
-        assert len(Codec.train(vectors, tokens=4).centroids) == 32
+        assert len(Codec.train(vectors, tokens=4).centroids) == 8
 
     def test_they_have_length_one(self, codecs):
         torch.testing.assert_close(codecs[2].float_centroids.norm(dim=1), torch.ones(64), atol=5e-4, rtol=0)

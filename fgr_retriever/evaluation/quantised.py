@@ -20,7 +20,7 @@ from fgr_retriever.types import TokenBlock, TokenEncoder
 if TYPE_CHECKING:
     from fgr_retriever.config import Calibration
 
-# What a codec is trained on; the vectors suffice for 16,384 centroids, right for up to 4 million tokens.
+# What a codec is trained on; the vectors suffice for 16,384 centroids, right for up to 67 million tokens.
 _SAMPLE_PASSAGES = 50_000
 _SAMPLE_VECTORS = 1 << 20
 

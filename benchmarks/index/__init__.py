@@ -1,0 +1,1 @@
+"""Index benchmark; see `__main__`."""
