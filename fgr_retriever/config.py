@@ -193,6 +193,8 @@ class TrimConfig(_Strict):
             words another passage's span has, too, only there. Never loses a word.
         on_empty: What a passage without evidence gives: its best span, its whole text, or nothing.
         keep_title: Keep a passage's title line whenever anything else of it is kept.
+        fill: Spend what the evidence leaves of `max_tokens` on the next best units of the passages
+            that have some, though they are below the threshold; without `max_tokens` nothing changes.
     """
 
     threshold: float | None = None
@@ -209,6 +211,7 @@ class TrimConfig(_Strict):
     merge: bool = True
     on_empty: OnEmpty = "best_span"
     keep_title: bool = False
+    fill: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -226,6 +229,6 @@ class TrimConfig(_Strict):
             _check(name, value, isinstance(value, str), "a string")
         _check("citation", self.citation, _is_citation(self.citation), f"a format string of {_CITATION_FIELDS}")
         _check("order", self.order, self.order in get_args(Order), f"one of {get_args(Order)}")
-        for name in ("keep_title", "merge"):
+        for name in ("keep_title", "merge", "fill"):
             value = getattr(self, name)
             _check(name, value, isinstance(value, bool), "True or False")

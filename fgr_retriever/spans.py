@@ -9,6 +9,7 @@ that hold evidence and over the final spans only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -87,6 +88,26 @@ def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | 
         units = units[layout.sums.counts(units) > 0]
     best = units[[int(layout.sums.means(units).argmax())]]
     return next(iter(layout.sums.spans(layout.tidy(best, strip=True))), None)
+
+
+def other_units(text: str, evidence: TokenEvidence, unit: Unit, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """List the sentences (for unit "sentence") or else the phrases with tokens that no span touches.
+
+    Args:
+        text: The passage.
+        evidence: Probability and character range of each of its tokens.
+        unit: The unit of a span.
+        spans: Disjoint, in text order.
+
+    Returns:
+        Disjoint spans in text order, with the mean probability of their tokens as score.
+    """
+    layout = _Layout.of(text, evidence)
+    units = layout.sentences if unit == "sentence" else layout.phrases(np.arange(len(layout.sentences)))
+    units = layout.tidy(units[layout.sums.counts(units) > 0], strip=False)
+    taken = as_ranges([(span.start, span.end) for span in spans])
+    free = taken[:, 1].searchsorted(units[:, 0], "right") == taken[:, 0].searchsorted(units[:, 1], "left")
+    return layout.sums.spans(units[free])
 
 
 def _by_expected_f1(sums: EvidenceSums, units: Ranges) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from fgr_retriever.context import Assembly, Layout, Scored
 from fgr_retriever.repeats import Repeat, clip, repeated
 from fgr_retriever.sentences import title
 from fgr_retriever.shrink import shrink
-from fgr_retriever.spans import EvidenceSums, as_ranges, best_span, find_spans
+from fgr_retriever.spans import EvidenceSums, as_ranges, best_span, find_spans, other_units
 from fgr_retriever.types import Span, Trimmed
 
 # Rounds of filling the room that a span too large for it leaves to smaller ones.
@@ -68,8 +68,15 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
     candidates = [
         one for place, passage in enumerate(passages) for one in _candidates(place, passage, config, threshold)
     ]
-    context = _Context.of(Layout.of(passages, config), candidates, count)
-    chosen, least = (candidates, 0) if config.max_tokens is None else _choose(context, candidates, config.max_tokens)
+    layout = Layout.of(passages, config)
+    context = _Context.of(layout, candidates, [], count)
+    if config.max_tokens is None:
+        return context.write(candidates, threshold, 0)
+    chosen, least = _choose(context, config.max_tokens)
+    if config.fill and chosen:
+        fuller = _Context.of(layout, candidates, _rest(passages, candidates, config), count)
+        if fuller.tokens(chosen) <= config.max_tokens:  # spans that touch are joined, which few counters charge for
+            context, chosen = fuller, _fill(fuller, chosen, config.max_tokens)
     return context.write(chosen, threshold, least)
 
 
@@ -82,32 +89,73 @@ def _candidates(place: int, passage: Scored, config: TrimConfig, threshold: floa
         spans = (best,) if best else ()
     elif not spans and config.on_empty == "keep" and passage.text:
         spans = sums.spans(as_ranges([(0, len(passage.text))]))
+    return _with_masses(place, sums, spans)
+
+
+def _rest(passages: Sequence[Scored], candidates: list[_Candidate], config: TrimConfig) -> list[_Candidate]:
+    """List what else could be kept of the passages that have a candidate."""
+    taken: dict[int, list[Span]] = {}
+    for one in candidates:
+        taken.setdefault(one.passage, []).append(one.span)
+    found = []
+    for place, spans in taken.items():
+        passage = passages[place]
+        others = other_units(passage.text, passage.evidence, config.unit, spans)
+        found += _with_masses(place, EvidenceSums.of(passage.evidence), others)
+    return found
+
+
+def _with_masses(place: int, sums: EvidenceSums, spans: Sequence[Span]) -> list[_Candidate]:
     masses = sums.masses(as_ranges([(span.start, span.end) for span in spans])).tolist()
     return [_Candidate(place, span, mass) for span, mass in zip(spans, masses, strict=True)]
 
 
-def _choose(context: _Context, candidates: list[_Candidate], budget: int) -> tuple[list[_Candidate], int]:
+def _choose(context: _Context, budget: int) -> tuple[list[_Candidate], int]:
     """Choose what to keep of too much: first the best span, then the densest evidence.
 
     Returns:
         What is kept, and the least number of tokens that was tried for the best span.
     """
+    candidates = context.candidates
     if not candidates or context.tokens(candidates) <= budget:
         return candidates, 0
     best = max(candidates, key=lambda one: (context.passages[one.passage].score, one.span.score))
-    costs = {one: context.cost(one) for one in candidates}
-    queue = [one for one in candidates if one is not best]
-    queue.sort(key=lambda one: -one.mass / max(costs[one], 1))
     chosen, least = _fit_best(context, best, budget)
+    return _add_densest(context, chosen, [one for one in candidates if one is not best], budget), least
+
+
+def _add_densest(
+    context: _Context, chosen: list[_Candidate], others: list[_Candidate], budget: int
+) -> list[_Candidate]:
+    """Add what has the most evidence for each token, as far as there is room."""
+    costs = {one: context.cost(one) for one in others}
+    queue = sorted(others, key=lambda one: -one.mass / max(costs[one], 1))
     for _ in range(_FILL_ROUNDS):
+        if not queue:
+            break
         fitting = _longest_fitting(context, chosen, queue, budget)
         chosen = chosen + queue[:fitting]
         room = budget - (context.tokens(chosen) if chosen else 0)
         # The next in the queue is too long; shorter ones may still fit.
         queue = [one for one in queue[fitting + 1 :] if costs[one] <= room]
-        if not queue:
-            break
-    return chosen, least
+    return chosen
+
+
+def _fill(context: _Context, chosen: list[_Candidate], budget: int) -> list[_Candidate]:
+    """Spend what is left of a budget on the next best units, and on a part of the best one that is too long."""
+    chosen = _add_densest(context, chosen, context.rest, budget)
+    written = set(chosen)
+    left = [one for one in context.rest if one not in written]
+    if not left:
+        return chosen
+    best = max(left, key=lambda one: one.span.score)
+    passage = context.passages[best.passage]
+
+    def fits(span: Span) -> bool:
+        return context.tokens([*chosen, replace(best, span=span)]) <= budget
+
+    part = shrink(passage.text, passage.evidence, best.span, fits)
+    return [*chosen, replace(best, span=part)] if part else chosen
 
 
 def _fit_best(context: _Context, best: _Candidate, budget: int) -> tuple[list[_Candidate], int]:
@@ -143,17 +191,21 @@ class _Context:
 
     layout: Layout
     candidates: list[_Candidate]
+    rest: list[_Candidate]
     repeated: dict[_Candidate, list[_Candidate]]
     count: TokenCounter | None
 
     @classmethod
-    def of(cls, layout: Layout, candidates: list[_Candidate], count: TokenCounter | None) -> _Context:
+    def of(
+        cls, layout: Layout, candidates: list[_Candidate], rest: list[_Candidate], count: TokenCounter | None
+    ) -> _Context:
         """Find out what would stand twice."""
         if not layout.config.merge:
-            return cls(layout, candidates, {}, count)
-        found = repeated(layout.passages, [(one.passage, one.span) for one in candidates])
-        holders = {candidates[one]: [candidates[other] for other in others] for one, others in found.items()}
-        return cls(layout, candidates, holders, count)
+            return cls(layout, candidates, rest, {}, count)
+        offered = candidates + rest
+        found = repeated(layout.passages, [(one.passage, one.span) for one in offered])
+        holders = {offered[one]: [offered[other] for other in others] for one, others in found.items()}
+        return cls(layout, candidates, rest, holders, count)
 
     @property
     def passages(self) -> Sequence[Scored]:
@@ -193,6 +245,8 @@ class _Context:
                 found[one.passage].append(one.span)
         repeats = [Repeat(one.passage, one.span, holder.passage) for one, holder in holders.items()]
         spans = [tuple(sorted(kept)) for kept in found]
+        if self.rest:
+            spans = [_joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]
         if self.layout.config.keep_title:
             spans = [_with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
         for block in self.layout.blocks:
@@ -222,6 +276,17 @@ class _Context:
             else:
                 found.append("the passage has no tokens")
         return found
+
+
+def _joined(passage: Scored, spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Make one span of those with only white space between them."""
+    ranges: list[tuple[int, int]] = []
+    for span in spans:
+        if ranges and not passage.text[ranges[-1][1] : span.start].strip():
+            ranges[-1] = ranges[-1][0], span.end
+        else:
+            ranges.append((span.start, span.end))
+    return spans if len(ranges) == len(spans) else EvidenceSums.of(passage.evidence).spans(as_ranges(ranges))
 
 
 def _with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:

@@ -48,6 +48,7 @@ configs = st.builds(
     keep_title=st.booleans(),
     order=st.sampled_from(["best", "edges", "source"]),
     merge=st.booleans(),
+    fill=st.booleans(),
 )
 
 
@@ -98,6 +99,7 @@ def test_without_a_budget_nothing_is_dropped(context, config, threshold):
 
 @given(contexts, configs, counters, st.floats(0, 1))
 def test_a_budget_that_holds_everything_drops_nothing(context, config, count, threshold):
+    config = replace(config, fill=False)
     everything = trim(context, replace(config, max_tokens=None), threshold, count)
     size = count(text_of(context, everything, config))
     assert trim(context, replace(config, max_tokens=size), threshold, count) == everything
@@ -114,6 +116,38 @@ def test_a_larger_budget_keeps_no_less_evidence(context, config, threshold, one,
     whole = trim(context, replace(config, max_tokens=None), threshold, None)
     if spans <= {(place, span) for place, result in enumerate(whole) for span in result.spans}:
         assert mass(context, small) <= mass(context, large) + 1e-5
+
+
+@given(contexts, configs, counters, st.floats(0, 1))
+def test_filling_only_adds(context, config, count, threshold):
+    config = replace(config, merge=False)
+    bare, filled = (trim(context, replace(config, fill=fill), threshold, count) for fill in (False, True))
+    for one, other in zip(bare, filled, strict=True):
+        holders = [
+            [span for span in other.spans if span.start <= kept.start and kept.end <= span.end] for kept in one.spans
+        ]
+        assert all(len(found) == 1 for found in holders)
+
+
+def test_what_the_budget_leaves_goes_to_the_next_best_sentences():
+    text = "It rained. Radium was found in 1898. The shed was cold. Nobody knew. A patent was never asked for."
+    context = [Scored(text, evidence_for(text, "Radium", "1898"), 1.0), scored(BREAD)]
+    weak = context[0].evidence.probabilities.copy()
+    weak[weak < 0.5] = 0
+    weak[[0, 7, 8]] = 0.02, 0.04, 0.03  # It; The, shed
+    context[0] = replace(context[0], evidence=replace(context[0].evidence, probabilities=weak))
+    config = TrimConfig(unit="sentence", max_tokens=9, fill=True, on_empty="drop", separator=" ")
+    filled = trim(context, config, 0.5, words)
+    # The evidence has 5 words, and the next best sentence, 4 more, follows it: one span.
+    assert [one.text for one in filled] == ["Radium was found in 1898. The shed was cold.", ""]
+    assert len(filled[0].spans) == 1
+    more = trim(context, replace(config, max_tokens=11), 0.5, words)
+    assert more[0].text == "It rained. Radium was found in 1898. The shed was cold."
+    # Three words of room are left of a sentence of six.
+    most = trim(context, replace(config, max_tokens=16), 0.5, words)
+    assert most[0].text.startswith("It rained. Radium was found in 1898. The shed was cold. Nobody knew.")
+    assert words(most[0].text) == 16
+    assert trim(context, replace(config, max_tokens=None), 0.5, None)[0].text == "Radium was found in 1898."
 
 
 def mass(context, results) -> float:

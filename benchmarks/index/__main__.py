@@ -32,7 +32,7 @@ from fgr_retriever.evaluation.beir import read_beir
 
 QUERIES = 25  # of each set
 GROWTH = (10_000, 30_000, 100_000, 300_000)
-BUILD_LIMIT = 1800  # seconds
+BUILD_LIMIT = 900  # seconds
 PEERS = {"Qdrant Edge": ["qdrant-edge-py"], "LanceDB": ["lancedb"], "fast-plaid": ["fast-plaid"]}
 OWN_TORCH = {"fast-plaid"}
 
