@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.agents import EvidenceSource, EvidenceSpan
+from fgr_retriever.hits import evidence_of
 from fgr_retriever.support import QueryWord, coverage, support
-from fgr_retriever.trimmer import evidence_of
 from fgr_retriever.types import StoredTokens, TokenEncoder
 
 # A word of a claim is matched from these cosines on (mean of its tokens). Chosen with the embedded

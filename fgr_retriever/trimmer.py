@@ -15,7 +15,6 @@ from fgr_retriever.config import Calibration, TrimConfig
 from fgr_retriever.context import Scored
 from fgr_retriever.errors import InputError
 from fgr_retriever.hits import Found, Question, read_hits, resolve_cut
-from fgr_retriever.hits import evidence_of as evidence_of
 from fgr_retriever.maxsim import best_matches
 from fgr_retriever.origin import Origin
 from fgr_retriever.report import Stopwatch, make_report
