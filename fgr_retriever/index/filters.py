@@ -7,6 +7,8 @@ objects. A plain value means `$eq`.
 `$eq`, `$ne`                the value is (not) equal; 1 equals 1.0 but never `true`
 `$gt` `$gte` `$lt` `$lte`   compares numbers with numbers and strings with strings, else no match
 `$in`, `$nin`               the value is (not) equal to one of a list
+`$contains`                 a list has an equal element, or a string this substring
+`$icontains`                a string has this substring, whatever the case
 `$exists`                   the key is there (`true`) or not (`false`)
 `$and`, `$or`, `$not`       combine filters: a list, a list, one filter
 ==========================  ======================================================================
@@ -75,13 +77,19 @@ def _test(name: str, operand: Any) -> _Test:
         if not isinstance(operand, (list, tuple, set, frozenset)):
             raise InputError(f"{name} {operand!r}: must be a list of values")
         return lambda value: any(_equal(value, item) for item in operand) == (name == "$in")
+    if name == "$contains":
+        return lambda value: _contains(value, operand)
+    if name == "$icontains":
+        if not isinstance(operand, str):
+            raise InputError(f"$icontains {operand!r}: must be a string")
+        return lambda value: isinstance(value, str) and operand.casefold() in value.casefold()
     if name == "$exists":
         if not isinstance(operand, bool):
             raise InputError(f"$exists {operand!r}: must be True or False")
         return lambda value: (value is not _MISSING) == operand
     if name in _ORDERINGS:
         return _ordering(name, operand)
-    known = ["$eq", "$ne", *_ORDERINGS, "$in", "$nin", "$exists"]
+    known = ["$eq", "$ne", *_ORDERINGS, "$in", "$nin", "$contains", "$icontains", "$exists"]
     raise InputError(f"unknown filter operator {name!r}: use one of {', '.join(known)}")
 
 
@@ -93,6 +101,12 @@ def _ordering(name: str, operand: Any) -> _Test:
     if _is_number(operand):
         return lambda value: _is_number(value) and compare(value, operand)
     raise InputError(f"{name} {operand!r}: must be a number or a string")
+
+
+def _contains(value: Any, operand: Any) -> bool:
+    if isinstance(value, str):
+        return isinstance(operand, str) and operand in value
+    return isinstance(value, (list, tuple)) and any(_equal(item, operand) for item in value)
 
 
 def _is_number(value: Any) -> bool:

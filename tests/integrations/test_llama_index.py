@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -269,13 +270,37 @@ def test_filters(nodes, counter, filters, expected):
     assert set(ids(retriever.retrieve(QUERY))) == expected
 
 
-def test_an_unsupported_operator_is_refused_at_once(retriever):
-    contains = where(MetadataFilter(key="tags", value="a", operator=FilterOperator.CONTAINS))
-    with pytest.raises(InputError, match=r"'tags'.*CONTAINS.*EQ"):
-        FGRRetriever(retriever.engine, filters=contains)
-    retriever.filters = where(contains)
-    with pytest.raises(InputError, match="CONTAINS"):
-        retriever.retrieve(QUERY)
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        (FilterOperator.CONTAINS, "metal", {"both", "metal"}),
+        (FilterOperator.CONTAINS, "met", set()),
+        (FilterOperator.ANY, ["metal", "old"], {"both", "metal", "old"}),
+        (FilterOperator.ALL, ["metal", "old"], {"both"}),
+        (FilterOperator.TEXT_MATCH, "Met", {"text"}),
+        (FilterOperator.TEXT_MATCH_INSENSITIVE, "met", {"text"}),
+        (FilterOperator.IS_EMPTY, None, {"none", "empty"}),
+    ],
+)
+def test_filters_of_lists_and_texts(operator, value, expected):
+    tags = {"both": ["old", "metal"], "metal": ["metal"], "old": ["old"], "text": "Metals", "none": None, "empty": []}
+    nodes = [TextNode(id_=name, text=f"radium {name}", metadata={"tags": tag}) for name, tag in tags.items()]
+    filters = where(MetadataFilter(key="tags", value=value, operator=operator))
+    retriever = FGRRetriever.from_nodes(nodes, encoder=WordEncoder(), filters=filters, similarity_top_k=9)
+    assert set(ids(retriever.retrieve(QUERY))) == expected
+
+
+def test_an_unsupported_filter_is_refused_at_once(retriever):
+    for operator, value in ((FilterOperator.ANY, "a"), (FilterOperator.ALL, [])):
+        filters = where(MetadataFilter(key="tags", value=value, operator=operator))
+        with pytest.raises(InputError, match=rf"'tags'.*{operator.name} needs a list"):
+            FGRRetriever(retriever.engine, filters=filters)
+        retriever.filters = where(filters)
+        with pytest.raises(InputError, match="needs a list"):
+            retriever.retrieve(QUERY)
+    later = MetadataFilter.model_construct(key="tags", value="a", operator=Enum("Later", ["NEAR"]).NEAR)
+    with pytest.raises(InputError, match=r"'tags'.*NEAR.*EQ"):
+        FGRRetriever(retriever.engine, filters=where().model_copy(update={"filters": [later]}))
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 5, 8, 13, 30])

@@ -17,7 +17,11 @@ _OPERATORS = {
     FilterOperator.LTE: "$lte",
     FilterOperator.IN: "$in",
     FilterOperator.NIN: "$nin",
+    FilterOperator.CONTAINS: "$contains",
+    FilterOperator.TEXT_MATCH: "$contains",
+    FilterOperator.TEXT_MATCH_INSENSITIVE: "$icontains",
 }
+_LIST_OPERATORS = {FilterOperator.ANY: "$or", FilterOperator.ALL: "$and"}
 
 
 def to_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
@@ -43,7 +47,11 @@ def _translate(part: MetadataFilter | MetadataFilters) -> dict[str, Any] | None:
         return to_filter(part)
     if part.operator is FilterOperator.IS_EMPTY:
         return {"$or": [{part.key: {"$exists": False}}, {part.key: {"$in": [None, "", []]}}]}
+    if part.operator in _LIST_OPERATORS:
+        if not isinstance(part.value, list) or not part.value:
+            raise InputError(f"filter on {part.key!r}: {part.operator.name} needs a list of values, got {part.value!r}")
+        return {_LIST_OPERATORS[part.operator]: [{part.key: {"$contains": value}} for value in part.value]}
     if part.operator not in _OPERATORS:
-        known = ", ".join(operator.name for operator in (*_OPERATORS, FilterOperator.IS_EMPTY))
+        known = ", ".join(operator.name for operator in (*_OPERATORS, *_LIST_OPERATORS, FilterOperator.IS_EMPTY))
         raise InputError(f"filter on {part.key!r}: operator {part.operator.name} is not supported; use one of {known}")
     return {part.key: {_OPERATORS[part.operator]: part.value}}
