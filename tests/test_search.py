@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from fgr_retriever.codec import Codec
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.index.candidates import _gains, _probe, find_candidates
+from fgr_retriever.index.candidates import _gains, _nearest, _probe, find_candidates
 from fgr_retriever.index.lists import InvertedLists, build_lists
 from fgr_retriever.index.search import _groups, best_passages
 from fgr_retriever.maxsim import maxsim_ragged
@@ -35,6 +35,7 @@ class Part:
         self.ends = np.cumsum(self.lengths, dtype=np.int64)
         if self.codec:
             codes, residuals = self.codec.encode(self.vectors)
+            self.codes = codes.numpy()
             self.lists = build_lists(codes.numpy(), self.lengths, len(self.codec.centroids))
             self.vectors = self.codec.decode(codes, residuals)
 
@@ -54,6 +55,10 @@ class Parts:
         for segment in self.segments:
             yield segment, slice(start, start + segment.info.passages)
             start += segment.info.passages
+
+
+def probe(tokens, centroids, nprobe):
+    return _probe(*_nearest(tokens, centroids, nprobe), nprobe)
 
 
 def passages(count, seed, most=12):
@@ -124,19 +129,19 @@ class TestCandidates:
         np.testing.assert_allclose(scores, [[0.5, 0.4, 0.8, 0.2, 0], [0, 0, 0, 0.4, 0]], rtol=1e-6)
 
     def test_probes_come_by_ascending_score_above_the_next(self):
-        centroids, gains = _probe(torch.tensor([[0.1, 0.9, 0.4, 0.7]]), torch.eye(4), 2)
+        centroids, gains = probe(torch.tensor([[0.1, 0.9, 0.4, 0.7]]), torch.eye(4), 2)
         assert centroids.tolist() == [[3, 1]]
         np.testing.assert_allclose(gains, [[0.3, 0.5]], rtol=1e-6)
 
     @pytest.mark.parametrize("nprobe", [3, 4, 9])
     def test_more_probes_than_centroids_read_all_that_gain(self, nprobe):
-        assert _probe(torch.tensor([[0.1, 0.9, 0.4, 0.7]]), torch.eye(4), nprobe)[0].tolist() == [[2, 3, 1]]
+        assert probe(torch.tensor([[0.1, 0.9, 0.4, 0.7]]), torch.eye(4), nprobe)[0].tolist() == [[2, 3, 1]]
 
     @pytest.mark.parametrize("nprobe", [1, 4, 1_000])
     def test_the_approximate_score_is_that_of_its_definition(self, snapshot, codec, nprobe):
         """Sum over query tokens of the best probed centroid of the passage, or of the first unprobed one."""
         segment, query = snapshot.segments[0], queries(1)[0]
-        found = _gains(segment.lists, 300, *_probe(query, codec.float_centroids, nprobe), np.zeros(len(query), int))
+        found = _gains(segment.lists, 300, *probe(query, codec.float_centroids, nprobe), np.zeros(len(query), int))
         scores = (query @ codec.float_centroids.T).numpy()
         floor = np.sort(scores, axis=1)[:, ::-1][:, min(nprobe, scores.shape[1] - 1)]
         for slot in range(300):
@@ -145,7 +150,8 @@ class TestCandidates:
             assert found[0, slot] == pytest.approx((best - floor).sum(), abs=1e-5)
 
     def test_there_are_as_many_as_asked_for_even_where_lists_name_fewer(self, snapshot):
-        for positions in find_candidates(snapshot, queries(5), 400, everything(snapshot), 1):
+        for candidates in find_candidates(snapshot, queries(5), 400, everything(snapshot), 1):
+            positions = candidates.positions
             assert len(positions) == 400
             assert (np.diff(positions) > 0).all()
             assert positions.max() < 550  # the raw segment needs none
@@ -155,6 +161,27 @@ class TestCandidates:
         allowed[20:550] = False
         assert find_candidates(snapshot, queries(1), 20, allowed, 4) is None
         assert find_candidates(snapshot, queries(1), 19, allowed, 4) is not None
+
+    def test_near_are_the_nearest_centroids_of_each_query(self, snapshot, codec):
+        asked = queries(3)
+        for query, candidates in zip(
+            asked, find_candidates(snapshot, asked, 400, everything(snapshot), 2), strict=True
+        ):
+            nearest = (query @ codec.float_centroids.T).argsort(dim=1, descending=True)[:, :5]  # 2 * nprobe + 1
+            assert np.flatnonzero(candidates.near).tolist() == sorted(set(nearest.flatten().tolist()))
+
+    def test_passages_without_a_token_near_the_query_come_last(self, snapshot):
+        [query] = queries(1)
+        allowed = everything(snapshot)
+        near = find_candidates(snapshot, [query], 400, allowed, 1)[0].near
+        segment = snapshot.segments[0]
+        owners = np.repeat(np.arange(300), segment.lengths)
+        allowed[np.unique(owners[near[segment.codes]])] = False  # of the first segment
+        allowed[300:] = False
+        [(positions, scores)] = found(snapshot, [query], 10, allowed, nprobe=1, candidates=12)
+        assert len(positions) == 10
+        _, all_scores = brute_force(snapshot, query, 10, allowed)
+        np.testing.assert_allclose(scores, all_scores[positions], rtol=1e-5)
 
     def test_they_are_nearly_as_good_as_all(self, snapshot):
         same = 0

@@ -156,7 +156,7 @@ class Qdrant:
         shard = self._qe.EdgeShard.create(str(self.folder), self._qe.EdgeConfig({"tokens": tokens, "mean": mean}))
         for start in range(0, len(corpus), 256):
             points = []
-            for row in range(start, min(start + 256, len(corpus))):
+            for row in filter(corpus.lengths.__getitem__, range(start, min(start + 256, len(corpus)))):
                 vectors = corpus[row].astype(np.float32)
                 points.append(self._qe.Point(row, {"tokens": vectors.tolist(), "mean": vectors.mean(axis=0).tolist()}))
             shard.update(self._qe.UpdateOperation.upsert_points(points))
@@ -236,11 +236,14 @@ class Plaid:
     def build(self, corpus: Corpus) -> None:
         """Create the index; it wants all vectors at once."""
         index = self._search.FastPlaid(index=str(self.folder), device="cpu")
-        passages = [torch.from_numpy(np.array(corpus[row])) for row in range(len(corpus))]
+        rows = np.flatnonzero(corpus.lengths)  # it refuses passages without tokens
+        passages = [torch.from_numpy(np.array(corpus[row])) for row in rows]
         index.create(documents_embeddings=passages, nbits=self.nbits)
+        np.save(self.folder / "rows", rows)
 
     def open(self) -> None:
         """Load the index."""
+        self._rows = np.load(self.folder / "rows.npy")
         self._index = self._search.FastPlaid(index=str(self.folder), device="cpu")
 
     def search(self, query: Query, k: int, setting: str) -> list[int]:
@@ -253,7 +256,7 @@ class Plaid:
             n_full_scores=full,
             show_progress=False,
         )
-        return [row for row, _ in found]
+        return [int(self._rows[place]) for place, _ in found]
 
 
 SYSTEMS: dict[str, Callable[[Path], System]] = {

@@ -23,8 +23,8 @@ from benchmarks.index.systems import SYSTEMS, Query, System
 from benchmarks.index.truth import Truth
 
 K = 10
-PATIENCE = 40.0  # seconds for the queries of one setting; fewer are asked when it is slow
-LEAST_QUERIES = 20
+PATIENCE = 20.0  # seconds for the queries of one setting; fewer are asked when it is slow
+LEAST_QUERIES = 10
 MANY = 1000  # searches after which memory is measured
 
 
@@ -65,7 +65,7 @@ def measure(system: System, queries: Sequence[Query], truth: Truth, settings: Se
 
 
 def memory(system: System, queries: Sequence[Query]) -> dict[str, Any]:
-    """Open, ask a thousand queries, or as many as 80 s allow, and weigh the process."""
+    """Open, ask a thousand queries, or as many as 40 s allow, and weigh the process."""
     setting = "balanced" if "balanced" in system.settings else system.settings[0]
     before = _resident()
     system.open()

@@ -9,11 +9,15 @@ arXiv:2501.17788, section 4.3, calls this imputation.) ::
     sum_i max(unprobed_i, max over probed centroids c of d:  E_qi . C_c)
 
 The sum of what is imputed is the same for all passages and is left out: what counts is the gain.
+
+A token of a candidate can only be the best match of a query token if its centroid is near that
+token. The nearest centroids, twice as many as are probed, tell which tokens are worth decoding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,10 +28,25 @@ from fgr_retriever.index.lists import InvertedLists
 from fgr_retriever.index.ranking import Ranking
 from fgr_retriever.index.snapshot import Snapshot
 
+_NEAR = 2  # times nprobe: twice that finds no more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What is worth decoding for one query.
+
+    Args:
+        positions: Passages, as places in `Snapshot.rows`, (n,) int64, ascending.
+        near: True for the centroids that are among the nearest of a query token, (centroids,) bool.
+    """
+
+    positions: NDArray[np.int64]
+    near: NDArray[np.bool_]
+
 
 def find_candidates(
     snapshot: Snapshot, queries: Sequence[Tensor], count: int, allowed: NDArray[np.bool_], nprobe: int
-) -> list[NDArray[np.int64]] | None:
+) -> list[Candidates] | None:
     """Choose the coded passages with the best approximate scores.
 
     Args:
@@ -38,27 +57,39 @@ def find_candidates(
         nprobe: Centroids whose lists are read for each query token.
 
     Returns:
-        For each query `count` positions in `snapshot.rows`, ascending; None where no more than
-        `count` coded passages are allowed, so that all of them are candidates.
+        For each query `count` passages; None where no more than `count` coded passages are allowed,
+        so that all of them are candidates.
     """
     coded = [(segment, part) for segment, part in snapshot.parts() if segment.codec is not None]
     if snapshot.codec is None or sum(int(allowed[part].sum()) for _, part in coded) <= count:
         return None
-    centroids, gains = _probe(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
+    nearest, scores = _nearest(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
+    centroids, gains = _probe(nearest, scores, nprobe)
     owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
     best = [Ranking.empty()] * len(queries)
     for segment, part in coded:
-        scores = _gains(segment.lists, segment.info.passages, centroids, gains, owners)
-        scores[:, ~allowed[part]] = -np.inf
+        total = _gains(segment.lists, segment.info.passages, centroids, gains, owners)
+        total[:, ~allowed[part]] = -np.inf
         positions = np.arange(part.start, part.stop)
-        best = [found.merged(positions, row, count) for found, row in zip(best, scores, strict=True)]
-    return [np.sort(found.positions) for found in best]
+        best = [found.merged(positions, row, count) for found, row in zip(best, total, strict=True)]
+    near = np.zeros((len(queries), len(snapshot.codec.centroids)), np.bool_)
+    near[owners[:, None], nearest] = True
+    return [Candidates(np.sort(found.positions), row) for found, row in zip(best, near, strict=True)]
 
 
-def _probe(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the nearest centroids of each token, the nearest last, and their scores above the next one's."""
-    scores, found = (tokens @ centroids.T).topk(min(nprobe + 1, len(centroids)))
-    return found[:, :-1].flip(1).numpy(), (scores[:, :-1] - scores[:, -1:]).flip(1).numpy()
+def _nearest(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find the centroids that are near each token, the nearest first, and their scores."""
+    scores, found = (tokens @ centroids.T).topk(min(_NEAR * nprobe + 1, len(centroids)))
+    return found.numpy(), scores.numpy()
+
+
+def _probe(
+    nearest: NDArray[np.int64], scores: NDArray[np.float32], nprobe: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Take the nearest centroids of each token, the nearest last, and their scores above the next one's."""
+    count = min(nprobe, nearest.shape[1] - 1)
+    gains = scores[:, :count] - scores[:, count : count + 1]
+    return np.ascontiguousarray(nearest[:, :count][:, ::-1]), np.ascontiguousarray(gains[:, ::-1])
 
 
 def _gains(
