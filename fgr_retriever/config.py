@@ -139,7 +139,7 @@ class SearchConfig(_Strict):
             (about `chunk_tokens` x (dim + query tokens) x 4 bytes).
     """
 
-    nprobe: int = 16
+    nprobe: int = 8
     candidates: int = 512
     exact: bool = False
     chunk_tokens: int = 32_768
@@ -162,7 +162,7 @@ class SearchConfig(_Strict):
             ConfigError: There is no such preset.
         """
         _check("preset", name, name in get_args(Preset), f"one of {get_args(Preset)}")
-        settings = {"fast": cls(nprobe=8, candidates=128), "balanced": cls(), "exact": cls(exact=True)}
+        settings = {"fast": cls(nprobe=4, candidates=128), "balanced": cls(), "exact": cls(exact=True)}
         return settings[name]
 
 

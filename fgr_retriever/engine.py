@@ -13,7 +13,7 @@ from typing_extensions import Self
 from fgr_retriever.budget import TokenCounter
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.errors import InputError
-from fgr_retriever.hits import Found, Question, read_hits
+from fgr_retriever.hits import Question, read_hits
 from fgr_retriever.index import Index, IndexInfo
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.report import Stopwatch
@@ -282,11 +282,8 @@ class Engine:
             with watch("search"):
                 matches = self._index.search([one.vectors for one in questions], k, filter, self._search_config)
             with watch("evidence"):
-                hits = [
-                    read_hits(
-                        self._encoder, question, [Found(one.passage, one.score, one.tokens) for one in found], config
-                    )
-                    for question, found in zip(questions, matches, strict=True)
-                ]
+                encoder = self._encoder
+                pairs = zip(questions, matches, strict=True)
+                hits = [read_hits(encoder, question, found, config) for question, found in pairs]
             note({"queries": len(queries), "k": k, "hits": sum(map(len, hits)), "times_ms": watch.times_ms})
         return hits

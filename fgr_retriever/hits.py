@@ -15,7 +15,7 @@ from fgr_retriever.config import Calibration, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.spans import find_spans
 from fgr_retriever.support import support
-from fgr_retriever.types import Hit, Passage, StoredTokens, TokenEncoder, TokenEvidence
+from fgr_retriever.types import Hit, Match, StoredTokens, TokenEncoder, TokenEvidence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,17 +45,8 @@ class Question:
         return [cls(*one) for one in encoded]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """A passage with its score and its stored tokens."""
-
-    passage: Passage
-    score: float
-    tokens: StoredTokens
-
-
 def read_hits(
-    encoder: TokenEncoder, question: Question, found: Sequence[Found], config: TrimConfig, first: int = 1
+    encoder: TokenEncoder, question: Question, found: Sequence[Match], config: TrimConfig, first: int = 1
 ) -> list[Hit]:
     """Find the evidence in passages.
 

@@ -14,13 +14,23 @@ from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import Calibration, TrimConfig
 from fgr_retriever.context import Scored
 from fgr_retriever.errors import InputError
-from fgr_retriever.hits import Found, Question, read_hits, resolve_cut
+from fgr_retriever.hits import Question, read_hits, resolve_cut
 from fgr_retriever.maxsim import best_matches
 from fgr_retriever.origin import Origin
 from fgr_retriever.report import Stopwatch, make_report
 from fgr_retriever.telemetry import traced
 from fgr_retriever.trim import trim
-from fgr_retriever.types import Context, Hit, Passage, StoredTokens, TokenBlock, TokenEncoder, TokenEvidence, Trimmed
+from fgr_retriever.types import (
+    Context,
+    Hit,
+    Match,
+    Passage,
+    StoredTokens,
+    TokenBlock,
+    TokenEncoder,
+    TokenEvidence,
+    Trimmed,
+)
 
 _GROUP_TOKENS = 8_192  # passage tokens after which their evidence is computed
 
@@ -127,7 +137,7 @@ class Trimmer:
                 return hits
             with watch("evidence"):
                 found = [
-                    Found(passages[blocks[0].passage], _maxsim(question.vectors, blocks), StoredTokens.of(blocks))
+                    Match(passages[blocks[0].passage], _maxsim(question.vectors, blocks), StoredTokens.of(blocks))
                     for blocks in group
                 ]
                 hits += read_hits(self._encoder, question, found, config, first=len(hits) + 1)

@@ -57,6 +57,21 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """A passage that something found, with what evidence needs.
+
+    Args:
+        passage: The passage as it was stored.
+        score: MaxSim of query and passage.
+        tokens: Its tokens as they are stored.
+    """
+
+    passage: Passage
+    score: float
+    tokens: StoredTokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TokenEvidence:
     """How likely each kept token of one passage is evidence for the query.
 

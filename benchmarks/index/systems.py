@@ -58,7 +58,7 @@ class Ours:
         from fgr_retriever.index import Index
 
         self._index_class, self._model = Index, Recorded
-        between = SearchConfig(candidates=1024, nprobe=32)
+        between = SearchConfig(candidates=1024, nprobe=16)
         self._configs = {name: SearchConfig.preset(preset) if preset else between for name, preset in SETTINGS.items()}
 
     @property

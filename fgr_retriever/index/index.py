@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,24 +25,9 @@ from fgr_retriever.index.manifest import MANIFEST, Manifest
 from fgr_retriever.index.search import best_passages
 from fgr_retriever.index.snapshot import Snapshot
 from fgr_retriever.index.store import Store, create_store
-from fgr_retriever.types import Passage, StoredTokens, TokenEncoder
+from fgr_retriever.types import Match, Passage, TokenEncoder
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Match:
-    """One passage that a search found, with what evidence needs.
-
-    Args:
-        passage: The passage as it was stored.
-        score: MaxSim of query and passage.
-        tokens: Its tokens as they are stored.
-    """
-
-    passage: Passage
-    score: float
-    tokens: StoredTokens
 
 
 class Index:
