@@ -70,7 +70,7 @@ class Shelf:
             assert sorted(stored.values()) == sorted(self.truth)
             for position in np.flatnonzero(snapshot.alive):
                 vectors, offsets = self.truth[stored[int(snapshot.rows[position])]]
-                tokens = snapshot.tokens_at(int(position))
+                tokens = snapshot.tokens_at(np.array([position]))[0]
                 assert tokens.vectors.dtype == np.float16
                 np.testing.assert_array_equal(tokens.offsets, offsets)
                 differences = tokens.vectors.astype(np.float32) - vectors
@@ -175,14 +175,14 @@ def test_compact_copies_codes_and_encodes_the_rest(shelf):
     shelf.add(*names(30, 40))
     shelf.delete(*names(0, 5))
     with shelf.store.reading() as (snapshot, _):
-        before = snapshot.tokens_at(7)
+        before = snapshot.tokens_at(np.array([7]))[0]
     shelf.store.compact()
     assert shelf.segments() == [("coded", 35)]
     assert shelf.folders() == [1, 1]
     with shelf.store.reading() as (snapshot, connection):
         assert snapshot.alive.all()
         assert connection.execute("SELECT count(*) FROM tombstones").fetchone() == (0,)
-        np.testing.assert_array_equal(snapshot.tokens_at(2).vectors, before.vectors)
+        np.testing.assert_array_equal(snapshot.tokens_at(np.array([2]))[0].vectors, before.vectors)
     shelf.check()
     generation = [path.name for path in (shelf.folder / "segments").iterdir()]
     shelf.store.compact()  # nothing to do
@@ -246,7 +246,7 @@ def test_a_reader_keeps_what_a_flush_replaces(shelf):
     other = Store(shelf.folder)
     with other.reading() as (snapshot, _):
         shelf.add(*names(20, 40))
-        np.testing.assert_array_equal(snapshot.tokens_at(4).vectors, shelf.truth["p4"][0])
+        np.testing.assert_array_equal(snapshot.tokens_at(np.array([4]))[0].vectors, shelf.truth["p4"][0])
         assert snapshot.segments[0].codec is None
     with other.reading() as (snapshot, _):
         assert snapshot.segments[0].codec is not None

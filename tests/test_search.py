@@ -15,6 +15,7 @@ from fgr_retriever.config import SearchConfig
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.index.candidates import _gains, _nearest, _probe, find_candidates
 from fgr_retriever.index.lists import InvertedLists, build_lists
+from fgr_retriever.index.reader import Reader
 from fgr_retriever.index.search import _groups, best_passages
 from fgr_retriever.maxsim import maxsim_ragged
 
@@ -34,10 +35,13 @@ class Part:
         self.info = SimpleNamespace(passages=len(self.lengths), tokens=len(self.vectors))
         self.ends = np.cumsum(self.lengths, dtype=np.int64)
         if self.codec:
-            codes, residuals = self.codec.encode(self.vectors)
+            codes, self.residuals = self.codec.encode(self.vectors)
             self.codes = codes.numpy()
-            self.lists = build_lists(codes.numpy(), self.lengths, len(self.codec.centroids))
-            self.vectors = self.codec.decode(codes, residuals)
+            self.lists = build_lists(self.codes, self.lengths, len(self.codec.centroids))
+            self.vectors = self.codec.decode(codes, self.residuals)
+
+    def encoded(self, tokens):
+        return torch.from_numpy(self.codes[tokens]), self.residuals[tokens]
 
     def decode(self, tokens):
         return self.vectors[tokens]
@@ -49,6 +53,9 @@ class Parts:
 
     segments: list
     codec: Codec | None
+
+    def __post_init__(self):
+        self.reader = Reader(self.segments, self.codec)
 
     def parts(self):
         start = 0
@@ -181,7 +188,7 @@ class TestCandidates:
         [(positions, scores)] = found(snapshot, [query], 10, allowed, nprobe=1, candidates=12)
         assert len(positions) == 10
         _, all_scores = brute_force(snapshot, query, 10, allowed)
-        np.testing.assert_allclose(scores, all_scores[positions], rtol=1e-5)
+        np.testing.assert_allclose(scores, all_scores[positions], rtol=0, atol=2e-5)
 
     def test_they_are_nearly_as_good_as_all(self, snapshot):
         same = 0
@@ -200,7 +207,7 @@ class TestSearch:
         ):
             expected, all_scores = brute_force(snapshot, query, 10, everything(snapshot))
             assert positions.tolist() == expected
-            np.testing.assert_allclose(scores, all_scores[expected], rtol=1e-5)
+            np.testing.assert_allclose(scores, all_scores[expected], rtol=0, atol=2e-5)
 
     @settings(deadline=None, max_examples=25)
     @given(seed=st.integers(0, 1_000), k=st.integers(1, 700), few=st.booleans(), candidates=st.integers(1, 600))
@@ -212,7 +219,7 @@ class TestSearch:
         expected, all_scores = brute_force(snapshot, query, 700, allowed)
         assert len(set(positions.tolist())) == len(positions) == min(k, len(expected))
         assert allowed[positions].all()
-        np.testing.assert_allclose(scores, all_scores[positions], rtol=1e-5)
+        np.testing.assert_allclose(scores, all_scores[positions], rtol=0, atol=2e-5)
         assert (np.diff(scores) <= 0).all()
         if allowed[:550].sum() <= max(k, candidates):
             assert positions.tolist() == expected[:k]
@@ -223,7 +230,7 @@ class TestSearch:
         for query, (positions, scores) in zip(asked, found(snapshot, asked, candidates=30), strict=True):
             [(alone, alone_scores)] = found(snapshot, [query], candidates=30)
             assert positions.tolist() == alone.tolist()
-            np.testing.assert_allclose(scores, alone_scores, rtol=1e-5)
+            np.testing.assert_allclose(scores, alone_scores, rtol=0, atol=2e-5)
 
     @pytest.mark.parametrize("settings", [{"exact": True}, {"candidates": 40, "nprobe": 1_000}])
     def test_equals_come_in_the_order_of_adding(self, codec, settings):
@@ -275,3 +282,35 @@ class TestConfig:
     def test_exact_is_a_bool(self):
         with pytest.raises(ConfigError, match="exact=1: must be True or False"):
             SearchConfig(exact=1)
+
+
+class TestReader:
+    @given(st.lists(st.integers(0, 699), max_size=30, unique=True))
+    def test_it_reads_what_the_segments_hold(self, snapshot, positions):
+        positions = np.array(sorted(positions), np.int64)
+        reader = snapshot.reader
+        vectors = torch.cat([segment.vectors for segment in snapshot.segments])
+        tokens = reader.tokens_of(positions)
+        expected = np.split(np.arange(len(vectors)), reader.ends[:-1])
+        assert tokens.tolist() == [token for position in positions for token in expected[position]]
+        torch.testing.assert_close(reader.decode(tokens), vectors[tokens], rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("borders", [(0, 5), (0, None), (-5, None), (-900, -800), (7, 7)])
+    def test_it_reads_runs_over_segments(self, snapshot, borders):
+        vectors = torch.cat([segment.vectors for segment in snapshot.segments])
+        tokens = slice(*slice(*borders).indices(len(vectors))[:2])
+        torch.testing.assert_close(snapshot.reader.decode(tokens), vectors[tokens], rtol=0, atol=1e-6)
+
+    def test_codes_are_those_of_the_segments(self, snapshot):
+        coded = [segment for segment in snapshot.segments if segment.codec]
+        codes = np.concatenate([segment.codes for segment in coded])
+        tokens = np.arange(3, len(codes), 7)
+        assert snapshot.reader.codes(tokens).tolist() == codes[tokens].tolist()
+        assert snapshot.reader.codes(slice(2, len(codes) - 2)).tolist() == codes[2:-2].tolist()
+
+    def test_raw_passages_are_known(self, snapshot):
+        assert snapshot.reader.raw.tolist() == [False] * 550 + [True] * 150
+
+    def test_no_passages(self):
+        reader = Reader([], None)
+        assert (len(reader.lengths), len(reader.ends), len(reader.raw)) == (0, 0, 0)

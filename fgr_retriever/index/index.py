@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Self
 
@@ -138,13 +139,7 @@ class Index:
             found = iter(best_passages(snapshot, asked, k, allowed, config))
             empty = np.zeros(0, np.int64), np.zeros(0, np.float32)
             results = [next(found) if len(query) else empty for query in queries]
-            return [
-                [
-                    _match(connection, snapshot, int(position), float(score))
-                    for position, score in zip(*hits, strict=True)
-                ]
-                for hits in results
-            ]
+            return [_matches(connection, snapshot, *hits) for hits in results]
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -250,10 +245,14 @@ class Index:
         self._store.close()
 
 
-def _match(connection: sqlite3.Connection, snapshot: Snapshot, position: int, score: float) -> Match:
-    """Read what is stored of one passage that was found."""
-    passage = rows.fetch_number(connection, int(snapshot.rows[position]))
-    return Match(passage, score, snapshot.tokens_at(position))
+def _matches(
+    connection: sqlite3.Connection, snapshot: Snapshot, positions: NDArray[np.int64], scores: NDArray[np.float32]
+) -> list[Match]:
+    """Read what is stored of the passages that were found."""
+    if not len(positions):
+        return []
+    found = [rows.fetch_number(connection, row) for row in snapshot.rows[positions].tolist()]
+    return [Match(*one) for one in zip(found, scores.tolist(), snapshot.tokens_at(positions), strict=True)]
 
 
 def _ids(ids: Iterable[str]) -> list[str]:

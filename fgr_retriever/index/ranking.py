@@ -27,10 +27,10 @@ class Ranking:
         return cls(np.zeros(0, np.int64), np.zeros(0, np.float32))
 
     def merged(self, positions: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Self:
-        """Give the k best of this and of passages that come later.
+        """Give the k best of this and of other passages.
 
         Args:
-            positions: Ascending, all after those that were merged before, (m,).
+            positions: Passages that were not merged before, (m,).
             scores: (m,) float32; -inf stands for no score.
             k: How many to keep, at least 1.
         """
@@ -40,5 +40,5 @@ class Ranking:
             hits = hits[candidates >= np.partition(candidates, -k)[-k]]
         positions = np.concatenate([self.positions, positions[hits]])
         scores = np.concatenate([self.scores, scores[hits]])
-        order = np.argsort(-scores, kind="stable")[:k]
+        order = np.lexsort((positions, -scores))[:k]
         return type(self)(positions[order], scores[order])

@@ -162,13 +162,16 @@ class Segment:
         """
         if self.codec is None:
             return torch.from_numpy(self.vectors[tokens]).float()
-        codes = torch.from_numpy(self.codes[tokens].astype(np.int32))
         try:
-            return self.codec.decode(codes, torch.from_numpy(self.residuals[tokens]))
+            return self.codec.decode(*self.encoded(tokens))
         except InputError as error:
             raise IndexCorruptError(
                 f"{self.folder} does not fit its codec ({error}): restore it from a copy"
             ) from error
+
+    def encoded(self, tokens: slice | NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Give the codes, (n,) int32, and the residuals, (n, bytes) uint8, of tokens of a coded segment."""
+        return torch.from_numpy(self.codes[tokens].astype(np.int32)), torch.from_numpy(self.residuals[tokens])
 
     def offsets_of(self, slot: int) -> NDArray[np.int32]:
         """Give the character range of each token of the passage in one slot, (t, 2)."""

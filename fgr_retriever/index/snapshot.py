@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from fgr_retriever.codec import Codec
 from fgr_retriever.index.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
 from fgr_retriever.index.files import check_sizes
+from fgr_retriever.index.reader import Reader
 from fgr_retriever.index.segments import Segment
 from fgr_retriever.types import StoredTokens
 
 SEGMENTS, CODECS = "segments", "codecs"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """What was committed at one moment; never changes, whatever is written later.
 
@@ -47,12 +49,26 @@ class Snapshot:
             yield segment, slice(start, end)
             start = end
 
-    def tokens_at(self, position: int) -> StoredTokens:
-        """Look up the tokens of the passage at a position; vectors that were encoded are decoded."""
+    @cached_property
+    def reader(self) -> Reader:
+        """Read the tokens of any passages.
+
+        Raises:
+            IndexCorruptError: The lengths of a segment are damaged.
+        """
+        return Reader(self.segments, self.codec)
+
+    def tokens_at(self, positions: NDArray[np.int64]) -> list[StoredTokens]:
+        """Look up the tokens of passages; vectors that were encoded are decoded."""
+        order = positions.argsort()
+        vectors = self.reader.decode(self.reader.tokens_of(positions[order])).numpy().astype(np.float16)
+        pieces = np.split(vectors, np.cumsum(self.reader.lengths[positions[order]])[:-1])
+        found = dict(zip(positions[order].tolist(), pieces, strict=True))
+        return [StoredTokens(found[position], self._offsets(position)) for position in positions.tolist()]
+
+    def _offsets(self, position: int) -> NDArray[np.int32]:
         segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
-        slot = position - part.start
-        vectors = segment.decode(segment.tokens_of(slot)).numpy().astype(np.float16)
-        return StoredTokens(vectors, segment.offsets_of(slot))
+        return segment.offsets_of(position - part.start)
 
     @property
     def tokens(self) -> int:
