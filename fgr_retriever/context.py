@@ -13,6 +13,8 @@ from itertools import pairwise
 
 from fgr_retriever.config import Order, TrimConfig
 from fgr_retriever.origin import Origin
+from fgr_retriever.sentences import title
+from fgr_retriever.spans import EvidenceSums, as_ranges
 from fgr_retriever.types import Excerpt, Source, Span, TokenEvidence
 
 
@@ -171,3 +173,27 @@ def _merged(passages: Sequence[Scored], positions: list[int]) -> list[Block]:
 def _ordered(ranked: list[Block], order: Order) -> list[Block]:
     """Put the best at both ends for `edges`; else leave the order."""
     return [*ranked[::2], *ranked[1::2][::-1]] if order == "edges" else ranked
+
+
+def joined(passage: Scored, spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Make one span of those with only white space between them."""
+    ranges: list[tuple[int, int]] = []
+    for span in spans:
+        if ranges and not passage.text[ranges[-1][1] : span.start].strip():
+            ranges[-1] = ranges[-1][0], span.end
+        else:
+            ranges.append((span.start, span.end))
+    return spans if len(ranges) == len(spans) else EvidenceSums.of(passage.evidence).spans(as_ranges(ranges))
+
+
+def with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:
+    """Put the title line before the spans of a passage, fused with those that overlap or follow it."""
+    head = title(passage.text) if spans else None
+    if head is None:
+        return tuple(spans)
+    start, end = head
+    rest = list(spans)
+    while rest and (rest[0].start <= end or passage.text[end : rest[0].start].isspace()):
+        start, end = min(start, rest[0].start), max(end, rest[0].end)
+        rest.pop(0)
+    return (*EvidenceSums.of(passage.evidence).spans(as_ranges([(start, end)])), *rest)

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.context import Assembly, Layout, Scored
+from fgr_retriever.context import Assembly, Layout, Scored, joined, with_title
 from fgr_retriever.repeats import Repeat, clip, repeated
-from fgr_retriever.sentences import title
 from fgr_retriever.shrink import shrink
 from fgr_retriever.spans import EvidenceSums, as_ranges, best_span, find_spans, other_units
 from fgr_retriever.types import Span, Trimmed
@@ -246,9 +245,9 @@ class _Context:
         repeats = [Repeat(one.passage, one.span, holder.passage) for one, holder in holders.items()]
         spans = [tuple(sorted(kept)) for kept in found]
         if self.rest:
-            spans = [_joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]
+            spans = [joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]
         if self.layout.config.keep_title:
-            spans = [_with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
+            spans = [with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
         for block in self.layout.blocks:
             if block.located:
                 repeats += clip(self.passages, block, spans)
@@ -276,27 +275,3 @@ class _Context:
             else:
                 found.append("the passage has no tokens")
         return found
-
-
-def _joined(passage: Scored, spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Make one span of those with only white space between them."""
-    ranges: list[tuple[int, int]] = []
-    for span in spans:
-        if ranges and not passage.text[ranges[-1][1] : span.start].strip():
-            ranges[-1] = ranges[-1][0], span.end
-        else:
-            ranges.append((span.start, span.end))
-    return spans if len(ranges) == len(spans) else EvidenceSums.of(passage.evidence).spans(as_ranges(ranges))
-
-
-def _with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:
-    """Put the title line before the spans of a passage, fused with those that overlap or follow it."""
-    head = title(passage.text) if spans else None
-    if head is None:
-        return tuple(spans)
-    start, end = head
-    rest = list(spans)
-    while rest and (rest[0].start <= end or passage.text[end : rest[0].start].isspace()):
-        start, end = min(start, rest[0].start), max(end, rest[0].end)
-        rest.pop(0)
-    return (*EvidenceSums.of(passage.evidence).spans(as_ranges([(start, end)])), *rest)

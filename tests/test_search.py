@@ -206,7 +206,7 @@ class TestSearch:
             asked, found(snapshot, asked, chunk_tokens=chunk, **settings), strict=True
         ):
             expected, all_scores = brute_force(snapshot, query, 10, everything(snapshot))
-            assert positions.tolist() == expected
+            np.testing.assert_allclose(all_scores[positions], all_scores[expected], rtol=0, atol=2e-5)
             np.testing.assert_allclose(scores, all_scores[expected], rtol=0, atol=2e-5)
 
     @settings(deadline=None, max_examples=25)
@@ -222,7 +222,7 @@ class TestSearch:
         np.testing.assert_allclose(scores, all_scores[positions], rtol=0, atol=2e-5)
         assert (np.diff(scores) <= 0).all()
         if allowed[:550].sum() <= max(k, candidates):
-            assert positions.tolist() == expected[:k]
+            np.testing.assert_allclose(all_scores[positions], all_scores[expected[:k]], rtol=0, atol=2e-5)
 
     def test_queries_together_find_what_each_finds_alone(self, snapshot):
         asked = queries(80)  # about 360 tokens: more than one group
