@@ -74,13 +74,18 @@ class ScriptedLLM(FunctionCallingLLM):
         return CompletionResponse(text=prompt)
 
     def stream_chat(self, messages, **kwargs):
-        raise NotImplementedError
+        yield self.chat(messages)
 
     def stream_complete(self, prompt, formatted=False, **kwargs):
         raise NotImplementedError
 
     async def astream_chat(self, messages, **kwargs):
-        raise NotImplementedError
+        """Stream in one piece: the agents of llama-index-core 0.13 always stream."""
+
+        async def pieces():
+            yield self.chat(messages)
+
+        return pieces()
 
     async def astream_complete(self, prompt, formatted=False, **kwargs):
         raise NotImplementedError
