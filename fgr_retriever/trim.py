@@ -172,6 +172,16 @@ def _fit_best(context: _Context, best: _Candidate, budget: int) -> tuple[list[_C
     return ([replace(best, span=span)] if span else []), min(tried)
 
 
+def _keeper(one: _Candidate, holders: dict[_Candidate, _Candidate], clipped: list[Repeat]) -> int:
+    """Follow a span that is not written to the passage that has its text."""
+    while one in holders:
+        one = holders[one]
+    for cut in clipped:
+        if cut.position == one.passage and cut.span.start <= one.span.start and one.span.end <= cut.span.end:
+            return cut.kept_in
+    return one.passage
+
+
 def _longest_fitting(context: _Context, chosen: list[_Candidate], queue: list[_Candidate], budget: int) -> int:
     """Find by bisection how many from the front of the queue fit beside what is chosen."""
     fits, too_many = 0, len(queue) + 1
@@ -242,16 +252,13 @@ class _Context:
         for one in chosen:
             if one not in holders:
                 found[one.passage].append(one.span)
-        repeats = [Repeat(one.passage, one.span, holder.passage) for one, holder in holders.items()]
         spans = [tuple(sorted(kept)) for kept in found]
         if self.rest:
             spans = [joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]
         if self.layout.config.keep_title:
             spans = [with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
-        for block in self.layout.blocks:
-            if block.located:
-                repeats += clip(self.passages, block, spans)
-        return spans, repeats
+        clipped = [one for block in self.layout.blocks if block.located for one in clip(self.passages, block, spans)]
+        return spans, [Repeat(one.passage, one.span, _keeper(one, holders, clipped)) for one in holders] + clipped
 
     def _reasons(self, spans: list[tuple[Span, ...]], repeats: list[Repeat], threshold: float, least: int) -> list[str]:
         """Say for each passage why nothing of it is kept, if nothing is."""
