@@ -122,7 +122,9 @@ def test_what_is_not_written_again_stands_in_the_passage_that_is_named(context, 
 
 def test_three_equal_passages_name_the_one_that_has_the_text():
     same = "The lamp in the hall lights room three."
-    done = written([scored(same, same, score=score, id=str(score)) for score in (1.0, 2.0, 3.0)], TrimConfig(merge=True))
+    done = written(
+        [scored(same, same, score=score, id=str(score)) for score in (1.0, 2.0, 3.0)], TrimConfig(merge=True)
+    )
     assert [bool(one.spans) for one in done.trimmed] == [False, False, True]
     assert [one.kept_in for one in done.repeats] == [2, 2]
     assert done.trimmed[0].reason == done.trimmed[1].reason == "the same text is kept in passage 3.0"
