@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fgr_retriever import Engine, Passage, TrimConfig
+from fgr_retriever.checkpoint import embedded_model
 from fgr_retriever.cli import main
 from fgr_retriever.cli.failures import exit_code
 from fgr_retriever.cli.files import Reading, _cut, find_files, read_passages
@@ -272,6 +273,20 @@ class TestCommands:
         budget = ["--max-tokens", "0", "--tokenizer", model]
         assert main(["trim", "radium", "--json", "--model", model, *budget]) == 0
         assert json.loads(capsys.readouterr().out)["text"] == ""
+
+    @pytest.mark.golden
+    def test_fill_spends_the_rest_of_the_budget(self, stdin, capsys):
+        text = (
+            b"In 1898 Curie discovered radium. Her shed in Paris leaked. Radium glows in the dark. She liked cycling."
+        )
+        command = ["trim", "When was radium discovered?", "--max-tokens", "24", "--tokenizer", str(embedded_model())]
+        texts = []
+        for options in ([], ["--fill"]):
+            stdin(text)
+            assert main([*command, *options]) == 0
+            texts.append(capsys.readouterr().out.strip())
+        assert texts[0] in texts[1]
+        assert len(texts[0]) < len(texts[1])
 
     def test_json_is_valid_for_half_a_character(self, tmp_path, model, stdin, capsys):
         folder = str(tmp_path / "half")

@@ -31,6 +31,9 @@ Results = Annotated[int, typer.Option("-k", min=1, help="How many passages to fi
 MaxTokens = Annotated[
     int | None, typer.Option(min=0, help="Hard limit of tokens for all kept texts together; by default none.")
 ]
+Fill = Annotated[
+    bool, typer.Option("--fill", help="Spend what the evidence leaves of --max-tokens on the next best parts.")
+]
 Tokenizer = Annotated[
     str | None,
     typer.Option(help="Counts tokens: a tiktoken encoding or model name, or a folder or hub id of a tokenizer."),

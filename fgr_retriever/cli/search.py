@@ -15,6 +15,7 @@ from fgr_retriever.cli.highlight import show
 from fgr_retriever.cli.options import (
     AsJson,
     Device,
+    Fill,
     IndexFolder,
     MaxTokens,
     Model,
@@ -53,6 +54,7 @@ def search(
     query: Query,
     k: Results = 5,
     max_tokens: MaxTokens = None,
+    fill: Fill = False,
     filter: Annotated[
         Any, typer.Option(parser=_parse_filter, metavar="JSON", help="Which passages count, by their metadata.")
     ] = None,
@@ -67,7 +69,7 @@ def search(
 
     with open_existing(folder, model, device) as engine:
         count = token_counter(choose_tokenizer(tokenizer, model))
-        config = TrimConfig(max_tokens=max_tokens)
+        config = TrimConfig(max_tokens=max_tokens, fill=fill)
         context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)
     if html is not None:
         from fgr_retriever.html import page
@@ -84,6 +86,7 @@ def trim(
     query: Query,
     files: Annotated[list[str] | None, typer.Argument(help="Text files; - or none is stdin.")] = None,
     max_tokens: MaxTokens = None,
+    fill: Fill = False,
     unit: Annotated[Unit | None, typer.Option(help="What evidence grows to.")] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Evidence probability from which a token counts.")
@@ -99,7 +102,7 @@ def trim(
 
     names = files or [STDIN]
     texts = [_read(name) for name in names]
-    defaults = TrimConfig(threshold=threshold, max_tokens=max_tokens)
+    defaults = TrimConfig(threshold=threshold, max_tokens=max_tokens, fill=fill)
     config = replace(defaults, unit=unit or defaults.unit, order="source")
     count = None if max_tokens is None else token_counter(choose_tokenizer(tokenizer, model))
     passages = [Passage(name, text) for name, text in zip(names, texts, strict=True)]
