@@ -33,7 +33,9 @@ from tqdm.auto import tqdm
 from fgr_retriever import Encoder
 from fgr_retriever.checkpoint import embedded_model
 from fgr_retriever.evaluation.beir import Beir, read_beir
-from fgr_retriever.evaluation.retrieval import Ranking, bm25_search, quality
+from fgr_retriever.evaluation.bm25 import bm25
+from fgr_retriever.evaluation.measures import Ranking, quality
+from fgr_retriever.evaluation.systems import measure
 from fgr_retriever.maxsim import best_matches
 from fgr_retriever.training.start import locate, principal_axes
 
@@ -133,8 +135,7 @@ def untrained(base: str) -> Encoder:
 def compare(folder: Path, models: Mapping[str, Encoder], base: str) -> dict[str, dict[str, float]]:
     """Rank one folder with every system."""
     data = read_beir(folder)
-    search = bm25_search(data.passages)
-    found = {"bm25": {key: search(query, DEPTH) for key, query in data.queries.items()}}
+    found: dict[str, dict[str, Ranking]] = {"bm25": measure(data, bm25(data.passages)).run.ids()}
     found["bi_encoder"] = bi_encoder(data, base)
     full = encode(untrained(base), data)
     found["untrained"] = late_interaction(data, full)

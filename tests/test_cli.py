@@ -326,7 +326,7 @@ class TestCommands:
         (tmp_path / "corpus.jsonl").write_text("\n".join(map(json.dumps, rows)))
         assert main(["eval", "retrieval", str(tmp_path), "--model", model, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
-        assert found.keys() == {"n_queries", "n_passages", "ours", "bm25"}
+        assert found.keys() == {"n_queries", "n_passages", "bytes_per_token", "ours", "bm25"}
         assert found["bm25"]["mrr@10"] == found["ours"]["recall@10"] == 1
         assert main(["eval", "retrieval", str(tmp_path), "--model", model]) == 0
         assert "ndcg@10" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError, MissingExtraError
 from fgr_retriever.evaluation import SpanExample, evaluate_retrieval, evaluate_spans, read_examples
-from fgr_retriever.evaluation.retrieval import quality as score_rankings
+from fgr_retriever.evaluation.measures import quality as score_rankings
 from fgr_retriever.testing import WordEncoder
 
 WORDS = TrimConfig(unit="token", merge_gap=1)

@@ -1,4 +1,4 @@
-"""`fgr eval spans` and `fgr eval retrieval`: measure a model on labelled data."""
+"""`fgr eval`: measure a model on labelled data, and compare runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typer
 from rich.table import Table
 
 from fgr_retriever.cli.files import require_files
-from fgr_retriever.cli.options import AsJson, Device, Model, load_encoder
-from fgr_retriever.cli.output import counted, note, terminal, write_json
+from fgr_retriever.cli.options import AsJson, Device, Model, Tokenizer, choose_tokenizer, load_encoder
+from fgr_retriever.cli.output import counted, note, terminal, write_json, write_text
 from fgr_retriever.config import TrimConfig, Unit
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Measure a model on labelled data.", no_args_is_help=True)
     group.command()(spans)
     group.command()(retrieval)
+    group.command()(runs)
+    group.command()(curve)
     app.add_typer(group, name="eval")
 
 
@@ -67,20 +69,74 @@ def retrieval(
     split: Annotated[str, typer.Option(help="Which judgements to use.")] = "test",
     limit_queries: Annotated[int | None, typer.Option(min=1, help="Take only this many queries.")] = None,
     nbits: Nbits = None,
+    run_out: Annotated[Path | None, typer.Option(help="Write what was found as a TREC run file.")] = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
     """Score retrieval and its latency, beside BM25 on the same text."""
-    from fgr_retriever.evaluation import evaluate_retrieval
+    from fgr_retriever.evaluation import evaluate_retrieval, write_run
     from fgr_retriever.evaluation.beir import read_passages
 
     require_files(folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / f"{split}.tsv")
     encoder = _load(model, device, nbits, (text for _, text in read_passages(folder)))
-    report = evaluate_retrieval(encoder, folder, split=split, limit_queries=limit_queries).to_json()
+    progress = sys.stderr.isatty()
+    report = evaluate_retrieval(encoder, folder, split=split, limit_queries=limit_queries, progress=progress)
+    if run_out is not None:
+        write_run(report.systems["fgr"].run, run_out)
     if as_json:
-        return write_json(report)
-    title = f"{report['n_queries']} queries, {report['n_passages']} passages"
-    _print(title, {"fgr": report["ours"], "bm25": report["bm25"]})
+        return write_json(report.to_json())
+    title = f"{report.n_queries} queries, {report.n_passages} passages, {report.bytes_per_token:.1f} bytes a token"
+    _print(title, {"fgr": report.ours, "bm25": report.bm25})
+
+
+def runs(
+    qrels: Annotated[Path, typer.Argument(help="Judgements: TREC's four columns or BEIR's three.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="RUN...", help="TREC run files.", show_default=False)],
+    as_json: AsJson = False,
+    measure: Annotated[str, typer.Option(help="What the test of significance is about.")] = "ndcg@10",
+    markdown: Annotated[bool, typer.Option(help="Write a table in Markdown.")] = False,
+) -> None:
+    """Compare run files with the first of them, query by query, with a paired randomisation test."""
+    from fgr_retriever.evaluation import compare, read_qrels, read_run
+
+    require_files(qrels, *files)
+    found = compare(read_qrels(qrels), [read_run(file) for file in files], measure)
+    if as_json:
+        return write_json(found.to_json())
+    if markdown:
+        return write_text(found.to_markdown())
+    _print(f"{found.n_queries} queries; change, better, worse and p: {measure}, beside the first run", found.columns())
+
+
+def curve(
+    file: Annotated[Path, typer.Argument(help="JSON Lines with query, passage, spans (or annotations), answers.")],
+    as_json: AsJson = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only this many examples.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curve into this PNG or SVG file.")] = None,
+    nbits: Nbits = None,
+    tokenizer: Tokenizer = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Measure answers kept against tokens saved, for every threshold and every budget."""
+    from fgr_retriever.budget import token_counter
+    from fgr_retriever.evaluation import answer_curve, read_examples
+
+    require_files(file)
+    passages = (example.passage for example in islice(read_examples(file), limit))
+    encoder = _load(model, device, nbits, passages)
+    count = token_counter(choose_tokenizer(tokenizer, model))
+    found = answer_curve(encoder, counted(islice(read_examples(file), limit), "examples read"), count)
+    if plot is not None:
+        from fgr_retriever.evaluation.plots import draw_curve
+
+        draw_curve(found, plot)
+    if as_json:
+        return write_json(found.to_json())
+    rows = {f"{one.kind} {one.value:g}" if one.value is not None else one.kind: one for one in found.points}
+    measures = ("answer_kept", "tokens_saved", "f1")
+    table = {name: {measure: getattr(one, measure) for measure in measures} for name, one in rows.items()}
+    _print(f"{found.n} examples, {found.answerable} with something to keep", table)
 
 
 def _load(model: str | None, device: str | None, nbits: int | None, passages: Iterable[str]) -> TokenEncoder:
@@ -108,4 +164,6 @@ def _print(title: str, systems: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _format(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -1,24 +1,67 @@
-"""Read retrieval data in BEIR layout: `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`."""
+"""Judged retrieval data: folders in BEIR layout, and data sets as `ir_datasets` gives them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.text_files import read_jsonl
+from fgr_retriever.evaluation.trec import Qrels, read_qrels
 
 
 @dataclass(frozen=True, slots=True)
 class Beir:
-    """Passages by id, queries by id, and grades by query and passage id."""
+    """Passages by id, queries by id, and grades by query and passage id; each query has a relevant passage."""
 
     passages: dict[str, str]
     queries: dict[str, str]
-    qrels: dict[str, dict[str, int]]
+    qrels: Qrels
+
+
+class IrDataset(Protocol):
+    """What `ir_datasets.load` gives, or anything like it.
+
+    Documents have `doc_id` and `text` or `default_text()`, queries `query_id` and `text` or
+    `default_text()`, judgements `query_id`, `doc_id` and `relevance`.
+    """
+
+    def docs_iter(self) -> Iterable[Any]:
+        """Go through the documents."""
+        ...
+
+    def queries_iter(self) -> Iterable[Any]:
+        """Go through the queries."""
+        ...
+
+    def qrels_iter(self) -> Iterable[Any]:
+        """Go through the judgements."""
+        ...
+
+
+def take_dataset(dataset: IrDataset, limit_queries: int | None = None) -> Beir:
+    """Take passages and judged queries out of a data set of `ir_datasets`.
+
+    Args:
+        dataset: The data set; its documents are held in memory.
+        limit_queries: Take only this many judged queries, in their order.
+
+    Raises:
+        InputError: A document or query has no text, or no query has a relevant passage.
+    """
+    grades: Qrels = {}
+    for one in dataset.qrels_iter():
+        grades.setdefault(str(one.query_id), {})[str(one.doc_id)] = int(one.relevance)
+    queries = ((str(one.query_id), _text_of(one)) for one in dataset.queries_iter())
+    relevant = {key for key, judged in grades.items() if max(judged.values()) >= 1}
+    taken = dict(islice(((key, text) for key, text in queries if key in relevant), limit_queries))
+    if not taken:
+        raise InputError("no query of the data set has a relevant passage in its judgements")
+    passages = {str(one.doc_id): _text_of(one) for one in dataset.docs_iter()}
+    return Beir(passages, taken, {key: grades[key] for key in taken})
 
 
 def read_beir(folder: Path, split: str = "test", limit_queries: int | None = None) -> Beir:
@@ -36,7 +79,7 @@ def read_beir(folder: Path, split: str = "test", limit_queries: int | None = Non
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    qrels = _read_qrels(folder / "qrels" / f"{split}.tsv")
+    qrels = read_qrels(folder / "qrels" / f"{split}.tsv")
     texts = ((_id(record, where), _text(record, where)) for where, record in read_jsonl(folder / "queries.jsonl"))
     queries = dict(islice(((key, text) for key, text in texts if key in qrels), limit_queries))
     if not queries:
@@ -58,20 +101,6 @@ def read_passages(folder: Path) -> Iterator[tuple[str, str]]:
         yield _id(record, where), f"{record.get('title') or ''} {_text(record, where)}".strip()
 
 
-def _read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Read grades by query and passage id, without the queries that have nothing relevant."""
-    qrels: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            fields = line.rstrip("\n").split("\t")
-            if not line.strip() or (number == 1 and fields[-1] == "score"):
-                continue
-            if len(fields) != 3 or not fields[2].lstrip("-").isdecimal():
-                raise InputError(f"{path}:{number}: must be query id, passage id and a whole grade, got {line!r}")
-            qrels.setdefault(fields[0], {})[fields[1]] = int(fields[2])
-    return {query: grades for query, grades in qrels.items() if max(grades.values()) >= 1}
-
-
 def _id(record: Mapping[str, Any], where: str) -> str:
     key = record.get("_id")
     if not isinstance(key, (str, int)) or key == "":
@@ -82,4 +111,13 @@ def _id(record: Mapping[str, Any], where: str) -> str:
 def _text(record: Mapping[str, Any], where: str) -> str:
     if not isinstance(text := record.get("text"), str):
         raise InputError(f"{where}: 'text' must be a string, got {text!r}")
+    return text
+
+
+def _text_of(record: Any) -> str:
+    """Take the text of a document or query of `ir_datasets`, which knows how its fields make one text."""
+    whole = getattr(record, "default_text", None)
+    text = whole() if callable(whole) else getattr(record, "text", None)
+    if not isinstance(text, str):
+        raise InputError(f"{record!r:.200} has neither default_text() nor a 'text' that is a string")
     return text

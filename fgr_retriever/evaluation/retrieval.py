@@ -1,64 +1,70 @@
-"""Measure retrieval on a BEIR folder, beside BM25 over the same text in the same run.
+"""Measure a model on judged retrieval data, beside BM25 over the same text in the same run.
 
-The numbers are those of trec_eval: nDCG with graded labels; for MRR and recall every label of at
-least 1 is relevant. Queries without a relevant passage are left out.
+The numbers are those of trec_eval; queries without a relevant passage are left out.
 """
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
+from typing import Any
 
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.engine import Engine
-from fgr_retriever.errors import MissingExtraError
 from fgr_retriever.evaluation.beir import Beir, read_beir
+from fgr_retriever.evaluation.bm25 import bm25
+from fgr_retriever.evaluation.measures import SHOWN
+from fgr_retriever.evaluation.systems import Measured, Search, System, measure
+from fgr_retriever.evaluation.trec import Scored
 from fgr_retriever.index import Index
 from fgr_retriever.types import Passage, TokenEncoder
-
-Ranking: TypeAlias = list[str]
-_DEPTH = 100
-_SHOWN = 10
-_BATCH = 32
-_WARM_UP = 3
-_TIMED = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """Quality and latency of two systems on the same passages and queries.
+    """Quality and latency of a model and of BM25 on the same passages and queries.
 
     Args:
         n_queries: Queries with at least one relevant passage.
         n_passages: Passages searched.
-        ours: `ndcg@10`, `mrr@10`, `recall@10`, `recall@50`, `recall@100` in [0, 1], `p50_ms` and
-            `p95_ms`: milliseconds of one query for ten results, the encoding of the query and
-            the evidence included, after a warm-up.
-        bm25: The same keys for BM25.
+        bytes_per_token: What the index takes for each token; see `IndexInfo`.
+        systems: By name: the model, `fgr`, and `bm25`. The latency of the model is that of ten results, the
+            encoding of the query and the evidence included.
     """
 
     n_queries: int
     n_passages: int
-    ours: Mapping[str, float]
-    bm25: Mapping[str, float]
+    bytes_per_token: float
+    systems: Mapping[str, Measured]
+
+    @property
+    def ours(self) -> Mapping[str, float]:
+        """The scores of the model; see `Measured`."""
+        return self.systems["fgr"].scores
+
+    @property
+    def bm25(self) -> Mapping[str, float]:
+        """The scores of BM25; see `Measured`."""
+        return self.systems["bm25"].scores
 
     def to_json(self) -> dict[str, Any]:
         """Write the report as `fgr eval retrieval --json` prints it."""
-        return asdict(self)
+        counts = {name: getattr(self, name) for name in ("n_queries", "n_passages", "bytes_per_token")}
+        return {**counts, "ours": dict(self.ours), "bm25": dict(self.bm25)}
 
 
 def evaluate_retrieval(
-    encoder: TokenEncoder, folder: Path, *, split: str = "test", limit_queries: int | None = None
+    encoder: TokenEncoder,
+    folder: Path,
+    *,
+    split: str = "test",
+    limit_queries: int | None = None,
+    progress: bool = False,
 ) -> RetrievalReport:
-    """Index the corpus in a temporary folder and search it with both systems.
+    """Measure on a folder in BEIR layout; see `evaluate_judged`.
 
     Args:
         encoder: The model.
@@ -67,98 +73,51 @@ def evaluate_retrieval(
             title and its text with a space between.
         split: Which judgements to use.
         limit_queries: Take only this many judged queries, in file order.
+        progress: Show bars on stderr.
 
     Raises:
         MissingExtraError: The libraries for the evaluation are not installed.
         InputError: A file does not fit the layout, or no query has a relevant passage.
         OSError: A file cannot be read.
     """
-    _require_extra()
-    data = read_beir(folder, split, limit_queries)
-    queries = list(data.queries.values())
+    return evaluate_judged(encoder, read_beir(folder, split, limit_queries), progress=progress)
+
+
+def evaluate_judged(encoder: TokenEncoder, data: Beir, *, progress: bool = False) -> RetrievalReport:
+    """Index the passages in a temporary folder, and search them with the model and with BM25.
+
+    Args:
+        encoder: The model.
+        data: From `read_beir`, or `take_dataset`.
+        progress: Show bars on stderr.
+
+    Raises:
+        MissingExtraError: The libraries for the evaluation are not installed.
+    """
+    found = [measure(data, bm25(data.passages))]  # first: it fails at once where a library is missing
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:
-        engine.add(Passage(id=key, text=text) for key, text in data.passages.items())
-        ours = _measure(data, _rankings(engine.folder, encoder, queries), lambda query: engine.search(query, k=_SHOWN))
-    bm25 = bm25_search(data.passages)
-    return RetrievalReport(
-        n_queries=len(queries),
-        n_passages=len(data.passages),
-        ours=ours,
-        bm25=_measure(data, (bm25(query, _DEPTH) for query in queries), lambda query: bm25(query, _SHOWN)),
-    )
+        engine.add((Passage(id=key, text=text) for key, text in data.passages.items()), progress=progress)
+        bytes_per_token = engine.info().bytes_per_token
+        with closing(Index.open(engine.folder, encoder, create=False)) as index:
+            # Rankings are a hundred deep and without evidence; a user asks for ten with it.
+            ours = System("fgr", index_search(index, encoder), lambda query: engine.search(query, k=SHOWN))
+            found.append(measure(data, ours, progress=progress))
+    systems = {one.run.name: one for one in found}
+    return RetrievalReport(len(data.queries), len(data.passages), bytes_per_token, systems)
 
 
-def _require_extra() -> None:
-    try:
-        import bm25s  # noqa: F401
-        import pytrec_eval  # noqa: F401
-        import Stemmer  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("the evaluation of retrieval", "eval") from error
+def index_search(index: Index, encoder: TokenEncoder, config: SearchConfig | None = None) -> Search:
+    """Make a search by MaxSim alone, without evidence.
 
+    Args:
+        index: An open index.
+        encoder: Its model.
+        config: How to search; None takes the defaults.
+    """
+    settings = config or SearchConfig()
 
-def _rankings(folder: Path, encoder: TokenEncoder, queries: Sequence[str]) -> Iterator[Ranking]:
-    """Rank with the index alone, a few queries at a time: a hundred hits deep, evidence is not asked for."""
-    remaining = iter(queries)
-    with closing(Index.open(folder, encoder, create=False)) as index:
-        while batch := list(islice(remaining, _BATCH)):
-            for matches in index.search(encoder.encode_queries(batch), _DEPTH, None, SearchConfig()):
-                yield [match.passage.id for match in matches]
-
-
-def bm25_search(passages: Mapping[str, str]) -> Callable[[str, int], Ranking]:
-    """Build BM25 (Lucene's variant, k1=1.5, b=0.75, English stop words and stemmer): (query, k) to ids."""
-    import bm25s
-    import Stemmer
-
-    stemmer = Stemmer.Stemmer("english")
-    ids = list(passages)
-    model = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-    model.index(bm25s.tokenize(list(passages.values()), stemmer=stemmer, show_progress=False), show_progress=False)
-
-    def search(query: str, k: int) -> Ranking:
-        words = bm25s.tokenize([query], stemmer=stemmer, return_ids=False, show_progress=False)
-        found, scores = model.retrieve(words, k=min(k, len(ids)), show_progress=False)
-        return [ids[row] for row, score in zip(found[0], scores[0], strict=True) if score > 0]
+    def search(query: str, k: int) -> list[Scored]:
+        (matches,) = index.search(encoder.encode_queries([query]), k, None, settings)
+        return [(match.passage.id, match.score) for match in matches]
 
     return search
-
-
-def _measure(data: Beir, rankings: Iterable[Ranking], search: Callable[[str], object]) -> dict[str, float]:
-    """Score rankings, in the order of the queries, and time `search` on some of the queries."""
-    run = dict(zip(data.queries, rankings, strict=True))
-    return {**quality(data.qrels, run), **_latency(search, list(data.queries.values()))}
-
-
-def quality(qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Ranking]) -> dict[str, float]:
-    """Average trec_eval's measures over the queries of `qrels`; a query that found nothing scores 0."""
-    import pytrec_eval
-
-    scored = {query: {key: -float(rank) for rank, key in enumerate(ranking)} for query, ranking in run.items()}
-    shown = {query: dict(list(ranking.items())[:_SHOWN]) for query, ranking in scored.items()}
-    deep = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.10,50,100"}).evaluate(scored)
-    first = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(shown)  # cut to 10: MRR@10
-
-    def mean(results: Mapping[str, Mapping[str, float]], measure: str) -> float:
-        return sum(values[measure] for values in results.values()) / len(qrels)
-
-    return {
-        "ndcg@10": mean(deep, "ndcg_cut_10"),
-        "mrr@10": mean(first, "recip_rank"),
-        **{f"recall@{cut}": mean(deep, f"recall_{cut}") for cut in (10, 50, 100)},
-    }
-
-
-def _latency(search: Callable[[str], object], queries: Sequence[str]) -> dict[str, float]:
-    """Time single queries in milliseconds, after a warm-up."""
-    for query in queries[:_WARM_UP]:
-        search(query)
-    times = [_milliseconds(search, query) for query in queries[:_TIMED]]
-    median, tail = np.percentile(times, [50, 95]).tolist()
-    return {"p50_ms": median, "p95_ms": tail}
-
-
-def _milliseconds(search: Callable[[str], object], query: str) -> float:
-    started = time.perf_counter()
-    search(query)
-    return (time.perf_counter() - started) * 1000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerState
 
-from fgr_retriever.errors import MissingExtraError
+from fgr_retriever.evaluation.plots import BLUE, GREY, VERMILION, panels
 from fgr_retriever.training.stage import STATE_FILE, last_checkpoint
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 LOSSES_PICTURE, THRESHOLDS_PICTURE = "losses.png", "thresholds.png"
 _STAGES = ("labeller/coarse", "labeller/exact", "joint", "head")
-# Okabe and Ito's palette, which colour-blind people can tell apart; markers and dashes say the same without colour.
-_BLUE, _VERMILION, _GREY = "#0072B2", "#D55E00", "#666666"
+_CURVES = ("the curves of a training run", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +82,10 @@ def draw_losses(stages: Sequence[StageLog], file: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     columns = min(len(stages), 2)
-    figure, panels = _panels(-(-len(stages) // columns), columns)
-    for panel, stage in zip(panels, stages, strict=False):
+    figure, drawn = panels(_CURVES, -(-len(stages) // columns), columns)
+    for panel, stage in zip(drawn, stages, strict=False):
         _draw_stage(panel, stage)
-    for unused in panels[len(stages) :]:
+    for unused in drawn[len(stages) :]:
         unused.remove()
     figure.savefig(file)
 
@@ -102,35 +101,22 @@ def draw_thresholds(f1_by_threshold: Mapping[float, float], chosen: float, file:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure, (panel,) = _panels(1, 1)
-    panel.plot(list(f1_by_threshold), [100 * f1 for f1 in f1_by_threshold.values()], color=_BLUE)
-    panel.axvline(chosen, color=_GREY, linestyle=":", label=f"chosen: {chosen:g}")
+    figure, (panel,) = panels(_CURVES)
+    panel.plot(list(f1_by_threshold), [100 * f1 for f1 in f1_by_threshold.values()], color=BLUE)
+    panel.axvline(chosen, color=GREY, linestyle=":", label=f"chosen: {chosen:g}")
     panel.set(title="Calibration on held-out examples", xlabel="evidence threshold (probability)", ylabel="word F1 (%)")
     panel.legend(frameon=False)
     figure.savefig(file)
 
 
-def _panels(rows: int, columns: int) -> tuple[Any, list[Axes]]:
-    try:
-        from matplotlib.figure import Figure  # drawn with Agg: no display, and no global state as in pyplot
-    except ImportError as error:
-        raise MissingExtraError("the curves of a training run", "train") from error
-    figure = Figure(figsize=(5.2 * columns, 3.4 * rows), dpi=80, layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for panel in panels:
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(alpha=0.25)
-    return figure, panels
-
-
 def _draw_stage(panel: Axes, stage: StageLog) -> None:
     """Draw one stage; where the evidence loss is one of several, only that: it is what held-out examples are for."""
     part = "evidence" if stage.points("evidence")[0] else "loss"
-    panel.plot(*stage.points(part), color=_BLUE, label="training")
+    panel.plot(*stage.points(part), color=BLUE, label="training")
     judged = stage.points("eval_loss")
     if judged[0]:
-        panel.plot(*judged, color=_VERMILION, linestyle="--", marker="o", markersize=4, label="held out")
-        panel.axvline(stage.kept_step, color=_GREY, linestyle=":", label=f"kept: step {stage.kept_step:,}")
+        panel.plot(*judged, color=VERMILION, linestyle="--", marker="o", markersize=4, label="held out")
+        panel.axvline(stage.kept_step, color=GREY, linestyle=":", label=f"kept: step {stage.kept_step:,}")
     panel.set(title=stage.name, xlabel="training steps (batches)", ylabel="evidence loss (nats a token)")
     panel.locator_params(axis="x", integer=True)
     panel.legend(frameon=False)

@@ -1,0 +1,84 @@
+"""Pictures of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgr_retriever.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fgr_retriever.evaluation.curve import AnswerCurve
+
+# Okabe and Ito's palette, which colour-blind people can tell apart; markers and dashes say the same without colour.
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+_EVALUATION = ("plots of an evaluation", "eval")
+
+
+def panels(needed: tuple[str, str], rows: int = 1, columns: int = 1) -> tuple[Any, list[Axes]]:
+    """Make a figure and its panels, row by row; save it with `savefig`.
+
+    Args:
+        needed: What is drawn, and the extra that brings matplotlib.
+        rows: Of panels.
+        columns: Of panels.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # drawn with Agg: no display, and no global state as in pyplot
+    except ImportError as error:
+        raise MissingExtraError(*needed) from error
+    figure = Figure(figsize=(5.2 * columns, 3.4 * rows), dpi=80, layout="constrained")
+    made = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel in made:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
+    return figure, made
+
+
+def draw_curve(curve: AnswerCurve, file: Path) -> None:
+    """Draw answers kept against tokens saved: a line by threshold, one by budget, and the model's own cut.
+
+    Args:
+        curve: What was measured.
+        file: The picture to write; its ending says the format.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure, (panel,) = panels(_EVALUATION)
+    styles = {"threshold": (BLUE, "-", "o"), "budget": (VERMILION, "--", "s"), "own": (GREY, "", "*")}
+    for kind, (colour, dashes, marker) in styles.items():
+        points = sorted((one.tokens_saved, one.answer_kept) for one in curve.points if one.kind == kind)
+        if points:
+            saved, kept = ([100 * value for value in values] for values in zip(*points, strict=True))
+            size = 10 if kind == "own" else 4
+            panel.plot(saved, kept, color=colour, linestyle=dashes, marker=marker, markersize=size, label=f"by {kind}")
+    panel.set(title=f"{curve.answerable:,} questions", xlabel="tokens saved (%)", ylabel="answers kept (%)")
+    panel.legend(frameon=False)
+    figure.savefig(file)
+
+
+def draw_trade(points: Mapping[str, tuple[float, float]], labels: Sequence[str], file: Path) -> None:
+    """Draw systems by latency, on a logarithmic axis, and quality.
+
+    Args:
+        points: Milliseconds and quality by name.
+        labels: What the two are.
+        file: The picture to write; its ending says the format.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure, (panel,) = panels(_EVALUATION)
+    figure.set_size_inches(8, 4.8)
+    for name, (milliseconds, quality) in points.items():
+        panel.plot([milliseconds], [quality], color=BLUE, marker="o", linestyle="")
+        panel.annotate(name, (milliseconds, quality), xytext=(5, 3), textcoords="offset points", fontsize=8)
+    panel.set(xscale="log", xlabel=labels[0], ylabel=labels[1])
+    figure.savefig(file)

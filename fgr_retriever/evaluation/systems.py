@@ -1,0 +1,62 @@
+"""Measure anything that ranks passages: a system is a name and a function, and nothing here knows how it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tqdm.auto import tqdm
+
+from fgr_retriever.evaluation.beir import Beir
+from fgr_retriever.evaluation.measures import SHOWN, latency, quality
+from fgr_retriever.evaluation.trec import Run, Scored
+
+Search: TypeAlias = Callable[[str, int], list[Scored]]
+DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Something that ranks passages.
+
+    Args:
+        name: What tables and run files call it.
+        search: Takes a query and how many passages to find at most; gives their ids and scores, best first.
+        ask: What one question of a user costs; None times `search` for ten passages.
+    """
+
+    name: str
+    search: Search
+    ask: Callable[[str], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a system did.
+
+    Args:
+        run: What it found for every query, 100 passages deep.
+        scores: `ndcg@10`, `mrr@10`, `recall@10`, `recall@50`, `recall@100` in [0, 1], `p50_ms` and `p95_ms`:
+            milliseconds of one query, after a warm-up.
+    """
+
+    run: Run
+    scores: Mapping[str, float]
+
+
+def measure(data: Beir, system: System, *, progress: bool = False) -> Measured:
+    """Ask a system every query of judged data, and time some of them.
+
+    Args:
+        data: Queries and judgements; that the system searches the same passages is up to the caller.
+        system: What to measure.
+        progress: Show a progress bar on stderr.
+
+    Raises:
+        MissingExtraError: pytrec_eval is not installed.
+    """
+    queries = tqdm(data.queries.items(), desc=system.name, unit="query", disable=not progress, leave=False)
+    run = Run(system.name, {key: system.search(query, DEPTH) for key, query in queries})
+    ask = system.ask or (lambda query: system.search(query, SHOWN))
+    return Measured(run, {**quality(data.qrels, run.ids()), **latency(ask, list(data.queries.values()))})
