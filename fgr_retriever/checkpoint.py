@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from sentence_transformers import MultiVectorEncoder
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.util import load_file_path
 from transformers.utils import logging as transformers_logging
 
@@ -67,7 +67,7 @@ def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None
     name = str(folder_or_hub_id)
     _refuse_single_vector_models(name, revision)
     try:
-        with _no_progress_bar():
+        with quiet_loading():
             model = MultiVectorEncoder(name, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32})
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the model {name!r}: {error}") from error
@@ -95,8 +95,8 @@ def embedded_model() -> Path:
     return folder
 
 
-def fingerprint(model: MultiVectorEncoder) -> str:
-    """Hash everything that changes a token vector: weights, tokenizer, lengths, markers, masks.
+def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
+    """Hash everything that changes a vector: weights, tokenizer, lengths, markers, masks.
 
     Where the files lie, their format and the evidence head do not matter.
     """
@@ -177,7 +177,7 @@ def _hash_weights(update: Callable[[bytes], object], weights: Mapping[str, torch
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Hide transformers' bar of reading weights: it is over before it can be read."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
@@ -194,8 +194,8 @@ def _module_settings(module: Any) -> dict[str, Any]:
 
 
 def _refuse_single_vector_models(name: str, revision: str | None) -> None:
-    settings = _read_json(name, "config_sentence_transformers.json", revision)
-    config = _read_json(name, "config.json", revision)
+    settings = read_model_json(name, "config_sentence_transformers.json", revision)
+    config = read_model_json(name, "config.json", revision)
     if settings is None and config is None:
         raise CheckpointError(
             f"no model in {name!r}: there is no config.json (nor config_sentence_transformers.json). "
@@ -214,8 +214,12 @@ def _refuse_single_vector_models(name: str, revision: str | None) -> None:
     )
 
 
-def _read_json(name: str, filename: str, revision: str | None) -> dict[str, Any] | None:
-    """Read a JSON file of the checkpoint; None when the checkpoint has no such file."""
+def read_model_json(name: str, filename: str, revision: str | None = None) -> dict[str, Any] | None:
+    """Read a JSON file of a checkpoint; None when the checkpoint has no such file.
+
+    Raises:
+        CheckpointError: The file cannot be had, or is no JSON object.
+    """
     try:
         found = load_file_path(name, filename, revision=revision)
         content = None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
