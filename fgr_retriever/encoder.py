@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from typing_extensions import Self
 
 from fgr_retriever.checkpoint import Checkpoint, embedded_model, head_fingerprint, open_checkpoint
 from fgr_retriever.config import Calibration
-from fgr_retriever.errors import ConfigError
-from fgr_retriever.precision import best_dtype
+from fgr_retriever.importance import Attending, quantise, standardise
+from fgr_retriever.precision import best_dtype, open_device
 from fgr_retriever.types import TokenBlock
 from fgr_retriever.windows import Window, Windows
 
@@ -33,13 +34,14 @@ from fgr_retriever.windows import Window, Windows
 # in one forward pass: enough to fill the processor, small enough to stay in its caches.
 _BUFFER_WINDOWS = 512
 _BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
+_ATTENTION_COST = 4  # times fewer tokens where the attention of all layers is kept
 _DEFAULT_DOC_MAXLEN = 256
 
 
 class Encoder:
     """A late-interaction model with its evidence head, ready to encode.
 
-    Use `Encoder.default` or `Encoder.from_pretrained`. Safe to use from several threads.
+    Use `Encoder.default`, `Encoder.from_pretrained` or `Encoder.from_bi_encoder`. Safe to use from several threads.
 
     Args:
         checkpoint: An opened checkpoint.
@@ -51,7 +53,7 @@ class Encoder:
     def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, dtype: torch.dtype | None = None) -> None:
         self.name = checkpoint.name
         self.fingerprint = checkpoint.fingerprint
-        self.device = _open_device(device or _best_device())
+        self.device = open_device(device)
         self.dtype = dtype or best_dtype(self.device)
         self.model = checkpoint.model.to(self.device, self.dtype)
         self.head = checkpoint.head
@@ -86,6 +88,37 @@ class Encoder:
         """
         return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
 
+    @classmethod
+    def from_bi_encoder(
+        cls,
+        folder_or_hub_id: str | Path,
+        texts: Iterable[str],
+        *,
+        dim: int = 128,
+        out: str | Path | None = None,
+        device: str | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Make a late-interaction model of an ordinary sentence-transformers model, without training.
+
+        Args:
+            folder_or_hub_id: A bi-encoder such as `sentence-transformers/all-MiniLM-L6-v2`.
+            texts: A few hundred passages of yours; the projection keeps what tells their tokens apart.
+            dim: Width of a token embedding, at most that of the model.
+            out: A new or empty folder to keep the model in, for `from_pretrained`. An index can only be opened
+                with the same model, and other texts make another one.
+            device: See `Encoder`.
+            progress: Show a bar on stderr.
+
+        Raises:
+            CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
+            ConfigError: `dim` is not an integer of at least 1, `out` holds something, or there is no such device.
+            InputError: There is no text.
+        """
+        from fgr_retriever.bi_encoder import open_bi_encoder  # needed only here
+
+        return cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, progress=progress), device=device)
+
     @property
     def dim(self) -> int:
         """Width of a token embedding."""
@@ -119,7 +152,7 @@ class Encoder:
         """
         found: list[Tensor] = []
         for features in self._query_features(texts):
-            vectors, mask = self._forward(features, task="query")
+            vectors, mask, _ = self._forward(features, "query")
             found += [row[keep].cpu() for row, keep in zip(vectors, mask, strict=True)]
         return found
 
@@ -141,6 +174,24 @@ class Encoder:
             rows = zip(features["input_ids"].numpy(), attended, self._scored(features), strict=True)
             found += [self._offsets(texts[len(found) + i], *row) for i, row in enumerate(rows)]
         return found
+
+    @torch.inference_mode()
+    def query_importance(self, texts: Sequence[str]) -> list[Tensor]:
+        """Give the importance of the tokens of queries, by the attention that they receive.
+
+        Args:
+            texts: Queries, as for `encode_queries`.
+
+        Returns:
+            One (q,) float32 tensor each, row by row for the vectors of `encode_queries`; 0 is that of
+            an average token, of special tokens, the marker and query expansion.
+        """
+        received: list[NDArray[np.float32]] = []
+        for features in self._query_features(texts):
+            _, mask, attention = self._forward(features, "query", attend=True)
+            received += [row[keep] for row, keep in zip(attention, mask.cpu().numpy(), strict=True)]
+        texts_of = (offsets[:, 1] > offsets[:, 0] for offsets in self.query_offsets(texts))
+        return [torch.from_numpy(standardise(*one)) for one in zip(received, texts_of, strict=True)]
 
     def _query_features(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Tokenize queries for the model, 64 at a time."""
@@ -172,7 +223,9 @@ class Encoder:
         found[first : first + size][same] = places[:size][same]
         return found[scored]
 
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+    def encode_passages(
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+    ) -> Iterator[TokenBlock]:
         """Encode passages lazily, in input order, one block a window.
 
         Texts longer than the model's window are encoded in overlapping windows. At most a few
@@ -181,6 +234,7 @@ class Encoder:
         Args:
             texts: Passages of any length.
             progress: Show a bar on stderr.
+            importance: Also tell how important each token is in its window, which takes longer.
 
         Yields:
             Blocks in text order; special tokens that the model scores have empty offset ranges.
@@ -189,9 +243,9 @@ class Encoder:
         with tqdm(total=total, unit=" passages", desc="encoding", disable=not progress) as bar:
             windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
             while buffer := list(islice(windows, _BUFFER_WINDOWS)):
-                vectors = self._encode_windows([window for _, window in buffer])
-                for (passage, window), (rows, offsets) in zip(buffer, vectors, strict=True):
-                    yield TokenBlock(passage, rows, offsets, window.last)
+                encoded = self._encode_windows([window for _, window in buffer], importance)
+                for (passage, window), (rows, offsets, weights) in zip(buffer, encoded, strict=True):
+                    yield TokenBlock(passage, rows, offsets, window.last, weights)
                 bar.update(sum(window.last for _, window in buffer))
 
     def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -208,18 +262,26 @@ class Encoder:
         return self._reading.probabilities(query, vectors, lengths)
 
     @torch.inference_mode()
-    def _encode_windows(self, windows: list[Window]) -> list[tuple[NDArray[np.float16], NDArray[np.int32]]]:
+    def _encode_windows(
+        self, windows: list[Window], importance: bool
+    ) -> list[tuple[NDArray[np.float16], NDArray[np.int32], NDArray[np.uint8] | None]]:
         found: list[Any] = [None] * len(windows)
         lengths = np.array([len(window.ids) for window in windows])
-        for batch in _batches(lengths, _BATCH_TOKENS[self.device.type]):
-            vectors, mask = self._forward(self._features([windows[i] for i in batch]), task="document")
+        batch_tokens = _BATCH_TOKENS[self.device.type] // (_ATTENTION_COST if importance else 1)
+        for batch in _batches(lengths, batch_tokens):
+            features = self._features([windows[i] for i in batch])
+            vectors, mask, attention = self._forward(features, "document", importance)
             kept, rows = mask.cpu().numpy(), vectors.to(torch.float16).cpu().numpy()
             for row, i in enumerate(batch):
                 keep = kept[row, : lengths[i]] & windows[i].owned
                 offsets = windows[i].offsets
-                if windows[i].first and windows[i].last and not (keep & (offsets[:, 1] > offsets[:, 0])).any():
+                visible = offsets[:, 1] > offsets[:, 0]
+                if windows[i].first and windows[i].last and not (keep & visible).any():
                     keep[:] = False  # a text without a single token must never be found
-                found[i] = (rows[row, : lengths[i]][keep], offsets[keep])
+                weights = (
+                    quantise(standardise(attention[row, : lengths[i]][keep], visible[keep])) if importance else None
+                )
+                found[i] = (rows[row, : lengths[i]][keep], offsets[keep], weights)
         return found
 
     def _features(self, windows: list[Window]) -> dict[str, Any]:
@@ -235,11 +297,27 @@ class Encoder:
             features["token_type_ids"] = torch.zeros_like(features["input_ids"])
         return {**features, "modality": "text"}
 
-    def _forward(self, features: dict[str, Any], task: str) -> tuple[Tensor, Tensor]:
-        """Run the model: (b, t, d) float32 unit vectors and the (b, t) mask of scored tokens."""
+    def _forward(
+        self, features: dict[str, Any], task: str, attend: bool = False
+    ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
+        """Run the model.
+
+        Returns:
+            (b, t, d) float32 unit vectors; the (b, t) mask of scored tokens; and with `attend` the
+            attention that each token receives, (b, t), else nothing, (0,).
+        """
         moved = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in features.items()}
-        found = self.model(moved, task=task)
-        return normalize(found["token_embeddings"].float(), dim=-1), found["attention_mask"].bool()
+        received = torch.empty(0)
+        if attend:
+            found, received = self._attending(moved, task)
+        else:
+            found = self.model(moved, task=task)
+        vectors = normalize(found["token_embeddings"].float(), dim=-1)
+        return vectors, found["attention_mask"].bool(), received.cpu().numpy()
+
+    @cached_property
+    def _attending(self) -> Attending:
+        return Attending(self.model)
 
 
 def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int]]:
@@ -250,18 +328,3 @@ def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int
         size = max(1, batch_tokens // int(lengths[order[start]]))
         yield [int(i) for i in order[start : start + size]]
         start += size
-
-
-def _open_device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises AssertionError
-        raise ConfigError(f"device={name!r} cannot be used: {error}") from error
-    return device
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,14 @@ class TokenBlock:
         vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
         offsets: Character range of each token in the original text, (t, 2) int32, ascending.
         last: True on the final block of this passage.
+        importance: Importance of each token in a byte, (t,) uint8, if it was asked for (see `importance`).
     """
 
     passage: int
     vectors: NDArray[np.float16]
     offsets: NDArray[np.int32]
     last: bool
+    importance: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +42,19 @@ class StoredTokens:
         vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
         offsets: Character range of each token in the original text, (t, 2) int32, ascending;
             empty for special tokens.
+        importance: Importance of each token in a byte, (t,) uint8, if the index keeps it.
     """
 
     vectors: NDArray[np.float16]
     offsets: NDArray[np.int32]
+    importance: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, blocks: Sequence[TokenBlock]) -> StoredTokens:
-        """Join the blocks of one passage, at least one."""
-        return cls(np.concatenate([one.vectors for one in blocks]), np.concatenate([one.offsets for one in blocks]))
+        """Join the blocks of one passage, at least one; all have importance or none."""
+        weights = [one.importance for one in blocks if one.importance is not None]
+        vectors, offsets = (np.concatenate([getattr(one, name) for one in blocks]) for name in ("vectors", "offsets"))
+        return cls(vectors, offsets, np.concatenate(weights) if weights else None)
 
 
 class TokenEncoder(Protocol):
@@ -104,4 +110,19 @@ class TokenEncoder(Protocol):
         Returns:
             (sum(lengths),) float32 in [0, 1].
         """
+        ...
+
+
+@runtime_checkable
+class ImportanceEncoder(TokenEncoder, Protocol):
+    """A model that also tells how important tokens are, for ColBERT-Att; `Encoder` is one."""
+
+    def encode_passages(
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+    ) -> Iterator[TokenBlock]:
+        """Encode passages as any model does; with `importance`, blocks have that of their tokens."""
+        ...
+
+    def query_importance(self, texts: Sequence[str]) -> list[Tensor]:
+        """Give the importance of each vector of `encode_queries`, (q,) float32 each; 0 is that of an average token."""
         ...
