@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fgr_retriever.encoder import Encoder
     from fgr_retriever.engine import Engine
     from fgr_retriever.errors import FgrError
+    from fgr_retriever.pipeline import Pipeline
     from fgr_retriever.report import TrustReport
     from fgr_retriever.trimmer import Trimmer
     from fgr_retriever.types import Context, Excerpt, Hit, Passage, Source, Span, TokenEvidence, Trimmed
@@ -30,6 +31,7 @@ __all__ = [
     "Hit",
     "IndexConfig",
     "Passage",
+    "Pipeline",
     "SearchConfig",
     "Source",
     "Span",
@@ -52,6 +54,7 @@ _HOME = {
     "Hit": "types",
     "IndexConfig": "config",
     "Passage": "types",
+    "Pipeline": "pipeline",
     "SearchConfig": "config",
     "Source": "types",
     "Span": "types",

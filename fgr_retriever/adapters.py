@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fgr_retriever.trimmer import Trimmer
     from fgr_retriever.types import TokenEncoder
 
-RESULT_KEYS = ("fgr_score", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
+RESULT_KEYS = ("fgr_score", "fgr_scores", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
 """Metadata keys that a retriever or a trimmer adds to what it returns."""
 
 

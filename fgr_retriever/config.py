@@ -51,18 +51,18 @@ class _Strict:
         return cls(**values)
 
 
-def _check(name: str, value: Any, ok: bool, allowed: str) -> None:
+def check(name: str, value: Any, ok: bool, allowed: str) -> None:
     """Raise ConfigError unless `ok`, naming the field, its value and what is allowed."""
     if not ok:
         raise ConfigError(f"{name}={value!r}: must be {allowed}")
 
 
-def _is_count(value: Any, least: int) -> bool:
+def is_count(value: Any, least: int) -> bool:
     """Say whether `value` is an integer (no bool) of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """Say whether `value` is an integer or a float (no bool)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -96,11 +96,11 @@ class Calibration(_Strict):
 
     def __post_init__(self) -> None:
         """Check every field."""
-        probable = _is_number(self.threshold) and 0 <= self.threshold <= 1
-        _check("threshold", self.threshold, probable, "a probability from 0 to 1")
-        warm = _is_number(self.temperature) and 0 < self.temperature < math.inf
-        _check("temperature", self.temperature, warm, "a number above 0")
-        _check("cut", self.cut, self.cut in get_args(Cut), f"one of {get_args(Cut)}")
+        probable = is_number(self.threshold) and 0 <= self.threshold <= 1
+        check("threshold", self.threshold, probable, "a probability from 0 to 1")
+        warm = is_number(self.temperature) and 0 < self.temperature < math.inf
+        check("temperature", self.temperature, warm, "a number above 0")
+        check("cut", self.cut, self.cut in get_args(Cut), f"one of {get_args(Cut)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +111,24 @@ class IndexConfig(_Strict):
         segment_tokens: Tokens after which a segment file is closed and the next one begun.
         nbits: Bits for each dimension of a vector: 1, 2, 4 or 8, by a residual codec that is
             trained as soon as there are enough tokens; 16 always stores float16.
+        words: Keeps the words of the passages, too, for BM25: `english` or another language that
+            Snowball stems (extra `hybrid`), `plain` without stemming, or empty for no words.
+        importance: Keep how important each token is, in a byte, for the stage `attention`
+            (ColBERT-Att); `Encoder` can tell it.
     """
 
     segment_tokens: int = 2_000_000
     nbits: int = 2
+    words: str = ""
+    importance: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
-        known = _is_count(self.nbits, 1) and self.nbits in (1, 2, 4, 8, 16)
-        _check("nbits", self.nbits, known, "1, 2, 4, 8 or 16")
-        _check("segment_tokens", self.segment_tokens, _is_count(self.segment_tokens, 1), "an integer of at least 1")
+        known = is_count(self.nbits, 1) and self.nbits in (1, 2, 4, 8, 16)
+        check("nbits", self.nbits, known, "1, 2, 4, 8 or 16")
+        check("segment_tokens", self.segment_tokens, is_count(self.segment_tokens, 1), "an integer of at least 1")
+        check("words", self.words, isinstance(self.words, str), "a string")
+        check("importance", self.importance, isinstance(self.importance, bool), "True or False")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +156,8 @@ class SearchConfig(_Strict):
         """Check every field."""
         for name in ("nprobe", "candidates", "chunk_tokens"):
             value = getattr(self, name)
-            _check(name, value, _is_count(value, 1), "an integer of at least 1")
-        _check("exact", self.exact, isinstance(self.exact, bool), "True or False")
+            check(name, value, is_count(value, 1), "an integer of at least 1")
+        check("exact", self.exact, isinstance(self.exact, bool), "True or False")
 
     @classmethod
     def preset(cls, name: Preset) -> Self:
@@ -161,7 +169,7 @@ class SearchConfig(_Strict):
         Raises:
             ConfigError: There is no such preset.
         """
-        _check("preset", name, name in get_args(Preset), f"one of {get_args(Preset)}")
+        check("preset", name, name in get_args(Preset), f"one of {get_args(Preset)}")
         settings = {"fast": cls(nprobe=4, candidates=128), "balanced": cls(), "exact": cls(exact=True)}
         return settings[name]
 
@@ -215,20 +223,20 @@ class TrimConfig(_Strict):
 
     def __post_init__(self) -> None:
         """Check every field."""
-        in_range = self.threshold is None or (_is_number(self.threshold) and 0 <= self.threshold <= 1)
-        _check("threshold", self.threshold, in_range, "None or a probability from 0 to 1")
-        _check("unit", self.unit, self.unit in get_args(Unit), f"one of {get_args(Unit)}")
-        _check("on_empty", self.on_empty, self.on_empty in get_args(OnEmpty), f"one of {get_args(OnEmpty)}")
+        in_range = self.threshold is None or (is_number(self.threshold) and 0 <= self.threshold <= 1)
+        check("threshold", self.threshold, in_range, "None or a probability from 0 to 1")
+        check("unit", self.unit, self.unit in get_args(Unit), f"one of {get_args(Unit)}")
+        check("on_empty", self.on_empty, self.on_empty in get_args(OnEmpty), f"one of {get_args(OnEmpty)}")
         for name in ("merge_gap", "min_length", "context_sentences"):
             value = getattr(self, name)
-            _check(name, value, _is_count(value, 0), "an integer of at least 0")
-        limited = self.max_tokens is None or _is_count(self.max_tokens, 0)
-        _check("max_tokens", self.max_tokens, limited, "None or an integer of at least 0")
+            check(name, value, is_count(value, 0), "an integer of at least 0")
+        limited = self.max_tokens is None or is_count(self.max_tokens, 0)
+        check("max_tokens", self.max_tokens, limited, "None or an integer of at least 0")
         for name in ("tokenizer", "separator", "passage_separator", "citation"):
             value = getattr(self, name)
-            _check(name, value, isinstance(value, str), "a string")
-        _check("citation", self.citation, _is_citation(self.citation), f"a format string of {_CITATION_FIELDS}")
-        _check("order", self.order, self.order in get_args(Order), f"one of {get_args(Order)}")
+            check(name, value, isinstance(value, str), "a string")
+        check("citation", self.citation, _is_citation(self.citation), f"a format string of {_CITATION_FIELDS}")
+        check("order", self.order, self.order in get_args(Order), f"one of {get_args(Order)}")
         for name in ("keep_title", "merge", "fill"):
             value = getattr(self, name)
-            _check(name, value, isinstance(value, bool), "True or False")
+            check(name, value, isinstance(value, bool), "True or False")

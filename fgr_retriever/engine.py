@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from typing_extensions import Self
 
@@ -16,27 +14,13 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.hits import Question, read_hits
 from fgr_retriever.index import Index, IndexInfo
 from fgr_retriever.index.filters import Filter
+from fgr_retriever.pipeline import Pipeline
 from fgr_retriever.report import Stopwatch
+from fgr_retriever.stages import Request
 from fgr_retriever.telemetry import traced
 from fgr_retriever.trimmer import trim_hits
+from fgr_retriever.twin import in_thread
 from fgr_retriever.types import Context, Hit, Passage, TokenEncoder
-
-_SelfT = TypeVar("_SelfT")
-_Args = ParamSpec("_Args")
-_Result = TypeVar("_Result")
-
-
-def _in_thread(
-    method: Callable[Concatenate[_SelfT, _Args], _Result],
-) -> Callable[Concatenate[_SelfT, _Args], Coroutine[Any, Any, _Result]]:
-    """Make the async twin of a method: the same call in a worker thread."""
-
-    async def twin(self: _SelfT, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
-        return await asyncio.to_thread(method, self, *args, **kwargs)
-
-    functools.update_wrapper(twin, method)
-    twin.__name__ = f"a{method.__name__}"
-    return twin
 
 
 class Engine:
@@ -47,11 +31,14 @@ class Engine:
     async twin with the prefix `a` that does the same in a worker thread.
     """
 
-    def __init__(self, index: Index, encoder: TokenEncoder, search: SearchConfig) -> None:
+    def __init__(
+        self, index: Index, encoder: TokenEncoder, search: SearchConfig, pipeline: Pipeline | None = None
+    ) -> None:
         """Join an open index with its model; use `Engine.open`."""
         self._index = index
         self._encoder = encoder
         self._search_config = search
+        self._pipeline = pipeline
 
     @classmethod
     def open(
@@ -61,6 +48,7 @@ class Engine:
         encoder: TokenEncoder | None = None,
         config: IndexConfig | None = None,
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
+        pipeline: Pipeline | None = None,
         create: bool = True,
     ) -> Self:
         """Open the index in a folder, with the calibration that `fgr calibrate` left in it, if any.
@@ -69,7 +57,8 @@ class Engine:
             path: The folder of the index.
             encoder: The model; None takes the embedded one.
             config: How a new index stores vectors; None takes the defaults.
-            search: How searches run.
+            search: How the index is searched.
+            pipeline: The stages that every search goes through; None is late interaction alone.
             create: Make an empty index when there is none.
 
         Raises:
@@ -86,7 +75,7 @@ class Engine:
 
             encoder = Encoder.default()
         index = Index.open(path, encoder, config, create=create)
-        return cls(index, index.calibrated_model(), search)
+        return cls(index, index.calibrated_model(), search, pipeline)
 
     def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
         """Index passages: all of them, or on any error none.
@@ -232,16 +221,16 @@ class Engine:
         """Close the files; every later call raises InputError."""
         self._index.close()
 
-    aadd = _in_thread(add)
-    asearch = _in_thread(search)
-    asearch_batch = _in_thread(search_batch)
-    aretrieve = _in_thread(retrieve)
-    aget = _in_thread(get)
-    adelete = _in_thread(delete)
-    ainfo = _in_thread(info)
-    averify = _in_thread(verify)
-    acompact = _in_thread(compact)
-    aclose = _in_thread(close)
+    aadd = in_thread(add)
+    asearch = in_thread(search)
+    asearch_batch = in_thread(search_batch)
+    aretrieve = in_thread(retrieve)
+    aget = in_thread(get)
+    adelete = in_thread(delete)
+    ainfo = in_thread(info)
+    averify = in_thread(verify)
+    acompact = in_thread(compact)
+    aclose = in_thread(close)
 
     @classmethod
     async def aopen(
@@ -251,10 +240,13 @@ class Engine:
         encoder: TokenEncoder | None = None,
         config: IndexConfig | None = None,
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
+        pipeline: Pipeline | None = None,
         create: bool = True,
     ) -> Self:
         """Open the index in a folder, in a worker thread; see `open`."""
-        return await asyncio.to_thread(cls.open, path, encoder=encoder, config=config, search=search, create=create)
+        return await asyncio.to_thread(
+            cls.open, path, encoder=encoder, config=config, search=search, pipeline=pipeline, create=create
+        )
 
     def __enter__(self) -> Self:
         """Use the engine in a `with` block."""
@@ -279,11 +271,16 @@ class Engine:
         with traced("search") as note:
             with watch("encode"):
                 questions = Question.encode(self._encoder, queries)
-            with watch("search"):
-                matches = self._index.search([one.vectors for one in questions], k, filter, self._search_config)
-            with watch("evidence"):
-                encoder = self._encoder
-                pairs = zip(questions, matches, strict=True)
-                hits = [read_hits(encoder, question, found, config) for question, found in pairs]
+            if self._pipeline is None:
+                with watch("search"):
+                    matches = self._index.search([one.vectors for one in questions], k, filter, self._search_config)
+                with watch("evidence"):
+                    encoder = self._encoder
+                    pairs = zip(questions, matches, strict=True)
+                    hits = [read_hits(encoder, question, found, config) for question, found in pairs]
+            else:
+                given = filter, self._index, self._encoder, k, config, watch, self._search_config
+                requests = [Request(one.text, one.vectors, *given) for one in questions]
+                hits = [self._pipeline.search(*pair) for pair in zip(requests, questions, strict=True)]
             note({"queries": len(queries), "k": k, "hits": sum(map(len, hits)), "times_ms": watch.times_ms})
         return hits

@@ -17,6 +17,9 @@ from fgr_retriever.spans import find_spans
 from fgr_retriever.support import support
 from fgr_retriever.types import Hit, Match, StoredTokens, TokenEncoder, TokenEvidence
 
+LATE = "late"
+"""Under this name `Hit.scores` has MaxSim."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
@@ -63,7 +66,7 @@ def read_hits(
     for rank, (one, told) in enumerate(zip(found, evidence, strict=True), start=first):
         spans = find_spans(one.passage.text, told, config, threshold)
         matched = support(question.text, question.vectors, question.offsets, one.tokens.vectors[_visible(one.tokens)])
-        hits.append(Hit(one.passage, one.score, rank, spans, told, matched))
+        hits.append(Hit(one.passage, one.score, rank, spans, told, matched, {LATE: one.score}))
     return hits
 
 

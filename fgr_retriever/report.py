@@ -62,6 +62,7 @@ class TrustReport:
             its order.
         weak: No passage has evidence above its threshold: a sign to search again.
         times_ms: Milliseconds by stage (encode, search, evidence, trim), none below 0.
+        notes: What went otherwise than asked, such as a reranker that did not answer.
     """
 
     tokens_before: int | None
@@ -73,6 +74,7 @@ class TrustReport:
     uncovered: tuple[str, ...]
     weak: bool
     times_ms: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Json]:
         """Write the report in JSON-safe values; a span is [start, end, score]."""
@@ -87,18 +89,21 @@ class TrustReport:
             "uncovered": list(self.uncovered),
             "weak": self.weak,
             "times_ms": dict(self.times_ms),
+            "notes": list(self.notes),
         }
 
 
 class Stopwatch:
-    """Adds up what each stage of a call takes.
+    """Adds up what each stage of a call takes, and keeps what it has to tell.
 
     Attributes:
         times_ms: Milliseconds by stage.
+        notes: What went otherwise than asked.
     """
 
     def __init__(self) -> None:
         self.times_ms: dict[str, float] = {}
+        self.notes: list[str] = []
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -116,7 +121,7 @@ def make_report(
     passages: Sequence[Scored],
     trimming: Trimming,
     tokens: tuple[int | None, int | None],
-    times_ms: Mapping[str, float],
+    watch: Stopwatch,
 ) -> TrustReport:
     """Report on trimmed hits.
 
@@ -126,7 +131,7 @@ def make_report(
         passages: The same, as `trim` took them.
         trimming: What `trim` made of them.
         tokens: How many there were before and after, where they were counted.
-        times_ms: Milliseconds by stage.
+        watch: What each stage took and had to tell.
     """
     kept = covered(trimming)
     share = mass_share(passages, kept)
@@ -140,7 +145,8 @@ def make_report(
         ),
         uncovered=uncovered(query, hits, passages, kept),
         weak=not any(hit.spans for hit in hits),
-        times_ms=dict(times_ms),
+        times_ms=dict(watch.times_ms),
+        notes=tuple(watch.notes),
     )
 
 

@@ -173,9 +173,10 @@ def trim_hits(
         text = done.assembly.text
         before = sum(count(hit.passage.text) for hit in hits) if count else None
         after = count(text) if count else None
-    report = make_report(query, hits, scored, done, (before, after), watch.times_ms)
+    report = make_report(query, hits, scored, done, (before, after), watch)
+    trimmed = tuple(replace(one, scores=hit.scores) for one, hit in zip(done.trimmed, hits, strict=True))
     found = done.assembly
-    return Context(query, tuple(hits), done.trimmed, found.text, before, after, found.sources, found.excerpts, report)
+    return Context(query, tuple(hits), trimmed, found.text, before, after, found.sources, found.excerpts, report)
 
 
 def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:

@@ -99,11 +99,13 @@ class Hit:
 
     Args:
         passage: The whole passage as it was stored.
-        score: MaxSim of query and passage, in [-q, q] for q query tokens.
+        score: What ranks it: MaxSim of query and passage, in [-q, q] for q query tokens, or what
+            the last stage of a pipeline gave it.
         rank: Position in the results, from 1.
         spans: Evidence spans in text order, disjoint; empty when nothing passes the threshold.
         token_scores: The evidence probability of every kept token.
         support: Which words of the question each kept token matches.
+        scores: What each stage gave it, by the kind of the stage; MaxSim is always there, as `late`.
     """
 
     passage: Passage
@@ -112,6 +114,7 @@ class Hit:
     spans: tuple[Span, ...]
     token_scores: TokenEvidence
     support: Support
+    scores: Mapping[str, float]
 
     def to_html(self) -> str:
         """Write the passage with its evidence marked, as an HTML fragment; everything is escaped."""
@@ -133,9 +136,10 @@ class Trimmed:
             nothing was kept.
         spans: What was kept, as ranges of the source text, ascending and disjoint.
         kept: Kept characters divided by all characters of the source, in [0, 1].
-        score: MaxSim of query and passage, in [-q, q] for q query tokens.
+        score: That of the passage's hit.
         tokens: Tokens of `text` by the budget's tokenizer; None when there was no budget.
         reason: Why nothing was kept, when nothing was; else empty.
+        scores: Those of the passage's hit.
     """
 
     text: str
@@ -144,6 +148,7 @@ class Trimmed:
     score: float
     tokens: int | None = None
     reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def to_metadata(self, source_start: int | None = None) -> dict[str, Json]:
         """Describe the trim in JSON-safe values, under the same keys in every framework.
@@ -153,13 +158,16 @@ class Trimmed:
                 `fgr_source_spans`, the spans in that document's coordinates.
 
         Returns:
-            `fgr_score`, `fgr_kept` and `fgr_spans` (a list of [start, end, score]).
+            `fgr_score`, `fgr_kept` and `fgr_spans` (a list of [start, end, score]), and
+            `fgr_scores`, what each stage gave the passage, where more than MaxSim did.
         """
         found: dict[str, Json] = {
             "fgr_score": float(self.score),
             "fgr_kept": round(float(self.kept), 4),
             "fgr_spans": _as_json(self.spans, 0),
         }
+        if len(self.scores) > 1:
+            found["fgr_scores"] = {kind: float(score) for kind, score in self.scores.items()}
         if source_start is not None:
             found["fgr_source_spans"] = _as_json(self.spans, source_start)
         return found

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
+from fgr_retriever.index.words import Words
 
 DATABASE = "passages.sqlite"
 _SCHEMA = """
@@ -41,11 +42,12 @@ class Database:
 
     Args:
         folder: The folder of an index; the database must exist.
+        words: What the index keeps of the words of its passages.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, words: Words) -> None:
         """Connect to nothing yet."""
-        self._folder = folder
+        self._folder, self._words = folder, words
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
 
@@ -110,7 +112,7 @@ class Database:
             connection = self._idle.pop()
         except IndexError:  # none is idle
             with read_errors(self._folder):
-                connection = _connect(self._folder / DATABASE)
+                connection = _connect(self._folder / DATABASE, self._words)
         try:
             yield connection
         except BaseException:
@@ -122,22 +124,31 @@ class Database:
             self._idle.append(connection)
 
 
-def create_database(folder: Path, manifest: str) -> str:
+def create_database(folder: Path, manifest: str, words: Words) -> str:
     """Create the tables and keep a copy of the manifest.
+
+    Args:
+        folder: The folder of the index.
+        manifest: Its manifest, as JSON.
+        words: What the index is to keep of the words of its passages.
 
     Returns:
         The manifest that counts: the given one, or that of another process that was faster.
 
     Raises:
+        ConfigError: Words cannot be kept.
+        MissingExtraError: Words cannot be kept without a stemmer, which is not installed.
         IndexWriteError: The disk refused.
     """
-    with write_errors(folder), closing(_connect(folder / DATABASE, create=True)) as connection:
+    with write_errors(folder), closing(_connect(folder / DATABASE, words, create=True)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_SCHEMA)
         connection.execute("BEGIN IMMEDIATE")
         rows = [("generation", 0), ("manifest", manifest)]
         connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
         (kept,) = connection.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()
+        if kept == manifest:
+            words.create(connection)
         connection.execute("COMMIT")
         return str(kept)
 
@@ -171,9 +182,10 @@ def _wait(connection: sqlite3.Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
-def _connect(path: Path, create: bool = False) -> sqlite3.Connection:
+def _connect(path: Path, words: Words, create: bool = False) -> sqlite3.Connection:
     """Connect with durable commits; threads may hand the connection on, not share it."""
     uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(uri, _READ_WAIT_S, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute("PRAGMA synchronous = FULL")
+    words.define(connection)
     return connection

@@ -30,6 +30,7 @@ class IndexInfo:
             trains a new codec from 1.25 on.
         model: Fingerprint of the model.
         format_version: Layout of the folder.
+        words: What the index keeps of words, as `IndexConfig.words`; empty for none.
         calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None
             when there is none, and the model's own counts.
     """
@@ -46,6 +47,7 @@ class IndexInfo:
     drift: float | None
     model: str
     format_version: int
+    words: str
     calibration: dict[str, Json] | None
 
 
@@ -71,5 +73,6 @@ def describe(store: Store) -> IndexInfo:
             drift=info.added_error / info.error if info and info.added and info.error else None,
             model=store.manifest.model,
             format_version=store.manifest.format_version,
+            words=store.manifest.config.words,
             calibration=asdict(stored.calibration) if stored else None,
         )

@@ -52,7 +52,8 @@ def parse_manifest(text: str, where: Path) -> Manifest:
                 f"{where} has index format {version!r}, this version reads {FORMAT_VERSION}: "
                 "open it with the version of fgr-retriever that wrote it, or build the index anew"
             )
-        return Manifest(**{**values, "config": IndexConfig.from_json(json.dumps(values["config"]))})
+        config = {"words": "", "importance": False, **values["config"]}  # the first indexes knew neither
+        return Manifest(**{**values, "config": IndexConfig.from_json(json.dumps(config))})
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise IndexCorruptError(f"{where} is damaged ({error}): restore it from a copy") from error
 

@@ -31,6 +31,7 @@ from fgr_retriever.index.manifest import MANIFEST, Manifest, parse_manifest, rea
 from fgr_retriever.index.segments import Segment, SegmentInfo
 from fgr_retriever.index.snapshot import CODECS, SEGMENTS
 from fgr_retriever.index.store import Store
+from fgr_retriever.index.words import Words
 from fgr_retriever.index.writing import SegmentsWriter
 
 LOST = "lost.jsonl"
@@ -108,13 +109,15 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
         return report
     with read_errors(folder), closing(_lock(folder)) as damaged:
         salvage = _Salvage(_restore_manifest(folder, damaged, report))
+        words = Words(salvage.manifest.config.words)
         _check_segments(folder, damaged, salvage, report)
         with write_errors(folder):
             _fill_gaps(folder / SEGMENTS, salvage)
             scratch = folder / SEGMENTS / uuid.uuid4().hex  # not named by the database: the next writer removes it
             scratch.mkdir(parents=True)
-            create_database(scratch, salvage.manifest.to_json())
+            create_database(scratch, salvage.manifest.to_json(), words)
         with closing(sqlite3.connect(scratch / DATABASE, isolation_level=None)) as repaired:
+            words.define(repaired)
             repaired.execute("BEGIN")
             _copy_state(damaged, repaired, report)
             put_codec(repaired, salvage.codec_info)
@@ -192,8 +195,9 @@ def _fill_gaps(root: Path, salvage: _Salvage) -> None:
     """Put passages without tokens into the place of lost segments: rows of neighbours follow one another."""
     for (before, previous), (first, info) in pairwise(list(salvage.segments)):
         end = before + previous.passages
+        codec, importance = salvage.codec if info.coded else None, salvage.manifest.config.importance
         while end < first:
-            with SegmentsWriter(root, 1, salvage.codec if info.coded else None) as writer:
+            with SegmentsWriter(root, 1, codec, importance=importance) as writer:
                 writer.end_passages(np.zeros(min(first - end, MOST_PASSAGES), np.int64))
                 (blank,) = writer.finish()
             salvage.blanks.append((end, blank))

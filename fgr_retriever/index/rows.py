@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,8 +111,27 @@ def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
     """
     passage = _fetch(connection, "row = ?", number)
     if passage is None:
-        raise IndexCorruptError(f"row {number} has vectors but no passage: restore the index from a copy")
+        raise _missing(number)
     return passage
+
+
+def numbers_of(connection: sqlite3.Connection, ids: Iterable[str]) -> list[int | None]:
+    """Look up the live rows of ids, in their order; None where there is none."""
+    found = (connection.execute("SELECT row FROM passages WHERE id = ?", (id,)).fetchone() for id in ids)
+    return [None if one is None else one[0] for one in found]
+
+
+def fetch_id(connection: sqlite3.Connection, number: int) -> str:
+    """Read the id of a live row.
+
+    Raises:
+        IndexCorruptError: The row is damaged or missing.
+    """
+    found = connection.execute("SELECT id, metadata, checksum FROM passages WHERE row = ?", (number,)).fetchone()
+    if found is None:
+        raise _missing(number)
+    _check_read(*found)
+    return str(found[0])
 
 
 def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[int]:
@@ -123,11 +142,7 @@ def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[in
     """
     found = []
     for number, id, metadata, checksum in connection.execute("SELECT row, id, metadata, checksum FROM passages"):
-        if (
-            not (isinstance(id, str) and isinstance(metadata, str))
-            or _read_checksum(id, metadata) != checksum[:_READ_BYTES]
-        ):
-            raise _damaged(id)
+        _check_read(id, metadata, checksum)
         if matches(json.loads(metadata)):
             found.append(number)
     return found
@@ -169,6 +184,19 @@ def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> 
     row = Row(*found)
     verify_row(row)
     return to_passage(row)
+
+
+def _check_read(id: object, metadata: object, checksum: bytes) -> None:
+    """Compare what is read without the text with its checksum."""
+    if (
+        not (isinstance(id, str) and isinstance(metadata, str))
+        or _read_checksum(id, metadata) != checksum[:_READ_BYTES]
+    ):
+        raise _damaged(id)
+
+
+def _missing(number: int) -> IndexCorruptError:
+    return IndexCorruptError(f"row {number} has vectors but no passage: restore the index from a copy")
 
 
 def _damaged(id: object) -> IndexCorruptError:

@@ -49,6 +49,24 @@ def best_passages(
     return [(found.positions, found.scores) for found in results]
 
 
+def passage_scores(snapshot: Snapshot, query: Tensor, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Score passages by exact MaxSim of the vectors as they are stored.
+
+    Args:
+        snapshot: What has the passages.
+        query: Query token embeddings, (q, d) float32.
+        positions: Which of `snapshot.rows`, (n,), in any order; each has tokens.
+
+    Returns:
+        (n,) float32; 0 for a query without tokens.
+    """
+    scores = np.zeros(len(positions), np.float32)
+    if len(query) and len(positions):
+        order = positions.argsort()
+        scores[order] = _scores(snapshot.reader, positions[order], [query], SearchConfig().chunk_tokens)[0]
+    return scores
+
+
 def _search(
     snapshot: Snapshot, queries: Sequence[Tensor], k: int, allowed: NDArray[np.bool_], config: SearchConfig
 ) -> list[Ranking]:

@@ -38,6 +38,7 @@ from fgr_retriever.index.manifest import (
     write_manifest_text,
 )
 from fgr_retriever.index.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
+from fgr_retriever.index.words import Words
 from fgr_retriever.index.writing import BlockWriter
 from fgr_retriever.types import Passage, TokenBlock
 
@@ -60,7 +61,8 @@ class Store:
         """Read the manifest, map all segments and load the codec."""
         self.folder = folder
         self.manifest = read_manifest(folder)
-        self._database = Database(folder)
+        self.words = Words(self.manifest.config.words)
+        self._database = Database(folder, self.words)
         self._latest: Snapshot | None = None
         with self.reading() as (_, connection):  # a missing or short file shows now, not at the first search
             calibration.fetch(connection)
@@ -116,6 +118,7 @@ class Store:
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages and return how many there were."""
         with self._database.writing() as connection, write_errors(self.folder):
+            self.words.refresh(connection)
             return sum(rows.bury(connection, id) for id in ids)
 
     def compact(self, *, progress: bool = False) -> None:
@@ -160,6 +163,7 @@ class Store:
                 segment.verify()
             if not np.array_equal(rows.verify_rows(connection), snapshot.rows[snapshot.alive]):
                 raise IndexCorruptError(f"{self.folder / DATABASE}: passages and segments do not match; restore it")
+            self.words.verify(connection)
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""
@@ -196,6 +200,7 @@ class Store:
         """
         with self._database.writing() as connection:
             with write_errors(self.folder):
+                self.words.refresh(connection)
                 self._make_roots()
             before = self._named(connection)
             self._remove_all_but(before)
@@ -232,9 +237,12 @@ def create_store(folder: Path, manifest: Manifest) -> None:
 
     Raises:
         IndexNotFoundError: The folder holds something else.
-        ConfigError: Vectors of this width do not fill whole bytes at this number of bits.
+        ConfigError: Vectors of this width do not fill whole bytes at this number of bits, or words
+            cannot be kept.
+        MissingExtraError: It is to keep words, and the stemmer is not installed.
         IndexWriteError: The disk refused.
     """
+    words = Words(manifest.config.words)
     if manifest.config.nbits < 16:
         check_sizes(manifest.dim, manifest.config.nbits)
     if folder.exists() and not folder.is_dir():
@@ -250,7 +258,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
             f"{folder} holds no index ({MANIFEST} is missing) but other files such as {sorted(foreign)[0]!r}: "
             "give an empty or a new folder"
         )
-    text = create_database(folder, manifest.to_json())
+    text = create_database(folder, manifest.to_json(), words)
     with write_errors(folder):
         write_manifest_text(folder, text)
 
