@@ -25,6 +25,11 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 
 
+def without_surrogates(text: str) -> str:
+    """Replace lone surrogates, which are no Unicode text; one character replaces one, so offsets hold."""
+    return _LONE_SURROGATE.sub(_REPLACEMENT, text)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """One input of the model.
@@ -83,7 +88,7 @@ class Windows:
         Returns:
             Token ids, (n,) int64, and their character ranges without white space, (n, 2) int32.
         """
-        known = _LONE_SURROGATE.sub(_REPLACEMENT, text)
+        known = without_surrogates(text)
         encoding = self._backend.encode(known)
         offsets = _without_spaces(known, np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2))
         offsets[np.array(encoding.special_tokens_mask, dtype=bool)] = 0
@@ -123,8 +128,7 @@ class Windows:
 
     def _tokenize(self, text: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
         for start, stop in _pieces(text):
-            # A lone surrogate is no Unicode text; one character replaces one, so offsets hold.
-            piece = _LONE_SURROGATE.sub(_REPLACEMENT, text[start:stop])
+            piece = without_surrogates(text[start:stop])
             encoding = self._backend.encode(piece, add_special_tokens=False)
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             yield np.array(encoding.ids, dtype=np.int64), _without_spaces(piece, offsets) + np.int32(start)

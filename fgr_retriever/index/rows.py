@@ -134,6 +134,11 @@ def fetch_id(connection: sqlite3.Connection, number: int) -> str:
     return str(found[0])
 
 
+def text_digests(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
+    """List the live rows, ascending, each with 16 bytes that are the same for equal texts."""
+    return connection.execute(f"SELECT row, substr(checksum, {_READ_BYTES + 1}) FROM passages ORDER BY row").fetchall()
+
+
 def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[int]:
     """List the live rows whose metadata match.
 
