@@ -31,13 +31,14 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from fgr_retriever import Encoder
+from fgr_retriever.bi_encoder import principal_axes
 from fgr_retriever.checkpoint import embedded_model
 from fgr_retriever.evaluation.beir import Beir, read_beir
 from fgr_retriever.evaluation.bm25 import bm25
 from fgr_retriever.evaluation.measures import Ranking, quality
 from fgr_retriever.evaluation.systems import measure
 from fgr_retriever.maxsim import best_matches
-from fgr_retriever.training.start import locate, principal_axes
+from fgr_retriever.training.start import locate
 
 DEPTH = 100
 CHUNK_TOKENS = 1 << 16

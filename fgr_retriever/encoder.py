@@ -28,7 +28,7 @@ from fgr_retriever.config import Calibration
 from fgr_retriever.importance import Attending, quantise, standardise
 from fgr_retriever.precision import best_dtype, open_device
 from fgr_retriever.types import TokenBlock
-from fgr_retriever.windows import Window, Windows
+from fgr_retriever.windows import Window, Windows, batches, model_input
 
 # Windows that wait to be sorted by length (about 17 MB of vectors at 256 x 128), and padded tokens
 # in one forward pass: enough to fill the processor, small enough to stay in its caches.
@@ -103,16 +103,16 @@ class Encoder:
 
         Args:
             folder_or_hub_id: A bi-encoder such as `sentence-transformers/all-MiniLM-L6-v2`.
-            texts: A few hundred passages of yours; the projection keeps what tells their tokens apart.
+            texts: A few hundred passages of yours, which the projection is fitted on.
             dim: Width of a token embedding, at most that of the model.
-            out: A new or empty folder to keep the model in, for `from_pretrained`. An index can only be opened
-                with the same model, and other texts make another one.
+            out: A new or empty folder to keep the model in, for `from_pretrained`. An index can only be
+                opened with the same model, and other texts make another one.
             device: See `Encoder`.
             progress: Show a bar on stderr.
 
         Raises:
             CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
-            ConfigError: `dim` is not an integer of at least 1, `out` holds something, or there is no such device.
+            ConfigError: `dim` is no count, `out` holds something, or there is no such device.
             InputError: There is no text.
         """
         from fgr_retriever.bi_encoder import open_bi_encoder  # needed only here
@@ -268,8 +268,8 @@ class Encoder:
         found: list[Any] = [None] * len(windows)
         lengths = np.array([len(window.ids) for window in windows])
         batch_tokens = _BATCH_TOKENS[self.device.type] // (_ATTENTION_COST if importance else 1)
-        for batch in _batches(lengths, batch_tokens):
-            features = self._features([windows[i] for i in batch])
+        for batch in batches(lengths, batch_tokens):
+            features = model_input([windows[i] for i in batch], self.model.tokenizer)
             vectors, mask, attention = self._forward(features, "document", importance)
             kept, rows = mask.cpu().numpy(), vectors.to(torch.float16).cpu().numpy()
             for row, i in enumerate(batch):
@@ -283,19 +283,6 @@ class Encoder:
                 )
                 found[i] = (rows[row, : lengths[i]][keep], offsets[keep], weights)
         return found
-
-    def _features(self, windows: list[Window]) -> dict[str, Any]:
-        """Pad windows to model input, (b, t)."""
-        longest = max(len(window.ids) for window in windows)
-        ids = np.full((len(windows), longest), self.model.tokenizer.pad_token_id or 0, dtype=np.int64)
-        mask = np.zeros((len(windows), longest), dtype=np.int64)
-        for row, window in enumerate(windows):
-            ids[row, : len(window.ids)] = window.ids
-            mask[row, : len(window.ids)] = 1
-        features: dict[str, Any] = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        if "token_type_ids" in self.model.tokenizer.model_input_names:
-            features["token_type_ids"] = torch.zeros_like(features["input_ids"])
-        return {**features, "modality": "text"}
 
     def _forward(
         self, features: dict[str, Any], task: str, attend: bool = False
@@ -318,13 +305,3 @@ class Encoder:
     @cached_property
     def _attending(self) -> Attending:
         return Attending(self.model)
-
-
-def _batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int]]:
-    """Group rows of similar length, longest first, so that a padded batch has few wasted tokens."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // int(lengths[order[start]]))
-        yield [int(i) for i in order[start : start + size]]
-        start += size

@@ -8,10 +8,12 @@ more context on both sides, so a long text is still one passage with one vector 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
@@ -132,6 +134,30 @@ class Windows:
             encoding = self._backend.encode(piece, add_special_tokens=False)
             offsets = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
             yield np.array(encoding.ids, dtype=np.int64), _without_spaces(piece, offsets) + np.int32(start)
+
+
+def model_input(windows: Sequence[Window], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Pad windows to what a model takes, (b, t)."""
+    longest = max(len(window.ids) for window in windows)
+    ids = np.full((len(windows), longest), tokenizer.pad_token_id or 0, dtype=np.int64)
+    mask = np.zeros((len(windows), longest), dtype=np.int64)
+    for row, window in enumerate(windows):
+        ids[row, : len(window.ids)] = window.ids
+        mask[row, : len(window.ids)] = 1
+    features: dict[str, Any] = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    if "token_type_ids" in tokenizer.model_input_names:
+        features["token_type_ids"] = torch.zeros_like(features["input_ids"])
+    return {**features, "modality": "text"}
+
+
+def batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int]]:
+    """Group rows of similar length, longest first, so that a padded batch has few wasted tokens."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, batch_tokens // int(lengths[order[start]]))
+        yield [int(i) for i in order[start : start + size]]
+        start += size
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fgr_retriever.bi_encoder import principal_axes
 from fgr_retriever.cli import main
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
@@ -35,7 +36,7 @@ from fgr_retriever.training.losses import evidence_loss, hold_loss, in_batch_max
 from fgr_retriever.training.mixture import prepare
 from fgr_retriever.training.run import MODEL_FOLDER, run, train
 from fgr_retriever.training.stage import Stage
-from fgr_retriever.training.start import principal_axes, start_model
+from fgr_retriever.training.start import start_model
 from fgr_retriever.windows import Windows
 
 COLOURS = ["red", "blue", "green", "black", "white", "brown", "pink", "grey"]
