@@ -17,13 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers import MultiVectorEncoder
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
 
 _STEPS = 32  # in a standard deviation
 _ZERO = 128  # the byte of an average token

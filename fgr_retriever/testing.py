@@ -26,6 +26,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
+from fgr_retriever.importance import quantise
 from fgr_retriever.types import TokenBlock
 
 _DIM = 128
@@ -39,7 +40,7 @@ class WordEncoder:
     Tokens are the runs of word characters. The same word always has the same unit vector and two
     different words are nearly orthogonal, so MaxSim is about the number of query words that a
     passage has, and the evidence probability of a token is about 1 when its word is in the query
-    and about 0 otherwise.
+    and about 0 otherwise. A word with a capital letter has the importance 1, any other 0.
     """
 
     _calibration = Calibration(threshold=0.5)
@@ -80,7 +81,13 @@ class WordEncoder:
         ranges = ([word.span() for word in _WORD.finditer(text)] for text in texts)
         return [np.array(found, dtype=np.int32).reshape(-1, 2) for found in ranges]
 
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+    def query_importance(self, texts: Sequence[str]) -> list[Tensor]:
+        """Give the importance of each word: one (words,) float32 tensor for each query."""
+        return [torch.from_numpy(_importance(_WORD.findall(text))) for text in texts]
+
+    def encode_passages(
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+    ) -> Iterator[TokenBlock]:
         """Encode passages lazily in blocks of 10,000 tokens; `progress` changes nothing."""
         for position, text in enumerate(texts):
             words = _WORD.finditer(text)
@@ -88,8 +95,9 @@ class WordEncoder:
             while True:
                 following = list(islice(words, _BLOCK_TOKENS))
                 offsets = np.array([word.span() for word in block], dtype=np.int32).reshape(-1, 2)
-                vectors = _stack([word.group() for word in block])
-                yield TokenBlock(position, vectors, offsets, last=not following)
+                found = [word.group() for word in block]
+                weights = quantise(_importance(found)) if importance else None
+                yield TokenBlock(position, _stack(found), offsets, not following, weights)
                 if not following:
                     break
                 block = following
@@ -99,6 +107,10 @@ class WordEncoder:
         found = (vectors.float() @ query.T).amax(dim=1).clamp(0, 1)
         temperature = self._calibration.temperature
         return found if temperature == 1 else (found.logit(eps=1e-7) / temperature).sigmoid()
+
+
+def _importance(words: Sequence[str]) -> NDArray[np.float32]:
+    return np.array([word != word.lower() for word in words], dtype=np.float32)
 
 
 def _stack(words: Sequence[str]) -> NDArray[np.float16]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import InputError
+from fgr_retriever.tokens import ImportanceEncoder as ImportanceEncoder
 from fgr_retriever.tokens import StoredTokens as StoredTokens
 from fgr_retriever.tokens import TokenBlock as TokenBlock
 from fgr_retriever.tokens import TokenEncoder as TokenEncoder

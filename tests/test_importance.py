@@ -1,7 +1,9 @@
 """Importance of tokens: from attention to one byte, the modulated MaxSim, and what an index keeps of it."""
 
+import json
 import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from fgr_retriever.config import IndexConfig
 from fgr_retriever.encoder import Encoder
-from fgr_retriever.errors import InputError
+from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError
 from fgr_retriever.importance import dequantise, quantise, received_attention, standardise
+from fgr_retriever.index import Index, growth
+from fgr_retriever.index.repair import repair
 from fgr_retriever.maxsim import attention_maxsim, maxsim_ragged
-from fgr_retriever.testing import tiny_checkpoint
-from fgr_retriever.types import StoredTokens
+from fgr_retriever.testing import WordEncoder, tiny_checkpoint
+from fgr_retriever.types import Passage, StoredTokens, TokenBlock
 
 TEXT = "Curie isolated radium, then weighed it. The dish stood by the sea."
 
@@ -200,3 +205,139 @@ def test_importance_from_many_threads(tiny):
         thread.join()
     for one in found:
         torch.testing.assert_close(one, expected, rtol=0, atol=1e-5)
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+ENCODER = WordEncoder()
+IMPORTANT = IndexConfig(importance=True, segment_tokens=1_000)
+TEXTS = {"a": "Curie found radium", "b": "the dish of Fleming", "c": "Nobel and dynamite", "d": "a sea"}
+
+
+def passages(*names):
+    return [Passage(name, TEXTS[name]) for name in names or TEXTS]
+
+
+def stored(index, query="curie the nobel sea"):
+    """The importance that an index gives back, by id."""
+    found = index.search(ENCODER.encode_queries([query]), 100)[0]
+    return {match.passage.id: dequantise(match.tokens.importance).tolist() for match in found}
+
+
+def expected(*names):
+    return {name: [float(word != word.lower()) for word in TEXTS[name].split()] for name in names}
+
+
+@pytest.fixture
+def index(tmp_path):
+    with_four = Index.open(tmp_path / "index", ENCODER, IMPORTANT)
+    with_four.add(passages())
+    yield with_four
+    with_four.close()
+
+
+def importance_files(index):
+    return sorted(index.folder.rglob("importance.u8"))
+
+
+def test_an_index_keeps_importance_in_one_byte_a_token(index):
+    assert stored(index) == expected(*"abcd")
+    assert sum(file.stat().st_size for file in importance_files(index)) == 12
+    index.verify()
+
+
+def test_importance_stays_through_replacing_deleting_merging_and_compacting(index):
+    index.add([Passage("b", "Fleming saw the mould")])
+    index.delete(["a"])
+    wanted = {**expected("c", "d"), "b": [1, 0, 0, 0]}
+    assert stored(index) == wanted
+    index.compact()
+    assert stored(index) == wanted
+    assert sum(file.stat().st_size for file in importance_files(index)) == 9
+    index.verify()
+
+
+def test_importance_stays_when_vectors_are_encoded(index, monkeypatch):
+    monkeypatch.setattr(growth, "FLUSH_TOKENS", 1_000)
+    words = [f"Word{number % 50} and other things" for number in range(400)]
+    index.add([Passage(f"p{number}", text) for number, text in enumerate(words)])
+    assert not list(index.folder.rglob("vectors.f16"))
+    assert list(index.folder.rglob("codes.u16"))
+    found = stored(index, "word7 nobel")
+    assert found["p7"] == [1, 0, 0, 0]
+    assert found["c"] == [1, 0, 0]
+    index.compact()
+    assert stored(index, "word7 nobel")["p57"] == [1, 0, 0, 0]
+    index.verify()
+
+
+def test_an_index_without_importance_has_none(tmp_path):
+    index = Index.open(tmp_path / "index", ENCODER)
+    index.add(passages())
+    (match,) = index.search(ENCODER.encode_queries(["nobel"]), 1)[0]
+    assert match.tokens.importance is None
+    assert not importance_files(index)
+    index.close()
+
+
+def test_an_index_from_before_importance_opens(tmp_path):
+    Index.open(tmp_path / "index", ENCODER).close()
+    manifest = tmp_path / "index" / "manifest.json"
+    values = json.loads(manifest.read_text())
+    del values["config"]["importance"]
+    manifest.write_text(json.dumps(values))
+    old = Index.open(tmp_path / "index", ENCODER)
+    assert old.config.importance is False
+    old.close()
+
+
+def test_damaged_importance_is_found_and_costs_its_segment_only(index):
+    index.add([Passage("e", "Stockholm in winter " * 200)])  # a segment of its own
+    damaged = importance_files(index)[0]
+    content = bytearray(damaged.read_bytes())
+    content[0] ^= 1
+    damaged.write_bytes(content)
+    with pytest.raises(IndexCorruptError, match=r"importance\.u8 differs"):
+        index.verify()
+    index.close()
+    report = repair(index.folder)
+    again = Index.open(index.folder, ENCODER)
+    again.verify()
+    kept = stored(again, "stockholm nobel")
+    assert len(kept) == report.saved
+    assert {one.id for one in report.lost} | set(kept) == {*TEXTS, "e"}
+    assert report.lost
+    again.close()
+
+
+class Broken(WordEncoder):
+    def __init__(self, change):
+        self.change = change
+
+    def encode_passages(self, texts, *, progress=False, importance=False):
+        for block in super().encode_passages(texts, importance=importance):
+            yield replace(block, importance=self.change(block.importance))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda found: None, lambda found: found[:-1], lambda found: found.astype(np.float32)]
+)
+def test_wrong_importance_is_never_stored(tmp_path, change):
+    index = Index.open(tmp_path / "index", Broken(change), IMPORTANT)
+    with pytest.raises(InputError, match=r"must be \(3,\) uint8"):
+        index.add(passages("a"))
+    assert len(index) == 0
+    index.close()
+
+
+def test_a_model_that_cannot_tell_importance_is_refused(tmp_path):
+    class Plain:
+        dim, fingerprint, head_fingerprint = ENCODER.dim, "plain", "plain"
+
+        def encode_passages(self, texts, *, progress=False):
+            for number, _ in enumerate(texts):
+                yield TokenBlock(number, np.zeros((0, 128), np.float16), np.zeros((0, 2), np.int32), True)
+
+    with pytest.raises(ConfigError, match="Plain cannot tell"):
+        Index.open(tmp_path / "index", Plain(), IMPORTANT)
+    assert not (tmp_path / "index").exists()

@@ -61,7 +61,8 @@ class Growth:
 
     def writer(self, codec: Codec | None = None) -> SegmentsWriter:
         """Begin to write new segments."""
-        return SegmentsWriter(self._folder / SEGMENTS, self._config.segment_tokens, codec)
+        root, config = self._folder / SEGMENTS, self._config
+        return SegmentsWriter(root, config.segment_tokens, codec, importance=config.importance)
 
     def grow(self) -> None:
         """Encode the raw segments if they have enough tokens, and merge small ones.

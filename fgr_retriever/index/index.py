@@ -19,7 +19,7 @@ from fgr_retriever.index.info import IndexInfo, describe
 from fgr_retriever.index.lookup import Lookup, checked_ids
 from fgr_retriever.index.manifest import MANIFEST, Manifest
 from fgr_retriever.index.store import Store, create_store
-from fgr_retriever.types import Passage, TokenEncoder
+from fgr_retriever.types import ImportanceEncoder, Passage, TokenEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +53,18 @@ class Index(Lookup):
             IndexNotFoundError: There is no index and `create` is False, or the folder holds
                 something else.
             ModelMismatchError: The index was built with another model.
-            ConfigError: The index was created with another config, or its bits do not suit the model's
-                width.
+            ConfigError: The index was created with another config, or a new one cannot be had with this
+                model: its bits do not suit the width, or the model cannot tell importance.
             IndexFormatError: The index has a format that this version cannot read.
             IndexCorruptError: A file is damaged, missing or has the wrong size.
             IndexWriteError: The disk refused to create it.
         """
         folder = Path(path)
         if create and not (folder / MANIFEST).exists():
-            create_store(folder, Manifest(encoder.fingerprint, encoder.dim, config or IndexConfig()))
+            config = config or IndexConfig()
+            if config.importance:
+                _telling_importance(encoder)
+            create_store(folder, Manifest(encoder.fingerprint, encoder.dim, config))
         store = Store(folder)
         manifest = store.manifest
         if (manifest.model, manifest.dim) != (encoder.fingerprint, encoder.dim):
@@ -96,6 +99,8 @@ class Index(Lookup):
         if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
         encode = partial(self._encoder.encode_passages, progress=progress)
+        if self.config.importance:
+            encode = partial(_telling_importance(self._encoder).encode_passages, progress=progress, importance=True)
         return self._store.add(passages, encode, progress=progress)
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -145,6 +150,11 @@ class Index(Lookup):
         return self._encoder.calibrated(kept.calibration)
 
     @property
+    def config(self) -> IndexConfig:
+        """How the index was created."""
+        return self._store.manifest.config
+
+    @property
     def folder(self) -> Path:
         """The folder of the index."""
         return self._store.folder
@@ -179,3 +189,17 @@ class Index(Lookup):
     def close(self) -> None:
         """Close the files; every later call raises InputError."""
         self._store.close()
+
+
+def _telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
+    """Take a model that tells the importance of tokens.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if not isinstance(encoder, ImportanceEncoder):
+        raise ConfigError(
+            f"importance=True: {type(encoder).__name__} cannot tell how important tokens are (it has no "
+            "`query_importance`); use an Encoder, or leave importance out"
+        )
+    return encoder

@@ -70,6 +70,14 @@ class Reader:
                 f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"
             ) from error
 
+    def importance(self, tokens: Tokens) -> NDArray[np.uint8]:
+        """Give the importance of tokens, (t,).
+
+        Raises:
+            IndexCorruptError: A segment has none.
+        """
+        return np.concatenate([np.zeros(0, np.uint8), *(one.importance(part) for one, part in self._split(tokens))])
+
     def _split(self, tokens: Tokens) -> Iterator[tuple[Segment, Tokens]]:
         """Go through the segments that have some of the tokens, with their numbers there."""
         if isinstance(tokens, slice):

@@ -67,7 +67,10 @@ def copy_passages(
             lengths = np.where(alive, segment.lengths, 0)
             for run, tokens in _runs(segment, alive, lengths, writer):
                 for block in np.split(tokens, range(_BLOCK_TOKENS, len(tokens), _BLOCK_TOKENS)):
-                    writer.write(_vectors(segment, block, writer.codec, encoded), segment.offsets.take(block))
+                    arrays = _vectors(segment, block, writer.codec, encoded)
+                    if writer.importance:
+                        arrays.append(segment.importance(block))
+                    writer.write(arrays, segment.offsets.take(block))
                     bar.update(len(block))
                 writer.end_passages(lengths[run][alive[run]] if renumber else lengths[run])
     return encoded

@@ -10,6 +10,7 @@ holds them by the residual codec of the index, with inverted lists.
 `residuals.u8`     (tokens, bytes)      coded: packed residuals
 `lists.u16`        (entries,)           coded: passages that have a token of each centroid
 `bounds.i64`       (centroids + 1,)     coded: where the list of each centroid begins
+`importance.u8`    (tokens,)            importance of each token (ColBERT-Att), where the index keeps it
 `lengths.i32`      (passages,)          tokens of each passage; 0 where it was deleted or has none
 `gaps.i8`          (tokens,)            offsets of the tokens in their passages' texts (see `offsets`)
 `widths.u8`        (tokens,)
@@ -39,12 +40,14 @@ from fgr_retriever.index.offsets import CompactOffsets
 
 VECTORS, RESIDUALS, LISTS, BOUNDS = "vectors.f16", "residuals.u8", "lists.u16", "bounds.i64"
 LENGTHS, GAPS, WIDTHS, WIDE = "lengths.i32", "gaps.i8", "widths.u8", "wide.i32"
+IMPORTANCE = "importance.u8"
 _CODES16, _CODES32 = "codes.u16", "codes.u32"
 DTYPES: dict[str, np.dtype[Any]] = {
     VECTORS: np.dtype("<f2"),
     _CODES16: np.dtype("<u2"),
     _CODES32: np.dtype("<u4"),
     RESIDUALS: np.dtype("u1"),
+    IMPORTANCE: np.dtype("u1"),
     LISTS: np.dtype("<u2"),
     BOUNDS: np.dtype("<i8"),
     LENGTHS: np.dtype("<i4"),
@@ -74,6 +77,11 @@ class SegmentInfo:
     def coded(self) -> bool:
         """Say whether the vectors went through a codec."""
         return VECTORS not in self.files
+
+    @property
+    def weighted(self) -> bool:
+        """Say whether the importance of the tokens is there."""
+        return IMPORTANCE in self.files
 
     @property
     def nbytes(self) -> int:
@@ -120,6 +128,8 @@ class Segment:
             self.codes: NDArray[np.uint16] | NDArray[np.uint32] = self._map(codes, info.tokens)
             self.residuals: NDArray[np.uint8] = self._map(residuals, info.tokens, dim * self.codec.nbits // 8)
             self.lists = InvertedLists(self._map(BOUNDS, len(self.codec.centroids) + 1), self._map(LISTS, -1))
+        if info.weighted:
+            self._importance: NDArray[np.uint8] = self._map(IMPORTANCE, info.tokens)
         self.lengths: NDArray[np.int32] = self._map(LENGTHS, info.passages)
         gaps, widths = self._map(GAPS, info.tokens), self._map(WIDTHS, info.tokens)
         self.offsets = CompactOffsets(gaps, widths, self._map(WIDE, -1, 3))
@@ -172,6 +182,16 @@ class Segment:
     def encoded(self, tokens: slice | NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Give the codes, (n,) int32, and the residuals, (n, bytes) uint8, of tokens of a coded segment."""
         return torch.from_numpy(self.codes[tokens].astype(np.int32)), torch.from_numpy(self.residuals[tokens])
+
+    def importance(self, tokens: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Give the importance of any tokens, (n,), in the order asked for.
+
+        Raises:
+            IndexCorruptError: The segment has none.
+        """
+        if not self.info.weighted:
+            raise IndexCorruptError(f"{self.folder} has no {IMPORTANCE}: restore it from a copy")
+        return self._importance[tokens]
 
     def offsets_of(self, slot: int) -> NDArray[np.int32]:
         """Give the character range of each token of the passage in one slot, (t, 2)."""

@@ -61,10 +61,14 @@ class Snapshot:
     def tokens_at(self, positions: NDArray[np.int64]) -> list[StoredTokens]:
         """Look up the tokens of passages; vectors that were encoded are decoded."""
         order = positions.argsort()
-        vectors = self.reader.decode(self.reader.tokens_of(positions[order])).numpy().astype(np.float16)
-        pieces = np.split(vectors, np.cumsum(self.reader.lengths[positions[order]])[:-1])
-        found = dict(zip(positions[order].tolist(), pieces, strict=True))
-        return [StoredTokens(found[position], self._offsets(position)) for position in positions.tolist()]
+        tokens = self.reader.tokens_of(positions[order])
+        cuts = np.cumsum(self.reader.lengths[positions[order]])[:-1]
+        vectors = np.split(self.reader.decode(tokens).numpy().astype(np.float16), cuts)
+        weights: list[NDArray[np.uint8] | None] = [None] * len(vectors)
+        if any(segment.info.weighted for segment in self.segments):
+            weights = [*np.split(self.reader.importance(tokens), cuts)]
+        found = dict(zip(positions[order].tolist(), zip(vectors, weights, strict=True), strict=True))
+        return [StoredTokens(found[one][0], self._offsets(one), importance=found[one][1]) for one in positions.tolist()]
 
     def _offsets(self, position: int) -> NDArray[np.int32]:
         segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)

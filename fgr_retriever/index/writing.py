@@ -22,6 +22,7 @@ from fgr_retriever.index.segments import (
     BOUNDS,
     DTYPES,
     GAPS,
+    IMPORTANCE,
     LENGTHS,
     LISTS,
     WIDE,
@@ -40,20 +41,21 @@ class _SegmentWriter:
     Args:
         root: The folder of all segments.
         codec: Whose codes and residuals are written; None: vectors.
+        importance: Whether the importance of the tokens is written.
     """
 
-    def __init__(self, root: Path, codec: Codec | None) -> None:
+    def __init__(self, root: Path, codec: Codec | None, importance: bool) -> None:
         self.passages = self.tokens = 0
         self._codec = codec
-        self._vector_files = vector_files(codec)
+        self._token_files = (*vector_files(codec), *([IMPORTANCE] if importance else []))
         self._folder = root / uuid.uuid4().hex
         self._folder.mkdir(parents=True)
         self._files: dict[str, HashedFile] = {}
-        for file in (*self._vector_files, LENGTHS, GAPS, WIDTHS, WIDE):
+        for file in (*self._token_files, LENGTHS, GAPS, WIDTHS, WIDE):
             self._open(file)
 
-    def write(self, vectors: Sequence[NDArray[Any]], offsets: CompactOffsets) -> None:
-        for file, array in zip(self._vector_files, vectors, strict=True):
+    def write(self, tokens: Sequence[NDArray[Any]], offsets: CompactOffsets) -> None:
+        for file, array in zip(self._token_files, tokens, strict=True):
             self._write(file, array)
         self._write(GAPS, offsets.gaps)
         self._write(WIDTHS, offsets.widths)
@@ -69,7 +71,7 @@ class _SegmentWriter:
         files = self._finish_files()
         if self._codec is not None:
             codes, lengths = (
-                np.fromfile(self._folder / file, DTYPES[file]) for file in (self._vector_files[0], LENGTHS)
+                np.fromfile(self._folder / file, DTYPES[file]) for file in (self._token_files[0], LENGTHS)
             )
             lists = build_lists(codes, lengths, len(self._codec.centroids))
             for file, array in ((LISTS, lists.slots), (BOUNDS, lists.bounds)):
@@ -105,11 +107,14 @@ class SegmentsWriter:
         root: The folder of all segments.
         segment_tokens: Tokens after which a segment is closed, at the end of a passage.
         codec: Whose codes and residuals are written; None: vectors.
+        importance: Whether the importance of the tokens is written.
     """
 
-    def __init__(self, root: Path, segment_tokens: int, codec: Codec | None = None) -> None:
+    def __init__(
+        self, root: Path, segment_tokens: int, codec: Codec | None = None, *, importance: bool = False
+    ) -> None:
         """Create nothing yet."""
-        self.codec = codec
+        self.codec, self.importance = codec, importance
         self._root, self._segment_tokens = root, segment_tokens
         self._current: _SegmentWriter | None = None
         self._finished: list[SegmentInfo] = []
@@ -120,15 +125,16 @@ class SegmentsWriter:
         tokens, passages = (self._current.tokens, self._current.passages) if self._current else (0, 0)
         return self._segment_tokens - tokens, MOST_PASSAGES - passages
 
-    def write(self, vectors: Sequence[NDArray[Any]], offsets: CompactOffsets) -> None:
+    def write(self, tokens: Sequence[NDArray[Any]], offsets: CompactOffsets) -> None:
         """Append tokens of passages.
 
         Args:
-            vectors: (n, dim) alone, or codes (n,) and residuals (n, bytes).
+            tokens: Vectors (n, dim), or codes (n,) and residuals (n, bytes); then importance (n,), if it
+                is written.
             offsets: Of the same n tokens.
         """
         if len(offsets.gaps):
-            self._open().write(vectors, offsets)
+            self._open().write(tokens, offsets)
 
     def end_passages(self, lengths: NDArray[np.integer]) -> None:
         """End passages whose tokens were appended; no more of them than there is room for."""
@@ -156,7 +162,7 @@ class SegmentsWriter:
 
     def _open(self) -> _SegmentWriter:
         if self._current is None:
-            self._current = _SegmentWriter(self._root, self.codec)
+            self._current = _SegmentWriter(self._root, self.codec, self.importance)
         return self._current
 
 
@@ -177,7 +183,7 @@ class BlockWriter:
         """Append some tokens of the passage that is being written.
 
         Raises:
-            InputError: The block has the wrong shape or a vector is not L2-normalised.
+            InputError: The block has the wrong shape, a vector is not L2-normalised, or importance is missing.
         """
         tokens = len(block.vectors)
         if block.vectors.shape != (tokens, self._dim) or block.offsets.shape != (tokens, 2):
@@ -186,9 +192,19 @@ class BlockWriter:
         lengths = np.linalg.norm(block.vectors.astype(np.float32), axis=1)
         if not (np.abs(lengths - 1) <= _LENGTH_ERROR).all():  # also what is not finite
             raise InputError(f"the encoder gave vectors that are not L2-normalised for passage {block.passage}")
-        self._segments.write([block.vectors], compact_offsets(block.offsets, self._end))
+        self._segments.write([block.vectors, *self._importance(block)], compact_offsets(block.offsets, self._end))
         self._length += tokens
         self._end = int(block.offsets[-1, 1]) if tokens else self._end
         if block.last:
             self._segments.end_passages(np.array([self._length]))
             self._length = self._end = 0
+
+    def _importance(self, block: TokenBlock) -> list[NDArray[np.uint8]]:
+        """Take the importance of the tokens, if it is to be written."""
+        if not self._segments.importance:
+            return []
+        found = block.importance
+        if found is None or found.shape != (len(block.vectors),) or found.dtype != np.uint8:
+            given = None if found is None else f"{found.shape} {found.dtype}"
+            raise InputError(f"the encoder gave importance {given}: must be ({len(block.vectors)},) uint8")
+        return [found]
