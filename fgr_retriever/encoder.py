@@ -28,7 +28,7 @@ from fgr_retriever.config import Calibration
 from fgr_retriever.importance import Attending, quantise, standardise
 from fgr_retriever.precision import best_dtype, open_device
 from fgr_retriever.types import TokenBlock
-from fgr_retriever.windows import Window, Windows, batches, model_input
+from fgr_retriever.windows import Window, Windows, aligned, batches, model_input
 
 # Windows that wait to be sorted by length (about 17 MB of vectors at 256 x 128), and padded tokens
 # in one forward pass: enough to fill the processor, small enough to stay in its caches.
@@ -105,8 +105,7 @@ class Encoder:
             folder_or_hub_id: A bi-encoder such as `sentence-transformers/all-MiniLM-L6-v2`.
             texts: A few hundred passages of yours, which the projection is fitted on.
             dim: Width of a token embedding, at most that of the model.
-            out: A new or empty folder to keep the model in, for `from_pretrained`. An index can only be
-                opened with the same model, and other texts make another one.
+            out: A new or empty folder to keep the model in: an index is opened with the same one only.
             device: See `Encoder`.
             progress: Show a bar on stderr.
 
@@ -215,13 +214,7 @@ class Encoder:
         prompt = self._query_prompt or ""
         expected, places = self._windows.tokens(prompt + text)
         places = np.maximum(places - np.int32(len(prompt)), 0)
-        first = int(attended.argmax())  # some tokenizers pad on the left
-        size = min(len(expected), len(ids) - first)
-        # A query that was cut is the same up to there.
-        same = np.logical_and.accumulate(ids[first : first + size] == expected[:size])
-        found = np.zeros((len(ids), 2), np.int32)
-        found[first : first + size][same] = places[:size][same]
-        return found[scored]
+        return aligned(ids, attended, expected, places)[scored]
 
     def encode_passages(
         self, texts: Iterable[str], *, progress: bool = False, importance: bool = False

@@ -150,6 +150,26 @@ def model_input(windows: Sequence[Window], tokenizer: PreTrainedTokenizerBase) -
     return {**features, "modality": "text"}
 
 
+def aligned(
+    ids: NDArray[np.int64], attended: NDArray[np.bool_], expected: NDArray[np.int64], places: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Give the characters of the tokens of one row of model input, (t, 2); empty for what the text does not have.
+
+    Args:
+        ids: The row, (t,).
+        attended: True where it is no padding, (t,).
+        expected: Tokens of the whole text, (n,).
+        places: Their characters, (n, 2).
+    """
+    first = int(attended.argmax())  # some tokenizers pad on the left
+    size = min(len(expected), len(ids) - first)
+    # A query that was cut is the same up to there.
+    same = np.logical_and.accumulate(ids[first : first + size] == expected[:size])
+    found = np.zeros((len(ids), 2), np.int32)
+    found[first : first + size][same] = places[:size][same]
+    return found
+
+
 def batches(lengths: NDArray[np.int64], batch_tokens: int) -> Iterator[list[int]]:
     """Group rows of similar length, longest first, so that a padded batch has few wasted tokens."""
     order = np.argsort(-lengths, kind="stable")
