@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,14 @@ class Lookup:
     def __init__(self, store: Store) -> None:
         """Read nothing yet."""
         self._store = store
+
+    def reading(self) -> AbstractContextManager[tuple[Snapshot, sqlite3.Connection]]:
+        """Open one state of the index, for a stage that keeps something of its own beside it.
+
+        Raises:
+            IndexCorruptError: What is stored is damaged.
+        """
+        return self._store.reading()
 
     def search(
         self,

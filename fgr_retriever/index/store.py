@@ -173,7 +173,7 @@ class Store:
     def _snapshot(self, connection: sqlite3.Connection) -> Snapshot:
         """Take the snapshot that the connection's transaction sees, from memory if it is the latest."""
         while True:
-            generation = generation_of(connection)
+            generation = _generation(connection)
             latest = self._latest
             if latest is not None and latest.generation == generation:
                 return latest
@@ -184,7 +184,7 @@ class Store:
                 # A writer removes segments that no later snapshot has: look at the present state.
                 connection.execute("COMMIT")
                 connection.execute("BEGIN")
-                if generation_of(connection) != generation:
+                if _generation(connection) != generation:
                     continue
                 if isinstance(error, FileNotFoundError):
                     raise IndexCorruptError(f"{error.filename} is missing: restore it from a copy") from error
@@ -243,6 +243,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
         IndexWriteError: The disk refused.
     """
     words = Words(manifest.config.words)
+    words.check()
     if manifest.config.nbits < 16:
         check_sizes(manifest.dim, manifest.config.nbits)
     if folder.exists() and not folder.is_dir():
@@ -263,7 +264,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
         write_manifest_text(folder, text)
 
 
-def generation_of(connection: sqlite3.Connection) -> int:
+def _generation(connection: sqlite3.Connection) -> int:
     """Read how many commits there were."""
     found = connection.execute("SELECT value FROM state WHERE name = 'generation'").fetchone()
     if found is None:

@@ -37,7 +37,8 @@ def with_texts(
         kind: The reranker.
 
     Returns:
-        Candidates in the same order, and texts without lone surrogates, which no model takes; those that the index does not have any more are left out.
+        Candidates in the same order, and texts without lone surrogates, which no model takes; those
+        that the index does not have any more are left out.
 
     Raises:
         ConfigError: There is no stage before.

@@ -7,7 +7,6 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -19,9 +18,7 @@ from fgr_retriever.checkpoint import fingerprint, quiet_loading, read_model_json
 from fgr_retriever.config import check
 from fgr_retriever.errors import CheckpointError, MissingExtraError
 from fgr_retriever.index import Index, rows
-from fgr_retriever.index.database import Database
 from fgr_retriever.index.filters import compile_filter
-from fgr_retriever.index.store import generation_of
 from fgr_retriever.precision import best_dtype
 from fgr_retriever.stages import Candidate, Request, Stage
 from fgr_retriever.stages._pooled import PooledVectors
@@ -74,8 +71,8 @@ class Dense(Stage):
         """
         model = _open(self.model)
         known = {one.id: one for one in candidates or ()}
-        with closing(Database(request.index.folder)) as database, database.reading() as connection:
-            table, query = model.prepare(request.index, connection, request.query)
+        with request.index.reading() as (snapshot, connection):
+            table, query = model.prepare(request.index, connection, snapshot.generation, request.query)
             allowed = _allowed(connection, request, candidates)
             found = table.search(query, request.at_least_k(self.count), allowed)
             ids = [(rows.fetch_id(connection, row), score) for row, score in found]
@@ -138,10 +135,11 @@ class _Model:
         self._lock = threading.Lock()  # a tokenizer is not made for several threads
         self._tables: WeakKeyDictionary[Index, _Table] = WeakKeyDictionary()
 
-    def prepare(self, index: Index, connection: sqlite3.Connection, query: str) -> tuple[_Table, NDArray[np.float32]]:
+    def prepare(
+        self, index: Index, connection: sqlite3.Connection, generation: int, query: str
+    ) -> tuple[_Table, NDArray[np.float32]]:
         """Bring the vectors of an index up to date and encode a query, (d,)."""
         with self._lock:
-            generation = generation_of(connection)
             table = self._tables.get(index)
             if table is None or table.generation != generation:
                 table = self._tables[index] = self._make(index, connection, generation)
