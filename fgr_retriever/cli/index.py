@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from rich.table import Table
 from fgr_retriever.cli.files import Format, Reading, find_files, read_passages
 from fgr_retriever.cli.options import AsJson, Device, IndexFolder, Model, load_encoder
 from fgr_retriever.cli.output import note, terminal, write_json
+from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Passage
 
@@ -52,6 +53,10 @@ def index(
     passage_chars: Annotated[
         int, typer.Option(min=1, help="Text files are cut at blank lines into passages of about this size.")
     ] = 1500,
+    words: Annotated[
+        str | None,
+        typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
+    ] = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -70,7 +75,7 @@ def index(
         format=format, id_field=id_field, text_field=text_field, title_field=title_field, passage_chars=passage_chars
     )
     started = time.perf_counter()
-    with Engine.open(out, encoder=load_encoder(model, device)) as engine:
+    with Engine.open(out, encoder=load_encoder(model, device), config=_config(out, words)) as engine:
         added = same = 0
         for batch in _batches(read_passages(names, reading)):
             fresh = _not_stored(engine, batch)
@@ -78,6 +83,15 @@ def index(
         skipped = f", {same} were stored already" if same else ""
         seconds = time.perf_counter() - started
         note(f"added {added} passages to {out} in {seconds:.1f} s{skipped}; it has {len(engine)}")
+
+
+def _config(out: Path, words: str | None) -> IndexConfig | None:
+    """Say how the index is to be: as it is, but with these words; an index that differs is then refused."""
+    from fgr_retriever.index.manifest import MANIFEST, read_manifest
+
+    if words is None:
+        return None
+    return replace(read_manifest(out).config if (out / MANIFEST).exists() else IndexConfig(), words=words)
 
 
 def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:

@@ -10,6 +10,7 @@ from fgr_retriever.cli.options import (
     Device,
     IndexFolder,
     Model,
+    PipelineFile,
     Results,
     Tokenizer,
     choose_tokenizer,
@@ -35,6 +36,7 @@ def mcp(
     ),
     k: Results = 5,
     max_tokens: Annotated[int, typer.Option(min=0, help="Hard limit of tokens for the evidence of a search.")] = 1_000,
+    pipeline: PipelineFile = None,
     tokenizer: Tokenizer = None,
     model: Model = None,
     device: Device = None,
@@ -44,7 +46,7 @@ def mcp(
     from fgr_retriever.mcp_server import make_server, serve_http
 
     trim = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
-    with open_existing(folder, model, device) as engine:
+    with open_existing(folder, model, device, pipeline) as engine:
         server = make_server(EvidenceSearch.of(engine, k=k, trim=trim))
         note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
         if http is None:

@@ -14,6 +14,7 @@ from fgr_retriever.errors import TokenCounterError
 if TYPE_CHECKING:
     from fgr_retriever.encoder import Encoder
     from fgr_retriever.engine import Engine
+    from fgr_retriever.pipeline import Pipeline
 
 
 def _not_blank(query: str) -> str:
@@ -40,6 +41,11 @@ Tokenizer = Annotated[
 ]
 
 
+PipelineFile = Annotated[
+    Path | None, typer.Option("--pipeline", metavar="FILE", help="The stages of a search, as JSON; by default MaxSim.")
+]
+
+
 def load_encoder(model: str | None, device: str | None) -> Encoder:
     """Load the model that the options name."""
     from transformers.utils.logging import disable_progress_bar
@@ -50,17 +56,32 @@ def load_encoder(model: str | None, device: str | None) -> Encoder:
     return Encoder.default(device=device) if model is None else Encoder.from_pretrained(model, device=device)
 
 
-def open_existing(folder: Path, model: str | None, device: str | None) -> Engine:
+def read_pipeline(path: Path | None) -> Pipeline | None:
+    """Read the stages of a search from a file, if one is named.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ConfigError: It holds no pipeline.
+    """
+    from fgr_retriever.pipeline import Pipeline
+
+    return None if path is None else Pipeline.from_json(path.read_bytes())
+
+
+def open_existing(folder: Path, model: str | None, device: str | None, pipeline: Path | None = None) -> Engine:
     """Open an index for reading; unlike `Engine.open`, never make one.
 
     Raises:
         IndexNotFoundError: There is no index, which shows before the model is loaded.
+        FileNotFoundError: There is no file with the pipeline.
+        ConfigError: The file holds no pipeline.
     """
     from fgr_retriever.engine import Engine
     from fgr_retriever.index.manifest import read_manifest
 
     read_manifest(folder)
-    return Engine.open(folder, encoder=load_encoder(model, device))
+    stages = read_pipeline(pipeline)
+    return Engine.open(folder, encoder=load_encoder(model, device), pipeline=stages)
 
 
 def choose_tokenizer(tokenizer: str | None, model: str | None) -> str:

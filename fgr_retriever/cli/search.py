@@ -19,6 +19,7 @@ from fgr_retriever.cli.options import (
     IndexFolder,
     MaxTokens,
     Model,
+    PipelineFile,
     Query,
     Results,
     Tokenizer,
@@ -58,6 +59,7 @@ def search(
     filter: Annotated[
         Any, typer.Option(parser=_parse_filter, metavar="JSON", help="Which passages count, by their metadata.")
     ] = None,
+    pipeline: PipelineFile = None,
     as_json: AsJson = False,
     html: Annotated[Path | None, typer.Option(help="Also write the hits, evidence marked, to this page.")] = None,
     tokenizer: Tokenizer = None,
@@ -67,7 +69,7 @@ def search(
     """Find passages in an index and show the evidence in them."""
     from fgr_retriever.budget import token_counter
 
-    with open_existing(folder, model, device) as engine:
+    with open_existing(folder, model, device, pipeline) as engine:
         count = token_counter(choose_tokenizer(tokenizer, model))
         config = TrimConfig(max_tokens=max_tokens, fill=fill)
         context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)
@@ -125,6 +127,7 @@ def _describe(context: Context) -> dict[str, Any]:
         {
             "id": hit.passage.id,
             "score": hit.score,
+            "scores": dict(hit.scores),
             "text": hit.passage.text,
             "trimmed": trimmed.text,
             "spans": _spans(hit.passage.text, trimmed.spans),

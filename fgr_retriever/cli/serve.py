@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from fgr_retriever.cli.options import Device, IndexFolder, Model, Tokenizer, choose_tokenizer, open_existing
+from fgr_retriever.cli.options import (
+    Device,
+    IndexFolder,
+    Model,
+    PipelineFile,
+    Tokenizer,
+    choose_tokenizer,
+    open_existing,
+)
 from fgr_retriever.cli.output import note
 from fgr_retriever.errors import MissingExtraError
 
@@ -23,6 +31,7 @@ def serve(
         str, typer.Option(help="Address to listen on; by default only this machine gets in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    pipeline: PipelineFile = None,
     tokenizer: Tokenizer = None,
     model: Model = None,
     device: Device = None,
@@ -40,7 +49,7 @@ def serve(
         raise MissingExtraError("fgr serve", "serve") from error
     if not _is_loopback(host):
         note(f"fgr: warning: everyone who can reach {host} can read this index: there is no login")
-    with open_existing(folder, model, device) as engine:
+    with open_existing(folder, model, device, pipeline) as engine:
         engine.search("warm up", k=1)  # so that the first search is as quick as the next
         count = token_counter(choose_tokenizer(tokenizer, model))
         uvicorn.run(

@@ -136,8 +136,7 @@ def create_database(folder: Path, manifest: str, words: Words) -> str:
         The manifest that counts: the given one, or that of another process that was faster.
 
     Raises:
-        ConfigError: Words cannot be kept.
-        MissingExtraError: Words cannot be kept without a stemmer, which is not installed.
+        ConfigError: Words cannot be kept by this SQLite.
         IndexWriteError: The disk refused.
     """
     with write_errors(folder), closing(_connect(folder / DATABASE, words, create=True)) as connection:

@@ -39,6 +39,16 @@ class Words:
         """Prepare nothing yet."""
         self.language = language
 
+    def check(self) -> None:
+        """Make sure that words can be prepared, if there are to be any.
+
+        Raises:
+            ConfigError: There is no stemmer for the language.
+            MissingExtraError: The stemmers are not installed.
+        """
+        if self.language:
+            check_language(self.language)
+
     def define(self, connection: sqlite3.Connection) -> None:
         """Teach a connection the function `fgr_words`, which the triggers call."""
         if self.language:
@@ -48,12 +58,10 @@ class Words:
         """Create table and triggers, if the index is to keep words.
 
         Raises:
-            ConfigError: There is no stemmer for the language, or this SQLite has no FTS5.
-            MissingExtraError: The stemmer is not installed.
+            ConfigError: This SQLite has no FTS5.
         """
         if not self.language:
             return
-        check_language(self.language)
         try:
             for statement in _SCHEMA:
                 connection.execute(statement)
@@ -74,9 +82,9 @@ class Words:
         Raises:
             MissingExtraError: The stemmer is not installed.
         """
+        self.check()
         if not self.language:
             return
-        check_language(self.language)
         if not self._is_current(connection):
             connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
             connection.execute("INSERT INTO words (rowid, text) SELECT row, fgr_words(text) FROM passages")
@@ -104,7 +112,7 @@ class Words:
             raise ConfigError(
                 "the index keeps no words: create it with IndexConfig(words='english'), or another language"
             )
-        check_language(self.language)
+        self.check()
         prepared = Lexicon(self.language).words(query)
         if not prepared:
             return []
@@ -121,21 +129,24 @@ class Words:
             IndexCorruptError: They differ.
             MissingExtraError: The stemmer is not installed.
         """
+        self.check()
         if not self.language:
             return
-        check_language(self.language)
         if not self._is_current(connection):
             return  # the next write prepares all words anew
         lexicon = Lexicon(self.language)
-        expected = lengths = 0
+        expected = lengths = count = total = 0
         for row, text in connection.execute("SELECT row, text FROM passages"):
             words = lexicon.prepared(text).split()
             expected += sum(hash((word, row, place)) for place, word in enumerate(words))
             lengths += hash((row, _varint(len(words))))
+            count, total = count + 1, total + len(words)
         connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.seen_words USING fts5vocab(main, words, instance)")
         stored = sum(map(hash, connection.execute("SELECT term, doc, offset FROM temp.seen_words")))
         sizes = sum(map(hash, connection.execute("SELECT id, sz FROM words_docsize")))
-        if (stored, sizes) != (expected, lengths):
+        (totals,) = connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
+        sound = (totals or bytes(2)) == _varint(count) + _varint(total)  # nothing is written as long as there is none
+        if (stored, sizes) != (expected, lengths) or not sound:
             raise IndexCorruptError("the words of the index are not those of its passages: run `fgr repair`")
 
     def _is_current(self, connection: sqlite3.Connection) -> bool:
