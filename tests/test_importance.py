@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from fgr_retriever.cli import main
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError
@@ -341,3 +342,18 @@ def test_a_model_that_cannot_tell_importance_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="Plain cannot tell"):
         Index.open(tmp_path / "index", Plain(), IMPORTANT)
     assert not (tmp_path / "index").exists()
+
+
+def test_the_command_line_keeps_importance(tmp_path, capsys):
+    model = str(tiny_checkpoint(tmp_path / "model"))
+    source = tmp_path / "notes.jsonl"
+    source.write_text(json.dumps({"id": "a", "text": TEXTS["a"]}), encoding="utf-8")
+    command = ["index", str(source), "--model", model, "--out"]
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    assert main([*command, str(out), "--importance"]) == 0
+    assert main([*command, str(out)]) == 0  # it stays as it is
+    assert IndexConfig(**json.loads((out / "manifest.json").read_text())["config"]).importance
+    assert list(out.rglob("importance.u8"))
+    assert main([*command, str(plain)]) == 0
+    assert main([*command, str(plain), "--importance"]) == 2
+    assert "importance=False" in capsys.readouterr().err

@@ -57,6 +57,9 @@ def index(
         str | None,
         typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
     ] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="A new index also keeps how important tokens are, for ColBERT-Att.")
+    ] = False,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -75,7 +78,7 @@ def index(
         format=format, id_field=id_field, text_field=text_field, title_field=title_field, passage_chars=passage_chars
     )
     started = time.perf_counter()
-    with Engine.open(out, encoder=load_encoder(model, device), config=_config(out, words)) as engine:
+    with Engine.open(out, encoder=load_encoder(model, device), config=_config(out, words, importance)) as engine:
         added = same = 0
         for batch in _batches(read_passages(names, reading)):
             fresh = _not_stored(engine, batch)
@@ -85,13 +88,15 @@ def index(
         note(f"added {added} passages to {out} in {seconds:.1f} s{skipped}; it has {len(engine)}")
 
 
-def _config(out: Path, words: str | None) -> IndexConfig | None:
-    """Say how the index is to be: as it is, but with these words; an index that differs is then refused."""
+def _config(out: Path, words: str | None, importance: bool) -> IndexConfig | None:
+    """Say how the index is to be: as it is, but with what is asked for; an index that differs is then refused."""
     from fgr_retriever.index.manifest import MANIFEST, read_manifest
 
-    if words is None:
+    if words is None and not importance:
         return None
-    return replace(read_manifest(out).config if (out / MANIFEST).exists() else IndexConfig(), words=words)
+    config = read_manifest(out).config if (out / MANIFEST).exists() else IndexConfig()
+    words = config.words if words is None else words
+    return replace(config, words=words, importance=importance or config.importance)
 
 
 def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
