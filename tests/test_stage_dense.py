@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 
 from fgr_retriever import Engine, Passage
@@ -32,7 +33,9 @@ TEXTS = {
 def bi_encoder(tmp_path_factory):
     """A folder with a tiny bi-encoder: mean pooling, random weights."""
     folder = tmp_path_factory.mktemp("bi")
-    tiny_bert(folder / "bert")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tiny_bert(folder / "bert")
     SentenceTransformer(str(folder / "bert"), device="cpu").save_pretrained(str(folder / "model"))
     return str(folder / "model")
 
