@@ -43,7 +43,11 @@ def naive_score(query, passage):
 
 
 def test_worked_by_hand():
-    # Best matches: 0.9 (first token), 0.9 (second), 0.7 * 0.2 + 0.7 * 0.9 = 0.77 (second).
+    # Best matches: 0.9 (first token), 0.9 (second), 0.7 * 0.2 + 0.7 * 0.9 = 0.77 (second): 2.57. This example is
+    # published as 0.90 + 0.90 + 0.84 = 2.64, but no passage token gives the third query token 0.84: they give
+    # 0.70, 0.77, 0.70 and 0.35.
+    third = QUERY[2] @ PASSAGE.T
+    assert third.tolist() == pytest.approx([0.70, 0.77, 0.70, 0.35])
     assert maxsim(QUERY, PASSAGE[None], ones(1, 4)).tolist() == pytest.approx([0.9 + 0.9 + 0.77])
     # 0.7 * 0.9 + 0.7 * 0.1 = 0.7 < 0.9; 0.9 > 0.77; 0.7 * 0.5 * 2 = 0.7; 0.8 > 0.7 * 0.5
     assert token_evidence(QUERY, PASSAGE[None], ones(1, 4))[0].tolist() == pytest.approx([0.9, 0.9, 0.7, 0.8])

@@ -3,6 +3,7 @@
 import json
 import math
 import tracemalloc
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,10 @@ from sentence_transformers.multi_vector_encoder.losses import (
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fgr_retriever.cli import main
-from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.encoder import Encoder
+from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
 from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
+from fgr_retriever.index import Index
 from fgr_retriever.testing import tiny_bert
 from fgr_retriever.training.config import RETRIEVAL_LOSSES, TrainingConfig
 from fgr_retriever.training.data import Labelled, TokenLabels, read_spans
@@ -502,6 +505,34 @@ def test_other_files_are_not_mixed(word_encoder, source, tmp_path):
     write(out, [{"something": "else"}])
     with pytest.raises(InputError, match="not written by this command"):
         miner.mine(source, out)
+
+
+def test_mining_again_after_training_uses_the_new_model(config, data, tmp_path):
+    # ColBERTv2 (arXiv 2112.01488), section 3.2: negatives come from the index of the model trained so far.
+    passages = [record["passages"][0] for record in lines(data / "tuples.jsonl")][:12]
+    questions = [
+        Question(f"which colour has the {thing}", (passages[place],), ()) for place, thing in enumerate(THINGS)
+    ]
+    source, mining = Source(questions, passages), MiningConfig(first=1, last=12, share=1.0)
+    models, found = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        made = start_model(config, passages)
+        with torch.no_grad():  # what training does to a model: other weights
+            made[1].linear.weight.copy_(torch.randn_like(made[1].linear.weight))
+        made.save_pretrained(str(tmp_path / f"model{seed}"))
+        models.append(Encoder.from_pretrained(tmp_path / f"model{seed}"))
+    for place, model in enumerate(models):
+        Miner(model, MaxSimTeacher(model), mining).mine(source, tmp_path / f"{place}.jsonl")
+        found.append(lines(tmp_path / f"{place}.jsonl"))
+        with closing(Index.open(tmp_path / f"{place}.jsonl.index", model, create=False)) as index:
+            for record in found[-1]:  # the scores are those of this model's own index
+                (matches,) = index.search(model.encode_queries([record["query"]]), 12)
+                stored = {match.passage.text: match.score for match in matches}
+                assert record["scores"] == pytest.approx([stored[text] for text in record["passages"]], abs=1e-3)
+    assert [one["passages"][1:] for one in found[0]] != [one["passages"][1:] for one in found[1]]
+    with pytest.raises(ModelMismatchError):  # never the old model's index, even where every question is answered
+        Miner(models[1], MaxSimTeacher(models[1]), mining).mine(source, tmp_path / "0.jsonl")
 
 
 def test_mined_negatives_can_teach_abstention(word_encoder, source, tmp_path):
