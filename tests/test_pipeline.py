@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fgr_retriever.cli import main
 from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
@@ -20,7 +21,7 @@ from fgr_retriever.stages import Candidate, Request, Stage, read_stage, stage_cl
 from fgr_retriever.stages.fuse import Fuse
 from fgr_retriever.stages.late import Late
 from fgr_retriever.stages.words import Words
-from fgr_retriever.testing import WordEncoder
+from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.types import Passage
 
 ENCODER = WordEncoder()
@@ -389,3 +390,29 @@ def test_no_stage_loads_an_extra_before_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- command line -----------------------------------------------------------------------------
+
+
+def test_the_command_line_keeps_words_and_runs_a_pipeline(tmp_path, capsys):
+    model, out = str(tiny_checkpoint(tmp_path / "model")), str(tmp_path / "index")
+    texts, stages = tmp_path / "texts.jsonl", tmp_path / "hybrid.json"
+    texts.write_text("\n".join(json.dumps({"id": one.id, "text": one.text}) for one in PASSAGES))
+    stages.write_text(HYBRID.to_json())
+    index = ["index", str(texts), "--out", out, "--model", model]
+    assert main([*index, "--words", "english"]) == 0
+    assert main([*index, "--words", "english"]) == main(index) == 0
+    assert main([*index, "--words", "german"]) == 2
+    assert "words='english'" in capsys.readouterr().err
+    assert main(["info", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["words"] == "english"
+    search = ["search", out, "firing", "-k", "9", "--model", model, "--json"]
+    assert main([*search, "--pipeline", str(stages)]) == 0
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert {hit["id"] for hit in hits if "words" in hit["scores"]} == {"kiln", "bread"}
+    assert [hit["score"] for hit in hits] == [hit["scores"]["fuse"] for hit in hits]
+    stages.write_text('{"stages": [{"kind": "lat"}]}')
+    assert main([*search, "--pipeline", str(stages)]) == 2
+    assert "no stage of kind 'lat'" in capsys.readouterr().err
+    assert main([*search, "--pipeline", str(tmp_path / "nowhere.json")]) == 3
