@@ -14,12 +14,17 @@ from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.context import Assembly, Layout, Scored, joined, with_title
 from fgr_retriever.repeats import Repeat, clip, repeated
+from fgr_retriever.sentences import sentences
 from fgr_retriever.shrink import shrink
 from fgr_retriever.spans import EvidenceSums, as_ranges, best_span, find_spans, other_units
 from fgr_retriever.types import Span, Trimmed
 
-# Rounds of filling the room that a span too large for it leaves to smaller ones.
-_FILL_ROUNDS = 16
+# Rounds of giving the room that something too long leaves to what is shorter.
+_ROUNDS = 16
+# Tokens that a part of a span must have to be of use; the best span may shrink to a word.
+_LEAST_PART = 3
+# Weight of a sentence's evidence in the order of what fills a budget, beside that of the unit itself.
+_OF_SENTENCE = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +80,7 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
     if config.fill and chosen:
         fuller = _Context.of(layout, candidates, _rest(passages, candidates, config), count)
         if fuller.tokens(chosen) <= config.max_tokens:  # spans that touch are joined, which few counters charge for
-            context, chosen = fuller, _fill(fuller, chosen, config.max_tokens)
+            context, chosen = fuller, _add(fuller, chosen, fuller.rest, config.max_tokens)
     return context.write(chosen, threshold, least)
 
 
@@ -92,16 +97,24 @@ def _candidates(place: int, passage: Scored, config: TrimConfig, threshold: floa
 
 
 def _rest(passages: Sequence[Scored], candidates: list[_Candidate], config: TrimConfig) -> list[_Candidate]:
-    """List what else could be kept of the passages that have a candidate."""
+    """List what else could be kept of the passages that have a candidate, the best first.
+
+    A unit counts by its own evidence and, more, by that of its sentence: what completes a sentence
+    about the question is of more use than a likely word elsewhere.
+    """
     taken: dict[int, list[Span]] = {}
     for one in candidates:
         taken.setdefault(one.passage, []).append(one.span)
-    found = []
+    found: list[tuple[float, _Candidate]] = []
     for place, spans in taken.items():
         passage = passages[place]
+        sums = EvidenceSums.of(passage.evidence)
         others = other_units(passage.text, passage.evidence, config.unit, spans)
-        found += _with_masses(place, EvidenceSums.of(passage.evidence), others)
-    return found
+        around = as_ranges(sentences(passage.text))
+        means = sums.means(around)[around[:, 0].searchsorted([one.start for one in others], "right") - 1]
+        for mean, one in zip(means.tolist(), _with_masses(place, sums, others), strict=True):
+            found.append((_OF_SENTENCE * mean + (1 - _OF_SENTENCE) * one.span.score, one))
+    return [one for _, one in sorted(found, key=lambda pair: -pair[0])]
 
 
 def _with_masses(place: int, sums: EvidenceSums, spans: Sequence[Span]) -> list[_Candidate]:
@@ -119,57 +132,41 @@ def _choose(context: _Context, budget: int) -> tuple[list[_Candidate], int]:
     if not candidates or context.tokens(candidates) <= budget:
         return candidates, 0
     best = max(candidates, key=lambda one: (context.passages[one.passage].score, one.span.score))
-    chosen, least = _fit_best(context, best, budget)
-    return _add_densest(context, chosen, [one for one in candidates if one is not best], budget), least
+    part, least = _part(context, [], best, budget)
+    others = [one for one in candidates if one is not best]
+    densities = {one: one.mass / max(context.cost(one), 1) for one in others}
+    queue = sorted(others, key=lambda one: -densities[one])
+    return _add(context, [part] if part else [], queue, budget), least
 
 
-def _add_densest(
-    context: _Context, chosen: list[_Candidate], others: list[_Candidate], budget: int
-) -> list[_Candidate]:
-    """Add what has the most evidence for each token, as far as there is room."""
-    costs = {one: context.cost(one) for one in others}
-    queue = sorted(others, key=lambda one: -one.mass / max(costs[one], 1))
-    for _ in range(_FILL_ROUNDS):
-        if not queue:
-            break
+def _add(context: _Context, chosen: list[_Candidate], queue: list[_Candidate], budget: int) -> list[_Candidate]:
+    """Add what fits from the front of a queue, the best part of the next one, and what still fits after it."""
+    for _ in range(_ROUNDS):
         fitting = _longest_fitting(context, chosen, queue, budget)
         chosen = chosen + queue[:fitting]
+        if fitting == len(queue):
+            break
+        part, _ = _part(context, chosen, queue[fitting], budget)
+        if part and context.cost(part) >= _LEAST_PART:
+            chosen = [*chosen, part]
         room = budget - (context.tokens(chosen) if chosen else 0)
-        # The next in the queue is too long; shorter ones may still fit.
-        queue = [one for one in queue[fitting + 1 :] if costs[one] <= room]
+        queue = [one for one in queue[fitting + 1 :] if context.cost(one) <= room]
     return chosen
 
 
-def _fill(context: _Context, chosen: list[_Candidate], budget: int) -> list[_Candidate]:
-    """Spend what is left of a budget on the next best units, and on a part of the best one that is too long."""
-    chosen = _add_densest(context, chosen, context.rest, budget)
-    written = set(chosen)
-    left = [one for one in context.rest if one not in written]
-    if not left:
-        return chosen
-    best = max(left, key=lambda one: one.span.score)
-    passage = context.passages[best.passage]
-
-    def fits(span: Span) -> bool:
-        return context.tokens([*chosen, replace(best, span=span)]) <= budget
-
-    part = shrink(passage.text, passage.evidence, best.span, fits)
-    return [*chosen, replace(best, span=part)] if part else chosen
-
-
-def _fit_best(context: _Context, best: _Candidate, budget: int) -> tuple[list[_Candidate], int]:
-    """Keep the best span, or as much of it as fits."""
+def _part(context: _Context, chosen: list[_Candidate], one: _Candidate, budget: int) -> tuple[_Candidate | None, int]:
+    """Keep a span, or as much of it as fits beside what is chosen; and tell the least number of tokens tried."""
     tried = []
 
     def fits(span: Span) -> bool:
-        tried.append(context.tokens([replace(best, span=span)]))
+        tried.append(context.tokens([*chosen, replace(one, span=span)]))
         return tried[-1] <= budget
 
-    passage = context.passages[best.passage]
-    if fits(best.span):
-        return [best], tried[0]
-    span = shrink(passage.text, passage.evidence, best.span, fits)
-    return ([replace(best, span=span)] if span else []), min(tried)
+    if fits(one.span):
+        return one, tried[0]
+    passage = context.passages[one.passage]
+    span = shrink(passage.text, passage.evidence, one.span, fits)
+    return (replace(one, span=span) if span else None), min(tried)
 
 
 def _keeper(one: _Candidate, holders: dict[_Candidate, _Candidate], clipped: list[Repeat]) -> int:

@@ -196,9 +196,34 @@ def test_a_span_too_long_shrinks_to_the_best_part_that_fits():
         return trim(context, replace(config, max_tokens=limit), 0.5, words)[0].text
 
     assert at(6) == "Marie Curie found radium in 1898,"
-    assert at(3) == "found radium in"
+    assert at(3) == "Curie found radium"
     assert "radium" in at(2) or "found" in at(2)
     assert len(at(1).split()) == 1
+
+
+def test_the_words_with_the_most_evidence_are_kept_of_a_sentence_that_is_too_long():
+    text = "In Paris, where nobody had looked for such things, Marie Curie found radium in pitchblende after years."
+    context = [scored(text, "Marie", "Curie", "found", "radium", "pitchblende")]
+    assert trim(context, TrimConfig(unit="sentence", max_tokens=6), 0.5, words)[0].text == (
+        "Marie Curie found radium in pitchblende"
+    )
+
+
+def test_the_next_best_span_gives_its_best_part_but_no_crumbs():
+    context = [
+        scored("Radium glows.", "Radium", "glows", score=5.0),
+        scored("Old letters say that radium glows green in every jar of the shed.", "radium", "glows", "green"),
+    ]
+    config = TrimConfig(unit="sentence")
+    kept = [trim(context, replace(config, max_tokens=limit), 0.5, words)[1].text for limit in (4, 7, 30)]
+    assert kept == ["", "say that radium glows green", context[1].text]
+
+
+def test_filling_prefers_the_rest_of_a_good_sentence():
+    text = "The jar, which was cold, held radium. The weather was fine. Bread is cheap."
+    config = TrimConfig(unit="phrase", max_tokens=8, fill=True)
+    found = trim([scored(text, "held", "radium")], config, 0.5, words)[0]
+    assert found.text == "The jar, which was cold, held radium."
 
 
 def test_a_hopeless_budget_says_what_is_needed():

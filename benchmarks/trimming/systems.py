@@ -7,7 +7,7 @@ shipped, each runs with its own settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import bm25s
 import Stemmer
@@ -22,11 +22,10 @@ from llama_index.core.utils import globals_helper
 
 from benchmarks.trimming.embeddings import LangChainMiniLM, LlamaIndexMiniLM
 from benchmarks.trimming.outputs import ID, METADATA, Output, cut_at, joined, locate
-from fgr_retriever import Encoder, TrimConfig, Trimmer
+from fgr_retriever import Encoder, TrimConfig
 from fgr_retriever.budget import TokenCounter
 from fgr_retriever.evaluation.spans import Range
 from fgr_retriever.sentences import sentences
-from fgr_retriever.spans import EvidenceSums, as_ranges
 from langchain_fgr import FGRCompressor
 from llama_index.postprocessor.fgr import FGRPostprocessor
 
@@ -41,14 +40,6 @@ LANGCHAIN_THRESHOLD = 0.76
 
 def budgeted(count: TokenCounter, encoder: Encoder) -> dict[str, Budgeted]:
     """Make the systems that are compared at equal budgets: question and passage to a function of the budget."""
-    trimmer = Trimmer(encoder)
-
-    def by_evidence(query: str, passage: str) -> Sequence[Range]:
-        (evidence,) = trimmer.evidence(query, [passage])
-        ranges = sentences(passage)
-        means = EvidenceSums.of(evidence).means(as_ranges(ranges))
-        return [ranges[place] for place in (-means).argsort(kind="stable")]
-
     def ranking(rank: Rank) -> Budgeted:
         def system(query: str, passage: str) -> Cut:
             ranked = rank(query, passage)
@@ -56,7 +47,7 @@ def budgeted(count: TokenCounter, encoder: Encoder) -> dict[str, Budgeted]:
 
         return system
 
-    def ours(**settings: str) -> Budgeted:
+    def ours(**settings: Any) -> Budgeted:
         def system(query: str, passage: str) -> Cut:
             def cut(budget: int) -> Output:
                 trim = TrimConfig(max_tokens=budget, **settings)
@@ -68,8 +59,8 @@ def budgeted(count: TokenCounter, encoder: Encoder) -> dict[str, Budgeted]:
 
     return {
         "fgr": ours(),
-        "fgr sentences": ours(unit="sentence"),
-        "fgr ranked sentences": ranking(by_evidence),
+        "fgr, fill": ours(fill=True),
+        "fgr, sentences, fill": ours(unit="sentence", fill=True),
         "SentenceEmbeddingOptimizer": ranking(_optimizer_ranking()),
         "EmbeddingsFilter": ranking(_filter_ranking()),
         "BM25 sentences": ranking(bm25_ranking),
