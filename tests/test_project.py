@@ -184,6 +184,7 @@ def test_every_import_is_a_declared_dependency():
     with_it = {  # comes with, and only with, the distribution that needs it
         "accelerate": "sentence_transformers",
         "datasets": "sentence_transformers",
+        "httpx": "cohere",
         "pydantic": "langchain_core",
         "llama_index_instrumentation": "llama_index_core",
     }

@@ -103,9 +103,9 @@ class Cohere(Stage):
         wait = _FIRST_WAIT_S
         while (left := end - time.monotonic()) > 0:
             try:
-                options: Any = {"timeout": left, "max_retries": 0}
+                options: Any = {"timeout_in_seconds": left, "max_retries": 0}
                 answer = client.rerank(model=self.model, query=query, documents=texts, request_options=options)
-                return answer.results
+                return getattr(answer, "results", None)
             except failures as error:
                 pause = _pause(error, wait)
                 if pause is None or time.monotonic() + pause >= end:
@@ -129,8 +129,8 @@ def _connect(base_url: str | None) -> tuple[ClientV2, tuple[type[Exception], ...
         client = ClientV2(**place, client_name="fgr-retriever")
     except ApiError as error:
         raise ConfigError("the stage cohere has no key: set the environment variable CO_API_KEY") from error
-    # An answer that is no UTF-8 reaches us as it is.
-    return client, (ApiError, httpx.HTTPError, UnicodeDecodeError)
+    # The client checks no types: an answer of another form fails somewhere in its parser.
+    return client, (ApiError, httpx.HTTPError, TypeError, ValueError)
 
 
 def _pause(error: Exception, wait: float) -> float | None:
@@ -159,7 +159,8 @@ def _told(error: Exception) -> str:
     """Say what failed, without headers, and shortly: an answer can be a page."""
     status = getattr(error, "status_code", None)
     if status is None:
-        return f"no answer ({type(error).__name__}: {error})"
+        failure = "an answer that cannot be read" if isinstance(error, (TypeError, ValueError)) else "no answer"
+        return f"{failure} ({type(error).__name__}: {error})"
     body = str(getattr(error, "body", ""))[:200]
     return f"status {status} ({body})" if status >= 400 else f"an answer that cannot be read ({body})"
 
