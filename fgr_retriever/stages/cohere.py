@@ -124,7 +124,7 @@ def _connect(base_url: str | None) -> tuple[ClientV2, tuple[type[Exception], ...
         from cohere.core import ApiError
     except ImportError as error:
         raise MissingExtraError("the stage cohere", "cohere") from error
-    place = {} if base_url is None else {"base_url": base_url}
+    place: Any = {} if base_url is None else {"base_url": base_url}  # without one, the client looks for CO_API_URL
     try:
         client = ClientV2(**place, client_name="fgr-retriever")
     except ApiError as error:
@@ -173,7 +173,8 @@ def _in_order(results: Any, count: int) -> list[float]:
     """
     found: dict[int, float] = {}
     for one in results if isinstance(results, list) else ():
-        place, score = getattr(one, "index", None), getattr(one, "relevance_score", None)
+        place: Any = getattr(one, "index", None)
+        score: Any = getattr(one, "relevance_score", None)
         if not (is_count(place, 0) and place < count and place not in found):
             raise _NoScoresError(f"an answer with the index {place!r:.50}, which is wrong or comes twice")
         if not (is_number(score) and math.isfinite(score)):

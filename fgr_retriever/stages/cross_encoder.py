@@ -96,7 +96,8 @@ def _open(name: str) -> Model:
         raise CheckpointError(f"cannot open the cross-encoder {name!r}: {error}") from error
     if model.num_labels != 1:
         raise CheckpointError(f"the cross-encoder {name!r} gives {model.num_labels} scores for a pair, not one")
-    return model.to(best_dtype(model.device)).eval()
+    model.to(best_dtype(model.device)).eval()
+    return model
 
 
 def _refuse_untrained(name: str) -> None:
