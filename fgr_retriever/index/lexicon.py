@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from fgr_retriever.errors import ConfigError, MissingExtraError
@@ -12,6 +12,7 @@ from fgr_retriever.stop_words import is_content
 
 PLAIN = "plain"  # words as they are
 _VERSION = 1  # of the rules below
+_REMEMBERED = 1 << 16  # stems: nearly all words of a text were seen before
 # Writing without spaces: each Han character and each kana is a word of its own.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
@@ -27,20 +28,24 @@ class Lexicon:
     def __init__(self, language: str) -> None:
         """Load nothing yet."""
         self._language = language
+        self._stems = lru_cache(_REMEMBERED)(self._stem)
 
     def words(self, text: str) -> list[str]:
         """List the words of a text: NFKC, case folded; of English without function words; stemmed."""
-        found = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+        found: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
         if self._language == PLAIN:
             return found
-        if self._language == "english":
-            found = [word for word in found if is_content(word)]
-        stemmed: list[str] = self._stemmer.stemWords(found)
-        return stemmed
+        return [stem for word in found if (stem := self._stems(word))]
 
     def prepared(self, text: bytes) -> str:
         """Give the words of a stored text, separated by spaces."""
         return " ".join(self.words(text.decode("utf-8", "surrogatepass")))
+
+    def _stem(self, word: str) -> str:
+        """Stem a word; empty for a function word of English."""
+        if self._language == "english" and not is_content(word):
+            return ""
+        return str(self._stemmer.stemWord(word))
 
     @cached_property
     def _stemmer(self) -> Any:
