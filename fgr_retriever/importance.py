@@ -4,8 +4,9 @@ ColBERT-Att (arXiv:2603.25248) takes from the paper that the attention weights o
 and of passage tokens, modulate late interaction exponentially (see `maxsim.attention_maxsim`). The
 rest is ours, chosen for training-free use and for one byte a token:
 
-- The attention that a token receives is the mean over layers, heads and all real tokens of its input,
-  itself and special tokens included.
+- The attention that a token receives is the mean over the heads of the last layer and all real tokens of
+  its input, itself and special tokens included. Earlier layers look at positions and neighbours: with
+  them the ranking is worse (`docs/colbert-att.md`).
 - Its logarithm is standardised over the stored text tokens of the same input of the model (a query, or
   one window of a passage), so that texts of any length compare. The paper has a regulariser for the
   length of passages instead. Special tokens draw most of the attention and say nothing; they, the marker
@@ -15,12 +16,11 @@ rest is ours, chosen for training-free use and for one byte a token:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -35,8 +35,8 @@ _LEAST = 1e-9  # attention below it counts as much
 class Attending:
     """A model that tells how much attention each token receives; shares all weights with the one it is made of.
 
-    Attention is computed in full (`eager`), which takes layers x heads x tokens^2 numbers for each
-    input: use small batches. Safe to use from several threads.
+    Attention is computed in full (`eager`) and kept until the pass is over, which takes
+    layers x heads x tokens^2 numbers for each input: use small batches. Safe to use from several threads.
 
     Args:
         model: A late-interaction model; stays as it is.
@@ -66,21 +66,21 @@ class Attending:
         found = {**features, self._output: output.last_hidden_state}
         for module in self._following:
             found = module(found, **({"task": task} if "task" in getattr(module, "forward_kwargs", ()) else {}))
-        return found, received_attention(output.attentions, features["attention_mask"].bool())
+        return found, received_attention(output.attentions[-1], features["attention_mask"].bool())
 
 
-def received_attention(attentions: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Average the attention that each token receives, over layers, heads and the real tokens that pay it.
+def received_attention(attention: Tensor, mask: Tensor) -> Tensor:
+    """Average the attention that each token receives, over heads and the real tokens that pay it.
 
     Args:
-        attentions: Of each layer: how much a token (row) attends to each token (column), (b, heads, t, t).
+        attention: How much a token (row) attends to each token (column), (b, heads, t, t).
         mask: True where a token is real, (b, t) bool.
 
     Returns:
         (b, t) float32, summing to 1 over the tokens of each text.
     """
     paying = mask.float()[:, None, :, None] / mask.sum(dim=1).clamp(min=1)[:, None, None, None]
-    return torch.stack([(one.float() * paying).sum(dim=2).mean(dim=1) for one in attentions]).mean(dim=0)
+    return (attention.float() * paying).sum(dim=2).mean(dim=1)
 
 
 def standardise(received: NDArray[np.float32], text: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -101,7 +101,8 @@ def test_an_index_without_importance_says_what_to_do(tmp_path):
     index = Index.open(tmp_path / "index", ENCODER)
     index.add([Passage("a", "radium")])
     with pytest.raises(ConfigError, match=r"IndexConfig\(importance=True\)"):
-        Attention().run(request(index, "radium"), None)
+        Attention(passage_weight=0.02).run(request(index, "radium"), None)
+    assert [one.id for one in Attention().run(request(index, "radium"), None)] == ["a"]  # of the query only
     index.close()
 
 

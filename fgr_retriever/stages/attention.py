@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.config import check, is_number
@@ -16,7 +17,7 @@ from fgr_retriever.errors import ConfigError
 from fgr_retriever.importance import dequantise
 from fgr_retriever.maxsim import attention_maxsim
 from fgr_retriever.stages import Candidate, Request, Stage, best_first
-from fgr_retriever.types import ImportanceEncoder, Match
+from fgr_retriever.types import ImportanceEncoder, Match, StoredTokens
 
 _WIDER = 2  # times `count` that the first stage takes from the index: what MaxSim ranks lower may rise
 
@@ -26,22 +27,25 @@ class Attention(Stage):
     """Ranks by MaxSim that the attention of both sides' tokens modulates (ColBERT-Att, arXiv 2603.25248).
 
     The formula is that of `maxsim.attention_maxsim`, what importance is stands in `importance`. It
-    takes one more pass of the query through the model, and an index that keeps importance
-    (`IndexConfig(importance=True)`). As the first stage it ranks twice as many passages as it passes
-    on, those with the best MaxSim; after another stage, its candidates. Candidates that the index does
-    not have, or that have no tokens, are left out.
+    takes one more pass of the query through the model. By default only the importance of query tokens
+    counts, for which any index will do: that of passage tokens did not help the embedded model
+    (`docs/colbert-att.md`), and needs an index that keeps it (`IndexConfig(importance=True)`).
+
+    As the first stage it ranks twice as many passages as it passes on, those with the best MaxSim;
+    after another stage, its candidates. Candidates that the index does not have, or that have no
+    tokens, are left out.
 
     Args:
         count: How many candidates it passes on.
         query_weight: How much the importance of a query token counts; 0 is not at all.
-        passage_weight: How much that of a passage token counts.
+        passage_weight: How much that of a passage token counts; from 0.1 on it does harm.
 
     Raises:
         ConfigError: A weight is not a number of at least 0.
     """
 
     kind: ClassVar[str] = "attention"
-    query_weight: float = 0.2
+    query_weight: float = 0.1
     passage_weight: float = 0.0
 
     def __post_init__(self) -> None:
@@ -55,13 +59,8 @@ class Attention(Stage):
         """Search, or take the candidates, and rank them; see `Stage.run`.
 
         Raises:
-            ConfigError: The index keeps no importance, or the model cannot tell it.
+            ConfigError: Importance counts that the index does not keep, or the model cannot tell it.
         """
-        if not request.index.config.importance:
-            raise ConfigError(
-                f"stage 'attention': {request.index.folder} keeps no importance of tokens: "
-                "build the index anew with IndexConfig(importance=True)"
-            )
         if candidates is None:
             wanted = _WIDER * request.at_least_k(self.count)
             found = request.index.rank(request.vectors, wanted, request.filter, request.search)
@@ -75,17 +74,27 @@ class Attention(Stage):
         if not matches:
             return []
         tokens = [one.tokens for one in matches]
-        stored = [one.importance for one in tokens if one.importance is not None]
         found = attention_maxsim(
             request.vectors,
             _query_importance(request),
             torch.from_numpy(np.concatenate([one.vectors for one in tokens])),
-            torch.from_numpy(dequantise(np.concatenate(stored))),
+            torch.from_numpy(np.concatenate([self._importance(one) for one in tokens])),
             torch.tensor([len(one.vectors) for one in tokens]),
             query_weight=self.query_weight,
             passage_weight=self.passage_weight,
         )
         return [round(score, 5) for score in found.tolist()]  # as MaxSim has it: equals come out equal
+
+    def _importance(self, tokens: StoredTokens) -> NDArray[np.float32]:
+        """Give the importance of stored tokens, (t,), if it counts."""
+        if not self.passage_weight:
+            return np.zeros(len(tokens.vectors), np.float32)
+        if tokens.importance is None:
+            raise ConfigError(
+                f"stage 'attention': passage_weight={self.passage_weight}, but the index keeps no importance of "
+                "tokens: build it anew with IndexConfig(importance=True), or set passage_weight=0"
+            )
+        return dequantise(tokens.importance)
 
 
 def _query_importance(request: Request) -> Tensor:
