@@ -1,0 +1,1 @@
+"""Every system that works here, on the same data with the same model, in one table."""
