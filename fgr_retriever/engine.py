@@ -196,6 +196,11 @@ class Engine:
         """Which evidence probabilities count: the model's own, or what `fgr calibrate` left in the index."""
         return self._encoder.calibration
 
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The stages that every search goes through; None is late interaction alone."""
+        return self._pipeline
+
     def info(self) -> IndexInfo:
         """Describe the index in JSON-safe values."""
         return self._index.info()

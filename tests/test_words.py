@@ -3,6 +3,10 @@
 import json
 import math
 import sqlite3
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import bm25s
@@ -127,6 +131,8 @@ def test_filters_and_ids_are_exact(opened):
         index.words("clay", 5, {"$what": 1})
     with pytest.raises(ConfigError, match="k=0"):
         index.words("clay", 0)
+    with pytest.raises(InputError, match="query None"):
+        index.words(None, 5)
 
 
 # --- writes -----------------------------------------------------------------------------------
@@ -177,6 +183,43 @@ def test_an_add_that_fails_leaves_no_words(opened):
     assert index.words("clay kiln wood", 9) == before
     assert index.words("replaced", 9) == []
     index.verify()
+
+
+def test_a_writer_that_dies_leaves_no_words(opened):
+    index = opened()
+    before = index.words("clay kiln wood", 9)
+    script = textwrap.dedent(
+        """
+        import os, sys
+        from fgr_retriever.index import Index
+        from fgr_retriever.testing import WordEncoder
+        from fgr_retriever.types import Passage
+
+        def passages():
+            yield from (Passage(f"new-{number}", "clay kiln wood") for number in range(2_000))
+            yield Passage("kiln", "replaced")
+            os._exit(9)
+
+        Index.open(sys.argv[1], WordEncoder()).add(passages())
+        """
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(index.folder)], check=False).returncode == 9
+    assert index.words("clay kiln wood", 9) == before
+    index.verify()
+
+
+def test_many_threads_search_words_while_one_writes(opened):
+    index = opened()
+
+    def search(number):
+        return {id for id, _ in index.words("kiln", 99) if not id.startswith("new")}
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(search, number) for number in range(40)]
+        for number in range(5):
+            index.add([Passage(f"new-{number}", "a kiln")])
+        assert all(one.result() == {"kiln", "glaze"} for one in found)
+    assert len(index.words("kiln", 99)) == 7
 
 
 def test_readers_see_words_of_their_own_state(opened):
@@ -278,7 +321,7 @@ def test_an_unknown_language_makes_no_index(tmp_path):
 
 def test_without_the_stemmer_words_cannot_be_had_but_all_else_can(opened, monkeypatch):
     index = opened()
-    monkeypatch.setitem(__import__("sys").modules, "Stemmer", None)
+    monkeypatch.setitem(sys.modules, "Stemmer", None)
     assert index.search(ENCODER.encode_queries(["clay"]), 1)[0][0].passage.id in TEXTS
     for call in (lambda: index.words("clay", 1), lambda: index.add([Passage("a", "clay")]), index.verify):
         with pytest.raises(MissingExtraError, match=r"fgr-retriever\[hybrid\]"):

@@ -123,12 +123,14 @@ class Lookup:
             have at least one word of the query.
 
         Raises:
-            InputError: The filter is invalid, or an id is not a string.
+            InputError: The filter is invalid, or the query or an id is not a string.
             ConfigError: The index keeps no words, or `k` is not an integer of at least 1.
             MissingExtraError: The stemmer is not installed.
             IndexCorruptError: What is stored is damaged.
         """
         check("k", k, is_count(k, 1), "an integer of at least 1")
+        if not isinstance(query, str):
+            raise InputError(f"query {query!r:.200}: must be a string")
         wanted = None if ids is None else checked_ids(ids)
         with self._store.reading() as (_, connection):
             allowed = None if filter is None else set(rows.numbers_where(connection, compile_filter(filter)))
