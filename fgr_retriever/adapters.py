@@ -13,19 +13,21 @@ import functools
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.origin import RESERVED_KEY as RESERVED_KEY
-from fgr_retriever.types import Context, Hit, Json, Metadata, Trimmed
+from fgr_retriever.types import Context, Hit, Json, Metadata, Passage, Trimmed
 
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
     from fgr_retriever.trimmer import Trimmer
     from fgr_retriever.types import TokenEncoder
+
+Item = TypeVar("Item")
 
 RESULT_KEYS = ("fgr_score", "fgr_scores", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
 """Metadata keys that a retriever or a trimmer adds to what it returns."""
@@ -126,6 +128,20 @@ def result_metadata(metadata: Mapping[str, Any], trimmed: Trimmed, source_start:
     known = isinstance(source_start, int) and not isinstance(source_start, bool) and not was_trimmed
     kept = {key: value for key, value in visible_metadata(metadata).items() if key not in RESULT_KEYS}
     return {**kept, **trimmed.to_metadata(source_start if known else None)}
+
+
+def trimmed_items(items: Sequence[Item], passages: Sequence[Passage], context: Context) -> list[tuple[Item, Trimmed]]:
+    """Pair what a framework gave with what was kept of it, in the order of the context.
+
+    Args:
+        items: Documents or nodes.
+        passages: The same, as they were trimmed.
+        context: What was made of them; with `top_n` in another order, and not of all.
+    """
+    # Not by id: what somebody else stored need not have one of its own.
+    places = {id(passage): place for place, passage in enumerate(passages)}
+    pairs = zip(context.hits, context.trimmed, strict=True)
+    return [(items[places[id(hit.passage)]], trimmed) for hit, trimmed in pairs]
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fgr_retriever.budget import TokenCounter, token_counter
-from fgr_retriever.config import Calibration, TrimConfig
+from fgr_retriever.config import Calibration, TrimConfig, check, is_count
 from fgr_retriever.context import Scored
 from fgr_retriever.errors import InputError
 from fgr_retriever.hits import Question, read_hits, resolve_cut
@@ -80,33 +80,41 @@ class Trimmer:
         """Trim every text in a worker thread; see `trim`."""
         return await asyncio.to_thread(self.trim, query, texts, max_tokens=max_tokens)
 
-    def context(self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None) -> Context:
+    def context(
+        self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None, top_n: int | None = None
+    ) -> Context:
         """Trim passages that something else found, into one text for a prompt.
 
         Args:
             query: The question, not blank.
             passages: Any passages; their metadata may name source, place in it and title.
             max_tokens: Hard limit for the text; None takes that of the config.
+            top_n: Rank the passages by MaxSim and take only so many; None takes all as they come.
 
         Returns:
-            The same as `Engine.retrieve` gives; the hits are in the order of `passages`.
+            The same as `Engine.retrieve` gives; the hits are in the order of `passages`, or with
+            `top_n` best first, the earlier one first among equals.
 
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
-            ConfigError: `max_tokens` is negative or not an integer.
+            ConfigError: `max_tokens` is negative or not an integer, or `top_n` is not one of at least 1.
             TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
         """
         config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
+        check("top_n", top_n, top_n is None or is_count(top_n, 1), "None or an integer of at least 1")
         watch = Stopwatch()
         with traced("trim") as note:
             hits = self._hits(query, passages, config, watch)
+            hits = hits if top_n is None else _ranked(hits, top_n)
             context = trim_hits(query, hits, self._encoder.calibration, config, self._count_tokens, watch)
             note({"passages": len(passages), **context.report.to_dict()})
         return context
 
-    async def acontext(self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None) -> Context:
+    async def acontext(
+        self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None, top_n: int | None = None
+    ) -> Context:
         """Trim passages in a worker thread; see `context`."""
-        return await asyncio.to_thread(self.context, query, passages, max_tokens=max_tokens)
+        return await asyncio.to_thread(self.context, query, passages, max_tokens=max_tokens, top_n=top_n)
 
     def evidence(self, query: str, texts: Sequence[str]) -> list[TokenEvidence]:
         """Give the evidence probability of every token of every text.
@@ -177,6 +185,12 @@ def trim_hits(
     trimmed = tuple(replace(one, scores=hit.scores) for one, hit in zip(done.trimmed, hits, strict=True))
     found = done.assembly
     return Context(query, tuple(hits), trimmed, found.text, before, after, found.sources, found.excerpts, report)
+
+
+def _ranked(hits: Sequence[Hit], count: int) -> list[Hit]:
+    """Give the best hits, best first."""
+    best = sorted(hits, key=lambda hit: -hit.score)[:count]
+    return [replace(hit, rank=rank) for rank, hit in enumerate(best, start=1)]
 
 
 def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:

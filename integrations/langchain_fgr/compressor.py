@@ -10,8 +10,8 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import ConfigDict, Field
 
-from fgr_retriever import Passage, TrimConfig, Trimmed
-from fgr_retriever.adapters import make_trimmer
+from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever.adapters import make_trimmer, trimmed_items
 from langchain_fgr.documents import to_passage, trimmed_document
 from langchain_fgr.reports import asend_report, send_report
 
@@ -26,12 +26,17 @@ class FGRCompressor(BaseDocumentCompressor):
     `FGRRetriever`). A document of which nothing is kept is left out. No document is changed in
     place, and none are joined. Every call sends its trust report to the callbacks, as the custom
     event `fgr_report`.
+
+    With `top_n`, documents are also ranked by MaxSim, and only the best so many are trimmed and
+    returned: a second stage over any vector store.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed."""
+    top_n: int | None = None
+    """How many documents to return, ranked by MaxSim; None keeps all in their order."""
     encoder: Any = Field(default=None, exclude=True, repr=False)
     """The model, a `TokenEncoder`; None takes the embedded one, loaded on first use."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
@@ -52,9 +57,10 @@ class FGRCompressor(BaseDocumentCompressor):
         """
         if not documents:
             return []
-        context = self._trimmer().context(query, _passages(documents))
+        passages = [to_passage(document) for document in documents]
+        context = self._trimmer().context(query, passages, top_n=self.top_n)
         send_report(context, callbacks)
-        return _kept(documents, context.trimmed)
+        return _kept(trimmed_items(documents, passages, context))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -62,9 +68,10 @@ class FGRCompressor(BaseDocumentCompressor):
         """Trim documents; see `compress_documents`."""
         if not documents:
             return []
-        context = await self._trimmer().acontext(query, _passages(documents))
+        passages = [to_passage(document) for document in documents]
+        context = await self._trimmer().acontext(query, passages, top_n=self.top_n)
         await asend_report(context, callbacks)
-        return _kept(documents, context.trimmed)
+        return _kept(trimmed_items(documents, passages, context))
 
     def as_runnable(self) -> Runnable[dict[str, Any], list[Document]]:
         """Make a runnable that takes `{"documents": [...], "query": "..."}`, for use with `|`."""
@@ -81,11 +88,6 @@ class FGRCompressor(BaseDocumentCompressor):
         return make_trimmer(self.encoder, self.trim, self.count_tokens)
 
 
-def _passages(documents: Sequence[Document]) -> list[Passage]:
-    return [to_passage(document) for document in documents]
-
-
-def _kept(documents: Sequence[Document], trimmed: Sequence[Trimmed]) -> list[Document]:
+def _kept(pairs: Sequence[tuple[Document, Trimmed]]) -> list[Document]:
     """Put the trimmed texts into copies of the documents, leaving out the empty ones."""
-    pairs = zip(documents, trimmed, strict=True)
     return [trimmed_document(document, trim) for document, trim in pairs if trim.text]

@@ -15,7 +15,7 @@ pytest.importorskip("langchain_core")
 from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import BaseDocumentCompressor, Document
-from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -367,6 +367,45 @@ async def test_compressor_behind_a_vector_store(compressor, documents, texts):
     assert [document.id for document in found] == [document.id for document in base.invoke(QUERY)]
     assert all(document.page_content in texts[document.id] for document in found if "…" not in document.page_content)
     assert await retriever.ainvoke(QUERY) == found
+
+
+class ByLength(Embeddings):
+    """A poor first stage: the longest texts first, whatever the question."""
+
+    def embed_documents(self, texts):
+        return [[1.0, 1 / len(text)] for text in texts]
+
+    def embed_query(self, text):
+        return [1.0, 0.0]
+
+
+async def test_compressor_ranks_what_a_vector_store_found(documents, counter, texts):
+    store = InMemoryVectorStore(ByLength())
+    store.add_documents(documents)
+    base = store.as_retriever(search_kwargs={"k": 5})
+    assert base.invoke("dynamite")[0].id != "nobel"
+    compressor = FGRCompressor(encoder=WordEncoder(), count_tokens=counter, top_n=2)
+    second = ContextualCompressionRetriever(base_compressor=compressor, base_retriever=base)
+    found = second.invoke("he called it dynamite")
+    own = FGRRetriever.from_documents(documents, encoder=WordEncoder(), count_tokens=counter, k=2)
+    expected = own.invoke("he called it dynamite")
+    assert [document.id for document in found] == [document.id for document in expected]
+    assert [document.page_content for document in found] == [document.page_content for document in expected]
+    assert found[0].metadata["fgr_score"] > found[1].metadata["fgr_score"]
+    assert found[0].metadata["fgr_score"] == pytest.approx(expected[0].metadata["fgr_score"], abs=0.01)
+    assert await second.ainvoke("he called it dynamite") == found
+
+
+def test_ranked_documents_share_the_budget(documents, counter):
+    compressor = FGRCompressor(encoder=WordEncoder(), count_tokens=counter, trim=TrimConfig(max_tokens=4), top_n=1)
+    (found,) = compressor.compress_documents(documents, "who found radium and dynamite")
+    assert counter(found.page_content) <= 4
+    same = [Document("Radium glows."), Document("Snow fell."), Document("Radium glows.")]  # no ids, twice the same
+    ranked = FGRCompressor(encoder=WordEncoder(), trim=TrimConfig(merge=False), top_n=3)
+    found = ranked.compress_documents(same, "radium")
+    assert [document.page_content for document in found] == ["Radium glows.", "Radium glows.", "Snow fell."]
+    with pytest.raises(ConfigError, match="top_n=0"):
+        FGRCompressor(encoder=WordEncoder(), top_n=0).compress_documents(same, "radium")
 
 
 def test_trimming_twice_gives_offsets_into_the_text_that_was_trimmed(retriever, compressor):

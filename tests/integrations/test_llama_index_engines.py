@@ -22,7 +22,7 @@ from llama_index.core.postprocessor import PrevNextNodePostprocessor
 from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.retrievers import QueryFusionRetriever, RouterRetriever
-from llama_index.core.schema import Document, MetadataMode, TextNode
+from llama_index.core.schema import Document, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import RetrieverTool
 from llama_index_instrumentation import get_dispatcher
@@ -216,3 +216,29 @@ def test_postprocessor_beside_others_and_in_a_synthesizer(nodes, postprocessor, 
         node_postprocessors=[beside, postprocessor],
     )
     assert "found radium" in str(engine.query(QUERY))
+
+
+async def test_postprocessor_ranks_what_a_vector_index_found(nodes, counter):
+    index = VectorStoreIndex(nodes, embed_model=Hashing())
+    postprocessor = FGRPostprocessor(encoder=WordEncoder(), count_tokens=counter, top_n=2)
+    engine = index.as_query_engine(llm=Recorder(), similarity_top_k=5, node_postprocessors=[postprocessor])
+    question = "he called it dynamite"
+    own = FGRRetriever.from_nodes(nodes, encoder=WordEncoder(), count_tokens=counter, similarity_top_k=2)
+    expected = own.retrieve(question)
+    for response in (engine.query(question), await engine.aquery(question)):
+        assert ids(response.source_nodes) == ids(expected)
+        assert [one.text for one in response.source_nodes] == [one.text for one in expected]
+        assert [one.score for one in response.source_nodes] == [
+            one.metadata["fgr_score"] for one in response.source_nodes
+        ]
+        assert [one.score for one in response.source_nodes] == pytest.approx([one.score for one in expected], abs=0.01)
+
+
+def test_ranked_nodes_come_before_those_without_text(counter):
+    texts = ["", "Snow fell.", "Radium glows.", " "]
+    given = [NodeWithScore(node=TextNode(id_=str(place), text=text), score=0.5) for place, text in enumerate(texts)]
+    postprocessor = FGRPostprocessor(encoder=WordEncoder(), count_tokens=counter, top_n=1)
+    found = postprocessor.postprocess_nodes(given, query_str="radium")
+    assert ids(found) == ["2", "0", "3"]
+    assert [one.score for one in found] == [pytest.approx(1, abs=0.01), 0.5, 0.5]
+    assert [one.score for one in given] == [0.5] * 4

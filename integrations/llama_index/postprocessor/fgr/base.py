@@ -13,8 +13,8 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
-from fgr_retriever import Passage, TrimConfig, Trimmed
-from fgr_retriever.adapters import make_trimmer
+from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever.adapters import make_trimmer, trimmed_items
 from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes, to_passage
@@ -33,9 +33,12 @@ class FGRPostprocessor(BaseNodePostprocessor):
     `start_char_idx` also `fgr_source_spans`, the same ranges in the source document. A node of
     which nothing is kept is left out; one without text (an image, say) passes unchanged. No node
     is changed in place, and none are joined. Every call that trims sends a `TrustReportEvent`.
+    With `top_n`, nodes are also ranked by MaxSim, which becomes their score, and only the best so
+    many are trimmed and returned, those without text after them: a second stage over any index.
 
     Args:
         trim: How nodes are trimmed.
+        top_n: How many nodes with text to return, ranked by MaxSim; None keeps all in their order.
         split_spans: Give a node for each span, with `start_char_idx` and `end_char_idx` of its own,
             the id `NODE#START-END` and the whole node as its parent, in place of one for each node.
         encoder: The model, a `TokenEncoder`; None takes the embedded one, loaded on first use.
@@ -43,6 +46,7 @@ class FGRPostprocessor(BaseNodePostprocessor):
     """
 
     trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
+    top_n: int | None = Field(default=None, description="How many nodes to return, ranked by MaxSim.")
     split_spans: bool = Field(default=False, description="Give a node for each span.")
     encoder: Any = Field(default=None, exclude=True, repr=False, description="The model, a `TokenEncoder`.")
     count_tokens: Callable[[str], int] | None = Field(
@@ -64,10 +68,11 @@ class FGRPostprocessor(BaseNodePostprocessor):
         """
         query = _required(query_bundle)
         with self._reported(nodes, query) as results:
-            if passages := _passages(nodes):
-                context = self._trimmer().context(query_text(query), passages)
+            if texts := [node for node in nodes if _has_text(node)]:
+                passages = [to_passage(node.node) for node in texts]
+                context = self._trimmer().context(query_text(query), passages, top_n=self.top_n)
                 send_report(context)
-                results += self._merge(nodes, context.trimmed)
+                results += self._merge(nodes, trimmed_items(texts, passages, context))
             else:
                 results += nodes
         return results
@@ -78,10 +83,11 @@ class FGRPostprocessor(BaseNodePostprocessor):
         """Trim nodes; see `_postprocess_nodes`."""
         query = _required(query_bundle)
         with self._reported(nodes, query) as results:
-            if passages := _passages(nodes):
-                context = await self._trimmer().acontext(query_text(query), passages)
+            if texts := [node for node in nodes if _has_text(node)]:
+                passages = [to_passage(node.node) for node in texts]
+                context = await self._trimmer().acontext(query_text(query), passages, top_n=self.top_n)
                 send_report(context)
-                results += self._merge(nodes, context.trimmed)
+                results += self._merge(nodes, trimmed_items(texts, passages, context))
             else:
                 results += nodes
         return results
@@ -89,23 +95,27 @@ class FGRPostprocessor(BaseNodePostprocessor):
     def _trimmer(self) -> Trimmer:
         return make_trimmer(self.encoder, self.trim, self.count_tokens)
 
-    def _merge(self, nodes: Sequence[NodeWithScore], trimmed: Sequence[Trimmed]) -> list[NodeWithScore]:
-        """Put the trimmed texts into copies of the nodes that have text, leaving out the empty ones."""
-        results = []
-        following = iter(trimmed)
-        for node in nodes:
-            if not _has_text(node):
-                results.append(node)
-            elif (trim := next(following)).text:
-                kept = result_nodes(node.node, trim, self.split_spans)
-                results += [NodeWithScore(node=one, score=node.score) for one in kept]
-        return results
+    def _merge(
+        self, nodes: Sequence[NodeWithScore], pairs: Sequence[tuple[NodeWithScore, Trimmed]]
+    ) -> list[NodeWithScore]:
+        """Put the trimmed texts into copies of their nodes, leaving out the empty ones; others stay as they are."""
+        others = [node for node in nodes if not _has_text(node)]
+        if self.top_n is not None:
+            return [one for pair in pairs for one in self._results(*pair, pair[1].score)] + others
+        following = iter(pairs)
+        found = (self._results(*next(following), node.score) if _has_text(node) else [node] for node in nodes)
+        return [one for results in found for one in results]
+
+    def _results(self, node: NodeWithScore, trimmed: Trimmed, score: float | None) -> list[NodeWithScore]:
+        """Copy a node with its trimmed text; nothing when that is empty."""
+        kept = result_nodes(node.node, trimmed, self.split_spans) if trimmed.text else []
+        return [NodeWithScore(node=one, score=score) for one in kept]
 
     @contextmanager
     def _reported(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:
         """Report start and end to the instrumentation and the callbacks; the body fills the list."""
         results: list[NodeWithScore] = []
-        name, count = self.class_name(), len(nodes)
+        name, count = self.class_name(), self.top_n or len(nodes)
         _dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=count, model_name=name))
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
@@ -128,8 +138,3 @@ def _required(query: QueryBundle | None) -> QueryBundle:
 
 def _has_text(node: NodeWithScore) -> bool:
     return bool(node_text(node.node).strip())
-
-
-def _passages(nodes: Sequence[NodeWithScore]) -> list[Passage]:
-    """List the passages of the nodes that have text."""
-    return [to_passage(node.node) for node in nodes if _has_text(node)]
