@@ -91,7 +91,7 @@ def _open(name: str) -> Model:
 
     try:
         with quiet_loading():
-            model = Model(name)
+            model: Model = Model(name)
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the cross-encoder {name!r}: {error}") from error
     if model.num_labels != 1:
