@@ -7,7 +7,6 @@ what the model knows.
 
 from __future__ import annotations
 
-import shutil
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -70,7 +69,9 @@ def open_bi_encoder(
         model.save_pretrained(str(made), create_model_card=False)
         found = open_checkpoint(made)  # as it will be opened again, with the same fingerprint
         if kept is not None:
-            shutil.move(made, kept) if not kept.exists() else made.replace(kept)
+            if kept.exists():
+                kept.rmdir()  # Windows does not rename over an empty folder
+            made.rename(kept)
     return replace(found, name=str(kept or name))
 
 
@@ -104,7 +105,7 @@ def late_interaction(
     )
     mask = MultiVectorMask(skiplist_words=list(string.punctuation))
     normalizer = Normalize(module_input_name="token_embeddings")
-    modules = [transformer, projection, mask, normalizer]
+    modules: list[nn.Module] = [transformer, projection, mask, normalizer]
     return MultiVectorEncoder(modules=modules, prompts=dict(prompts) or None, device="cpu")
 
 
