@@ -38,12 +38,14 @@ def measure_entry(name: str, entry: Entry, data: Beir, indexes: Indexes, runs: P
     ):
         search = _search(entry, index, encoder)
         ask = (lambda query: engine.search(query, k=SHOWN)) if entry.spans else (lambda query: search(query, SHOWN))
-        size = {"bytes_per_token": _bytes_per_token(name, entry, index)}
         if entry.random:
-            return {**latency(ask, list(data.queries.values())), **size}
-        measured = measure(data, System(name, search, ask), progress=True)
-    write_run(measured.run, runs / f"{name}.run")
-    return {**measured.scores, **size}
+            scores = latency(ask, list(data.queries.values()))
+        else:
+            measured = measure(data, System(name, search, ask), progress=True)
+            write_run(measured.run, runs / f"{name}.run")
+            scores = dict(measured.scores)
+        # After the search: pooled vectors are made by the first one.
+        return {**scores, "bytes_per_token": _bytes_per_token(name, entry, index)}
 
 
 def _search(entry: Entry, index: Index, encoder: TokenEncoder) -> Search:
