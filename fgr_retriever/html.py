@@ -68,9 +68,15 @@ def saving(before: int | None, after: int | None) -> str:
     return f"{before} tokens before, {after} after trimming{share}"
 
 
+def score_text(hit: Hit) -> str:
+    """Say what ranks a hit, and, where several stages scored it, what each gave it."""
+    each = ", ".join(f"{kind} {_number(score)}" for kind, score in hit.scores.items())
+    return f"score {_number(hit.score)}" + (f" ({each})" if len(hit.scores) > 1 else "")
+
+
 def hit_html(hit: Hit) -> str:
     """Write one hit with its evidence spans marked, as a fragment with its own style."""
-    return _fragment(_article(hit, hit.spans, f"score {hit.score:.2f}"))
+    return _fragment(_article(hit, hit.spans, score_text(hit)))
 
 
 def context_html(context: Context) -> str:
@@ -103,7 +109,7 @@ def _fragment(body: str) -> str:
 
 def _body(context: Context) -> str:
     articles = [
-        _article(hit, trimmed.spans, f"score {hit.score:.2f}, kept {trimmed.kept:.0%}")
+        _article(hit, trimmed.spans, f"{score_text(hit)}, kept {trimmed.kept:.0%}")
         for hit, trimmed in zip(context.hits, context.trimmed, strict=True)
     ]
     facts = f"{saving(context.tokens_before, context.tokens_after)}. Marked: evidence and its probability."
@@ -113,10 +119,15 @@ def _body(context: Context) -> str:
     return f'<h1 dir="auto">{_text(context.query)}</h1>\n<p class="facts">{facts}</p>{warning}\n{hits}'
 
 
+def _number(score: float) -> str:
+    """Write a score so that those of reciprocal ranks and of cross-encoders can be told apart."""
+    return f"{score:.2f}" if abs(score) >= 1 else f"{score:.4f}"
+
+
 def _article(hit: Hit, spans: Sequence[Span], facts: str) -> str:
     return f"""<article>
 <h2>{hit.rank}. <bdi>{_text(hit.passage.id)}</bdi></h2>
-<p class="facts">{facts}</p>
+<p class="facts">{_text(facts)}</p>
 <div class="text" dir="auto">{_marked(hit.passage.text, spans)}</div>
 </article>"""
 

@@ -146,6 +146,14 @@ def test_metadata_show_the_scores_where_there_is_more_than_maxsim(opened):
     assert "fgr_scores" not in trimmed.to_metadata()
 
 
+def test_what_is_shown_names_the_score_of_every_stage(opened):
+    (hit,) = opened(*HYBRID.stages).search("fires clay", k=1)
+    late, words = hit.scores["late"], hit.scores["words"]
+    assert f"score 0.0325 (late {late:.2f}, words {words:.4f}, fuse 0.0325)" in hit.to_html()
+    (hit,) = opened().search("fires clay", k=1)
+    assert f"score {late:.2f}</p>" in hit.to_html()
+
+
 def test_the_adapters_use_the_pipeline_of_the_engine(opened):
     langchain = pytest.importorskip("langchain_fgr")
     llama_index = pytest.importorskip("llama_index.retrievers.fgr")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from fgr_retriever.html import pieces, printable, saving
+from fgr_retriever.html import pieces, printable, saving, score_text
 from fgr_retriever.types import Context, Span
 
 _AROUND = 160
@@ -38,7 +38,7 @@ def show(console: Console, context: Context) -> None:
     styled = console.color_system is not None and not console.no_color
     for hit, trimmed in zip(context.hits, context.trimmed, strict=True):
         head = Text(f"{hit.rank}. {printable(hit.passage.id)}", style="bold")
-        facts = f"  score {hit.score:.2f}, kept {trimmed.kept:.0%}"
+        facts = f"  {printable(score_text(hit))}, kept {trimmed.kept:.0%}"
         console.print(head.append(facts, style="not bold dim"))
         console.print(highlight(hit.passage.text, trimmed.spans, styled=styled))
         console.print()
