@@ -350,7 +350,9 @@ def test_the_command_line_keeps_importance(tmp_path, capsys):
     out, plain = tmp_path / "out", tmp_path / "plain"
     assert main([*command, str(out), "--importance"]) == 0
     assert main([*command, str(out)]) == 0  # it stays as it is
-    assert IndexConfig(**json.loads((out / "manifest.json").read_text())["config"]).importance
+    capsys.readouterr()
+    assert main(["info", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["importance"] is True
     assert list(out.rglob("importance.u8"))
     assert main([*command, str(plain)]) == 0
     assert main([*command, str(plain), "--importance"]) == 2

@@ -31,6 +31,7 @@ class IndexInfo:
         model: Fingerprint of the model.
         format_version: Layout of the folder.
         words: What the index keeps of words, as `IndexConfig.words`; empty for none.
+        importance: Whether it keeps the importance of tokens, as `IndexConfig.importance`.
         calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None
             when there is none, and the model's own counts.
     """
@@ -48,6 +49,7 @@ class IndexInfo:
     model: str
     format_version: int
     words: str
+    importance: bool
     calibration: dict[str, Json] | None
 
 
@@ -74,5 +76,6 @@ def describe(store: Store) -> IndexInfo:
             model=store.manifest.model,
             format_version=store.manifest.format_version,
             words=store.manifest.config.words,
+            importance=store.manifest.config.importance,
             calibration=asdict(stored.calibration) if stored else None,
         )

@@ -45,7 +45,7 @@ class Attention(Stage):
     """
 
     kind: ClassVar[str] = "attention"
-    query_weight: float = 0.1
+    query_weight: float = 0.2
     passage_weight: float = 0.0
 
     def __post_init__(self) -> None:
