@@ -85,6 +85,10 @@ def test_both_frameworks_trim_alike(encoder):
     assert [(one.node_id, one.text, one.metadata) for one in llama_index] == expected
 
 
+def test_a_token_has_128_dimensions(encoder):
+    assert encoder.dim == encoder.encode_queries(["radium"])[0].shape[1] == 128
+
+
 def test_a_chapter_is_one_passage(encoder):
     chapter = "\n\n".join(passage.text for passage in demo.passages()[:60])
     (trimmed,) = Trimmer(encoder).trim("Why did the brewery workers of Soho escape cholera?", [chapter])

@@ -160,6 +160,9 @@ def test_queries_are_expanded_to_the_length_of_the_model(encoder):
     (query,) = encoder.encode_queries(["hi"])
     assert query.shape == (16, 16)  # [CLS] [Q] h ##i [SEP] and 11 x [MASK]
     torch.testing.assert_close(query.norm(dim=1), torch.ones(16))
+    (features,) = encoder._query_features(["hi"])
+    mask = encoder.model.tokenizer.mask_token_id
+    assert features["input_ids"][0].tolist()[5:] == [mask] * 11
 
 
 def test_evidence_is_a_probability_for_each_token(encoder):
