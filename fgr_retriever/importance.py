@@ -108,4 +108,5 @@ def quantise(importance: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def dequantise(stored: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Invert `quantise`, to within 1/64 for what lies in [-4, 3.97]."""
-    return (stored.astype(np.float32) - np.float32(_ZERO)) / np.float32(_STEPS)
+    steps: NDArray[np.float32] = stored.astype(np.float32) - np.float32(_ZERO)
+    return (steps / _STEPS).astype(np.float32)
