@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 pytest.importorskip("cohere")
 
 from fgr_retriever import Engine, Passage, TrimConfig
-from fgr_retriever.errors import ConfigError
+from fgr_retriever.errors import ConfigError, MissingExtraError
 from fgr_retriever.pipeline import Pipeline
 from fgr_retriever.stages import cohere
 from fgr_retriever.stages.cohere import Cohere
@@ -267,6 +268,12 @@ def test_without_a_key_the_stage_says_where_it_goes(engine, server, monkeypatch)
     with pytest.raises(ConfigError, match="CO_API_KEY"):
         engine().search(QUESTION)
     assert server.requests == []
+
+
+def test_without_the_client_the_extra_is_named(engine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cohere", None)
+    with pytest.raises(MissingExtraError, match=r"fgr-retriever\[cohere\]"):
+        engine().search(QUESTION)
 
 
 def test_lone_surrogates_do_no_harm(engine, server):

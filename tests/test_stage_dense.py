@@ -2,17 +2,22 @@
 
 import logging
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from fgr_retriever import Engine, Passage
-from fgr_retriever.errors import CheckpointError, ConfigError
+from fgr_retriever.errors import CheckpointError, ConfigError, MissingExtraError
+from fgr_retriever.index.repair import repair
 from fgr_retriever.pipeline import Pipeline
 from fgr_retriever.stages import dense
 from fgr_retriever.stages._pooled import PooledVectors
@@ -251,9 +256,42 @@ def test_two_files_with_the_same_text_are_no_harm(tmp_path):
     assert store.of([], none).shape == (0, 2)
 
 
+@given(st.lists(st.lists(st.integers(0, 40)), max_size=25))
+@settings(max_examples=30)
+def test_every_text_has_its_vector_after_any_changes(states):
+    """Whatever comes and goes, in any order and more than once, over many files and their merging."""
+    with TemporaryDirectory() as folder:
+        for texts in states:
+            store = PooledVectors(Path(folder), 1)
+            digests = [bytes([text]) * 16 for text in texts]
+            found = store.of(digests, lambda places, texts=texts: np.float16([[texts[place]] for place in places]))
+            assert found[:, 0].tolist() == texts
+            assert len(list(Path(folder).iterdir())) <= 16
+
+
+def test_a_repair_leaves_the_vectors(open_engine, encoded, tmp_path):
+    with open_engine() as engine:
+        before = ids(engine.search(QUESTION, k=4))
+        kept = files(engine)
+    (tmp_path / "index" / "manifest.json").write_text("{}")
+    repair(tmp_path / "index")
+    encoded.clear()
+    with open_engine() as engine:
+        assert ids(engine.search(QUESTION, k=4)) == before
+        assert files(engine) == kept
+    assert encoded == []
+
+
 def test_an_index_without_passages_finds_nothing(tmp_path, bi_encoder):
     with Engine.open(tmp_path / "empty", encoder=WordEncoder(), pipeline=Pipeline((Dense(model=bi_encoder),))) as one:
         assert one.search(QUESTION) == []
+
+
+def test_without_faiss_the_extra_is_named(open_engine, monkeypatch):
+    engine = open_engine()
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingExtraError, match=r"fgr-retriever\[cpu\]"):
+        engine.search(QUESTION)
 
 
 def test_lone_surrogates_do_no_harm(open_engine):
