@@ -52,13 +52,17 @@ def draw_curve(curve: AnswerCurve, file: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     figure, (panel,) = panels(_EVALUATION)
-    styles = {"threshold": (BLUE, "-", "o"), "budget": (VERMILION, "--", "s"), "own": (GREY, "", "*")}
-    for kind, (colour, dashes, marker) in styles.items():
+    styles = {
+        "threshold": ("by threshold", BLUE, "-", "o"),
+        "budget": ("by budget", VERMILION, "--", "s"),
+        "own": ("the model's own cut", GREY, "", "*"),
+    }
+    for kind, (label, colour, dashes, marker) in styles.items():
         points = sorted((one.tokens_saved, one.answer_kept) for one in curve.points if one.kind == kind)
         if points:
             saved, kept = ([100 * value for value in values] for values in zip(*points, strict=True))
             size = 10 if kind == "own" else 4
-            panel.plot(saved, kept, color=colour, linestyle=dashes, marker=marker, markersize=size, label=f"by {kind}")
+            panel.plot(saved, kept, color=colour, linestyle=dashes, marker=marker, markersize=size, label=label)
     panel.set(title=f"{curve.answerable:,} questions", xlabel="tokens saved (%)", ylabel="answers kept (%)")
     panel.legend(frameon=False)
     figure.savefig(file)
@@ -76,9 +80,10 @@ def draw_trade(points: Mapping[str, tuple[float, float]], labels: Sequence[str],
         MissingExtraError: matplotlib is not installed.
     """
     figure, (panel,) = panels(_EVALUATION)
-    figure.set_size_inches(8, 4.8)
-    for name, (milliseconds, quality) in points.items():
-        panel.plot([milliseconds], [quality], color=BLUE, marker="o", linestyle="")
-        panel.annotate(name, (milliseconds, quality), xytext=(5, 3), textcoords="offset points", fontsize=8)
+    figure.set_size_inches(9, 4.8)
+    for number, (name, (milliseconds, quality)) in enumerate(points.items(), start=1):
+        marker = f"${number}$"  # names beside the points would cover each other
+        panel.plot([milliseconds], [quality], color=BLUE, marker=marker, markersize=9, linestyle="", label=name)
     panel.set(xscale="log", xlabel=labels[0], ylabel=labels[1])
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     figure.savefig(file)
