@@ -21,8 +21,8 @@ from fgr_retriever.types import TokenBlock, TokenEncoder
 
 _AXES_TEXTS = 500
 _CHUNK = 256
-FLOAT16 = IndexConfig(nbits=16, importance=True)
-CODED = IndexConfig(nbits=2, importance=True, words="english")
+FLOAT16 = IndexConfig(nbits=16)
+CODED = IndexConfig(nbits=2, words="english")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _played_back(source: Index) -> Callable[[Iterable[str]], Iterator[TokenBlock
         with source.reading() as (snapshot, _):
             while chunk := [place for place, _ in islice(places, _CHUNK)]:
                 for place, found in zip(chunk, snapshot.tokens_at(np.array(chunk)), strict=True):
-                    yield TokenBlock(place, found.vectors, found.offsets, last=True, importance=found.importance)
+                    yield TokenBlock(place, found.vectors, found.offsets, last=True)
 
     return encode
 

@@ -61,9 +61,9 @@ def _search(entry: Entry, index: Index, encoder: TokenEncoder) -> Search:
 
 
 def _bytes_per_token(name: str, entry: Entry, index: Index) -> float:
-    """Count what a system needs of an index that serves several: the byte of importance is ColBERT-Att's alone."""
+    """Count what a system needs of an index that serves several."""
     info = index.info()
     pooled = [stage for stage in entry.pipeline.stages if isinstance(stage, Dense)]
     vectors = sum(file.stat().st_size for file in (index.folder / "dense").rglob("*") if file.is_file())
-    late = 0.0 if name == "sbert" else info.bytes_per_token - (index.config.importance and name != "attention")
+    late = 0.0 if name == "sbert" else info.bytes_per_token
     return late + (vectors / max(info.tokens, 1) if pooled else 0)
