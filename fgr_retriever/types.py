@@ -113,8 +113,8 @@ class Hit:
     score: float
     rank: int
     spans: tuple[Span, ...]
-    token_scores: TokenEvidence
-    support: Support
+    token_scores: TokenEvidence = field(repr=False)
+    support: Support = field(repr=False)
     scores: Mapping[str, float]
 
     def to_html(self) -> str:

@@ -86,6 +86,7 @@ def test_a_missing_key_matches_only_ne_nin_and_not_exists(condition, expected):
     [
         ({"year": {"$near": 3}}, r"\$near"),
         ({"year": {"$gte": 3, "lt": 4}}, "lt"),
+        ({"year": {"gte": 3}}, r"begin with \$"),
         ({"$xor": []}, r"\$xor"),
         ({3: 4}, "3"),
         ({"$and": {"a": 1}}, r"\$and"),

@@ -40,6 +40,7 @@ LANGCHAIN_THRESHOLD = 0.76
 
 def budgeted(count: TokenCounter, encoder: Encoder) -> dict[str, Budgeted]:
     """Make the systems that are compared at equal budgets: question and passage to a function of the budget."""
+
     def ranking(rank: Rank) -> Budgeted:
         def system(query: str, passage: str) -> Cut:
             ranked = rank(query, passage)

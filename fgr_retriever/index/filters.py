@@ -31,6 +31,7 @@ _Test: TypeAlias = Callable[[Any], bool]
 
 _MISSING = object()
 _ORDERINGS = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
+_OPERATORS = ("$eq", "$ne", *_ORDERINGS, "$in", "$nin", "$contains", "$icontains", "$exists")
 
 
 def compile_filter(filter: Filter) -> Predicate:
@@ -65,6 +66,11 @@ def _clause(key: Any, condition: Any) -> Predicate:
 def _tests(condition: Any) -> list[_Test]:
     """Compile the condition of one key: a plain value, or a mapping of operators."""
     is_operators = isinstance(condition, Mapping) and any(str(name).startswith("$") for name in condition)
+    if isinstance(condition, Mapping) and not is_operators and any(f"${name}" in _OPERATORS for name in condition):
+        raise InputError(
+            f"condition {condition!r}: operators begin with $, such as $gte; "
+            'to find a value that is such an object, write {"$eq": {...}}'
+        )
     operators = condition if is_operators else {"$eq": condition}
     return [_test(name, operand) for name, operand in operators.items()]
 
@@ -89,8 +95,7 @@ def _test(name: str, operand: Any) -> _Test:
         return lambda value: (value is not _MISSING) == operand
     if name in _ORDERINGS:
         return _ordering(name, operand)
-    known = ["$eq", "$ne", *_ORDERINGS, "$in", "$nin", "$contains", "$icontains", "$exists"]
-    raise InputError(f"unknown filter operator {name!r}: use one of {', '.join(known)}")
+    raise InputError(f"unknown filter operator {name!r}: use one of {', '.join(_OPERATORS)}")
 
 
 def _ordering(name: str, operand: Any) -> _Test:

@@ -31,7 +31,7 @@ class FGRCompressor(BaseDocumentCompressor):
     returned: a second stage over any vector store.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from fgr_retriever import Context, Engine, Passage, TrimConfig
@@ -36,6 +36,8 @@ class FGRRetriever(BaseRetriever):
     `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call.
     Every call sends its trust report to the callbacks, as the custom event `fgr_report`.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     engine: Engine = Field(exclude=True, repr=False)
     """The open index."""

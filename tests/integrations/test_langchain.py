@@ -62,6 +62,13 @@ def test_public_names_and_base_classes():
         assert {"k", "filter", "max_tokens"} <= inspect.signature(getattr(FGRRetriever, name)).parameters.keys()
 
 
+def test_a_field_that_there_is_not_is_refused(documents):
+    with pytest.raises(ValidationError, match="top_k"):
+        FGRRetriever.from_documents(documents, encoder=WordEncoder(), top_k=3)
+    with pytest.raises(ValidationError, match="threshold"):
+        FGRCompressor(encoder=WordEncoder(), threshold=0.3)
+
+
 def test_a_result_has_the_stored_id_and_metadata_and_verbatim_evidence(retriever, texts, metadata):
     best = retriever.invoke(QUERY)[0]
     assert best.id == "curie"

@@ -123,6 +123,11 @@ def test_base_classes():
     assert FGRPostprocessor.class_name() == "FGRPostprocessor"
 
 
+def test_a_field_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="threshold"):
+        FGRPostprocessor(encoder=WordEncoder(), threshold=0.3)
+
+
 def test_a_result_is_the_stored_node_with_verbatim_evidence(retriever, nodes, texts):
     best = retriever.retrieve(QUERY)[0]
     stored = nodes[0]

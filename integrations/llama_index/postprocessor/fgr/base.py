@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import Field
+from llama_index.core.bridge.pydantic import ConfigDict, Field
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -44,6 +44,8 @@ class FGRPostprocessor(BaseNodePostprocessor):
         encoder: The model, a `TokenEncoder`; None takes the embedded one, loaded on first use.
         count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
     top_n: int | None = Field(default=None, description="How many nodes to return, ranked by MaxSim.")
