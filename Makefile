@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 export NO_MKDOCS_2_WARNING := 1
 
@@ -33,7 +34,7 @@ demo: $(VENV)/.demo  ## Search and trim 200 passages with the embedded model
 	$(BIN)/fgr demo
 
 test: $(VENV)/.dev  ## Run the tests; ARGS="-k spans" passes options to pytest
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-matrix: $(MATRIX)/lowest/.done $(MATRIX)/highest/.done  ## Run the tests of the adapters on the oldest and the newest frameworks
 	for name in lowest highest; do \
@@ -48,7 +49,7 @@ check: $(VENV)/.dev  ## Run everything that must pass before a commit
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 fix: $(VENV)/.dev  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

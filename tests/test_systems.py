@@ -54,7 +54,7 @@ def test_every_system_is_measured_and_reported(models, indexes, tmp_path):
     assert json.loads(json.dumps(found)) == found
     assert "ndcg@10" not in found["cross_encoder"]  # noise is never quoted
     assert not (tmp_path / "cross_encoder.run").exists()
-    assert found["attention"]["bytes_per_token"] == found[BASELINE]["bytes_per_token"] + 1
+    assert found["attention"]["bytes_per_token"] == found[BASELINE]["bytes_per_token"]
     assert 0 < found["sbert"]["bytes_per_token"] < found["sbert_late"]["bytes_per_token"]
     assert read_run(tmp_path / "fgr.run").rankings == read_run(tmp_path / f"{BASELINE}.run").rankings
 
@@ -74,6 +74,5 @@ def test_what_is_played_back_is_what_was_stored(indexes):
         for first, second in pairs:
             assert first.vectors.tolist() == second.vectors.tolist()
             assert first.offsets.tolist() == second.offsets.tolist()
-            assert first.importance.tolist() == second.importance.tolist()
     exact.close()
     coded.close()

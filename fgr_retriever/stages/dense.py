@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FOLDER = "dense"
 """In the folder of an index: what the bi-encoders made, a folder each."""
 
+_opening = threading.Lock()  # else two threads that come at once would load a model each
 _DECIMALS = 5  # of a score: equal texts come out equal
 
 
@@ -69,7 +70,8 @@ class Dense(Stage):
             InputError: The filter is invalid.
             IndexCorruptError: What is stored is damaged.
         """
-        model = _open(self.model)
+        with _opening:
+            model = _open(self.model)
         known = {one.id: one for one in candidates or ()}
         with request.index.reading() as (snapshot, connection):
             table, query = model.prepare(request.index, connection, snapshot.generation, request.query)
