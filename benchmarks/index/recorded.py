@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.index.corpus import Corpus
@@ -60,6 +62,10 @@ class Recorded:
     def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
         """Encode queries with the model."""
         return self.model.encode_queries(texts)
+
+    def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Give the character ranges of the tokens of queries, as the model does."""
+        return self.model.query_offsets(texts)
 
     def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
         """Play back as many passages as there are texts."""

@@ -36,6 +36,11 @@ def tool(engine, counter):
     return evidence_tool(FGRRetriever(engine, similarity_top_k=2, count_tokens=counter))
 
 
+async def one_piece(answer):
+    """Stream in one piece: the agents of llama-index-core 0.13 always stream."""
+    yield answer
+
+
 class ScriptedLLM(FunctionCallingLLM):
     """Answers by a function of what was said so far: the query of a search, or the last answer in a list."""
 
@@ -80,12 +85,7 @@ class ScriptedLLM(FunctionCallingLLM):
         raise NotImplementedError
 
     async def astream_chat(self, messages, **kwargs):
-        """Stream in one piece: the agents of llama-index-core 0.13 always stream."""
-
-        async def pieces():
-            yield self.chat(messages)
-
-        return pieces()
+        return one_piece(self.chat(messages))
 
     async def astream_complete(self, prompt, formatted=False, **kwargs):
         raise NotImplementedError
@@ -189,6 +189,9 @@ async def test_a_react_agent_runs(tool):
             if any("[1] curie" in text for text in observed):
                 said = "Thought: I can answer without using any more tools.\nAnswer: Marie Curie [1]."
             return ChatResponse(message=ChatMessage(said, role=MessageRole.ASSISTANT))
+
+        async def astream_chat(self, messages, **kwargs):
+            return one_piece(await self.achat(messages))
 
     answer, results = await run(ReActAgent(tools=[tool], llm=ReActLLM(), streaming=False))
     assert answer == "Marie Curie [1]."
