@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from tests.durability.workload import (
 
 CUTS: tuple[Cut, ...] = ("strict", "torn", "written")
 _KINDS = ("add", "upsert", "delete", "calibrate", "compact", "flush", "add", "delete", "flush", "compact")
+_LINE = re.compile(rb"(begun|done) (\d+)\s*")  # what the writer prints
 _SHARED_MEMORY = "-shm"
 _WRITER = (
     "import sys; from pathlib import Path; from tests.durability import powercut; "
@@ -97,11 +99,14 @@ def _record(root: Path, seed: int, log: Path) -> list[SystemCall]:
 
 
 def _said(call: SystemCall) -> tuple[str, int]:
-    """Read a line that the writer printed: `begun` or `done`, and the number of its call."""
+    """Read a line that the writer printed: `begun` or `done`, and the number of its call.
+
+    Programs that libraries start (`ldconfig -p`, say) are traced, too, and write to their own stdout.
+    """
     if call.name != "write" or call.descriptor != 1:
         return "", 0
-    what, number = call.texts[0].decode().split()
-    return what, int(number)
+    said = _LINE.fullmatch(call.texts[0])
+    return (said[1].decode(), int(said[2])) if said else ("", 0)
 
 
 def _survived(folder: Path, left: Mapping[str, bytes | None], allowed: Sequence[State]) -> str:
