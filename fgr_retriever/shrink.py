@@ -13,6 +13,8 @@ from fgr_retriever.types import Span, TokenEvidence
 
 # Evidence that a whole sentence or phrase must have, as a share of that of the best run of words.
 _WHOLE = 0.8
+# Of these, the most with which that is tried: in a long span hundreds have as much evidence as a short run.
+_PIECES_TRIED = 32
 
 
 def shrink(text: str, evidence: TokenEvidence, span: Span, fits: Callable[[Span], bool]) -> Span | None:
@@ -22,7 +24,7 @@ def shrink(text: str, evidence: TokenEvidence, span: Span, fits: Callable[[Span]
         text: The passage.
         evidence: Probability and character range of each of its tokens.
         span: What is too long.
-        fits: Says whether a part is short enough; called about log2 of the words of the span times.
+        fits: Says whether a part is short enough; each call counts the whole context.
 
     Returns:
         A run of words; or a whole sentence or phrase that has almost as much evidence; None when not
@@ -39,7 +41,7 @@ def shrink(text: str, evidence: TokenEvidence, span: Span, fits: Callable[[Span]
     masses = sums.masses(pieces)
     least = _WHOLE * float(sums.masses(as_ranges([(run.start, run.end)]))[0])
     order = (-masses).argsort(kind="stable")
-    found = sums.spans(pieces[order[masses[order] >= least]])
+    found = sums.spans(pieces[order[masses[order] >= least][:_PIECES_TRIED]])
     return next((piece for piece in found if fits(piece)), run)
 
 

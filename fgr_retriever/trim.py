@@ -146,10 +146,11 @@ def _add(context: _Context, chosen: list[_Candidate], queue: list[_Candidate], b
         chosen = chosen + queue[:fitting]
         if fitting == len(queue):
             break
-        part, _ = _part(context, chosen, queue[fitting], budget)
+        room = budget - (context.tokens(chosen) if chosen else 0)
+        part = _part(context, chosen, queue[fitting], budget)[0] if room >= _LEAST_PART else None
         if part and context.cost(part) >= _LEAST_PART:
             chosen = [*chosen, part]
-        room = budget - (context.tokens(chosen) if chosen else 0)
+            room = budget - context.tokens(chosen)
         queue = [one for one in queue[fitting + 1 :] if context.cost(one) <= room]
     return chosen
 

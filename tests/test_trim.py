@@ -219,6 +219,20 @@ def test_the_next_best_span_gives_its_best_part_but_no_crumbs():
     assert kept == ["", "say that radium glows green", context[1].text]
 
 
+def test_a_very_long_span_takes_few_counts():
+    calls = []
+
+    def count(text: str) -> int:
+        calls.append(text)
+        return words(text)
+
+    text = " ".join(f"The shed number {number} held radium." for number in range(400))
+    config = TrimConfig(unit="sentence", max_tokens=4, merge_gap=100)
+    (result,) = trim([scored(text, *["radium"] * 400)], config, 0.5, count)
+    assert words(result.text) == 4
+    assert len(calls) < 60
+
+
 def test_filling_prefers_the_rest_of_a_good_sentence():
     text = "The jar, which was cold, held radium. The weather was fine. Bread is cheap."
     config = TrimConfig(unit="phrase", max_tokens=8, fill=True)

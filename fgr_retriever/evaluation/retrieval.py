@@ -117,7 +117,7 @@ def index_search(index: Index, encoder: TokenEncoder, config: SearchConfig | Non
     settings = config or SearchConfig()
 
     def search(query: str, k: int) -> list[Scored]:
-        (matches,) = index.search(encoder.encode_queries([query]), k, None, settings)
-        return [(match.passage.id, match.score) for match in matches]
+        (vectors,) = encoder.encode_queries([query])
+        return index.rank(vectors, k, None, settings)
 
     return search
