@@ -205,22 +205,22 @@ class Engine:
         """Describe the index in JSON-safe values."""
         return self._index.info()
 
-    def verify(self) -> None:
-        """Check every stored byte.
+    def verify(self, *, progress: bool = False) -> None:
+        """Check every stored byte, with progress bars on stderr if wanted.
 
         Raises:
             IndexCorruptError: Something is damaged; names it.
         """
-        self._index.verify()
+        self._index.verify(progress=progress)
 
-    def compact(self) -> None:
-        """Rewrite the index without what was deleted or replaced, into few files.
+    def compact(self, *, progress: bool = False) -> None:
+        """Rewrite the index without what was deleted or replaced, into few files, with progress bars if wanted.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused.
         """
-        self._index.compact()
+        self._index.compact(progress=progress)
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""

@@ -39,14 +39,14 @@ class Pipeline:
         """Find and rank candidates.
 
         Args:
-            request: The question; `request.watch` gets the time of each stage, by its kind.
+            request: The question; `request.watch` gets the time of each stage, by its label.
 
         Returns:
             At most `request.k`, best first.
         """
         candidates: list[Candidate] | None = None
         for stage in self.stages:
-            candidates = run_stage(stage, request, candidates, stage.kind)
+            candidates = run_stage(stage, request, candidates, stage.label)
         return (candidates or [])[: request.k]
 
     def search(self, request: Request, question: Question) -> list[Hit]:
@@ -111,7 +111,8 @@ def _with_scores(hit: Hit, candidate: Candidate) -> Hit:
 def _lines(stages: Sequence[Stage], indent: str) -> Iterator[str]:
     """Describe stages, one a line."""
     for number, stage in enumerate(stages, start=1):
-        settings = {name: value for name, value in stage.to_dict().items() if name not in ("kind", "stages")}
+        settings = {name: value for name, value in stage.to_dict().items() if name not in ("kind", "name", "stages")}
         told = ", ".join(f"{name}={value}" for name, value in settings.items())
-        yield f"{indent}{number}. {stage.kind}: {told}"
+        named = f" {stage.name!r}" if stage.name else ""
+        yield f"{indent}{number}. {stage.kind}{named}: {told}"
         yield from _lines(getattr(stage, "stages", ()), indent + "   ")

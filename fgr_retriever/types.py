@@ -106,7 +106,7 @@ class Hit:
         spans: Evidence spans in text order, disjoint; empty when nothing passes the threshold.
         token_scores: The evidence probability of every kept token.
         support: Which words of the question each kept token matches.
-        scores: What each stage gave it, by the kind of the stage; MaxSim is always there, as `late`.
+        scores: What each stage gave it, by the stage's name or kind; MaxSim is always there, as `late`.
     """
 
     passage: Passage

@@ -44,7 +44,7 @@ class Fixed(Stage):
     ranking: tuple[tuple[str, float], ...] = ()
 
     def run(self, request, candidates):
-        return [Candidate(id, score, {self.kind: score}) for id, score in self.ranking]
+        return [Candidate(id, score, {self.label: score}) for id, score in self.ranking]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,16 @@ def test_a_hit_has_the_score_that_ranks_it_and_those_of_all_stages(opened):
     assert {hit.passage.id: hit.scores["late"] for hit in hits} == {
         hit.passage.id: maxsim[hit.passage.id] for hit in hits
     }
+
+
+def test_stages_of_the_same_kind_are_told_apart_by_their_names(opened):
+    pair = Fixed(ranking=(("kiln", 3.0),), name="strict"), Fixed(ranking=(("kiln", 1.0), ("wheel", 0.5)), name="lax")
+    context = opened(Fuse(stages=pair), Words(name="bm25")).retrieve("fires clay", k=2)
+    kiln, wheel = (hit.scores for hit in context.hits)
+    assert (kiln["strict"], kiln["lax"], wheel["lax"]) == (3.0, 1.0, 0.5)
+    assert wheel.keys() == {"lax", "fuse", "bm25", "late"}
+    assert list(context.report.times_ms)[1:5] == ["fuse.strict", "fuse.lax", "fuse", "bm25"]
+    assert Pipeline((Words(name="bm25"),)).describe() == "1. words 'bm25': count=100"
 
 
 def test_evidence_and_report_come_with_a_pipeline(opened):
@@ -242,8 +252,13 @@ def test_words_score_what_came_before_and_keep_the_rest_behind(asked):
 # --- fuse -------------------------------------------------------------------------------------
 
 
+def lists(*rankings):
+    """Make a first stage of each ranking."""
+    return tuple(Fixed(ranking=tuple(one), name=f"list {number}") for number, one in enumerate(rankings))
+
+
 def test_reciprocal_ranks_by_hand(asked):
-    first, second = Fixed(ranking=(("a", 9.0), ("b", 5.0), ("c", 1.0))), Fixed(ranking=(("c", 0.3), ("a", 0.2)))
+    first, second = lists((("a", 9.0), ("b", 5.0), ("c", 1.0)), (("c", 0.3), ("a", 0.2)))
     found = Fuse(stages=(first, second)).run(asked(), None)
     expected = {"a": 1 / 61 + 1 / 62, "c": 1 / 63 + 1 / 61, "b": 1 / 62}
     assert {one.id: one.score for one in found} == pytest.approx(expected)
@@ -252,7 +267,7 @@ def test_reciprocal_ranks_by_hand(asked):
 
 
 def test_weighted_by_hand(asked):
-    first, second = Fixed(ranking=(("a", 9.0), ("b", 5.0), ("c", 1.0))), Fixed(ranking=(("c", 0.3), ("a", 0.3)))
+    first, second = lists((("a", 9.0), ("b", 5.0), ("c", 1.0)), (("c", 0.3), ("a", 0.3)))
     found = Fuse(stages=(first, second), method="weighted", weights=(0.75, 0.25)).run(asked(), None)
     assert {one.id: one.score for one in found} == {"a": 1.0, "b": 0.375, "c": 0.25}
 
@@ -275,7 +290,7 @@ _rankings = st.lists(
 @given(_rankings, st.sampled_from(["rrf", "weighted"]), st.randoms(use_true_random=False))
 def test_the_order_of_fused_stages_counts_for_nothing(rankings, method, random):
     request = Request("q", ENCODER.encode_queries(["q"])[0], None, None, ENCODER, 9, TrimConfig(), Stopwatch())
-    stages = [Fixed(ranking=tuple(sorted(one, key=lambda pair: -pair[1]))) for one in rankings]
+    stages = lists(*(sorted(one, key=lambda pair: -pair[1]) for one in rankings))
     weights = [1.0 + number for number in range(len(stages))]
     shuffled = list(zip(stages, weights, strict=True))
     random.shuffle(shuffled)
@@ -284,7 +299,7 @@ def test_the_order_of_fused_stages_counts_for_nothing(rankings, method, random):
     def fused(stages, weights):
         return [(one.id, one.score) for one in Fuse(stages=stages, method=method, weights=weights).run(request, None)]
 
-    found = fused(tuple(stages), tuple(weights))
+    found = fused(stages, tuple(weights))
     assert found == fused(other_stages, other_weights)
     assert {id for id, _ in found} == {id for one in rankings for id, _ in one}
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
@@ -295,17 +310,18 @@ def test_the_order_of_fused_stages_counts_for_nothing(rankings, method, random):
 @given(st.lists(st.sampled_from("abcdefg"), unique=True))
 def test_a_ranking_fused_with_itself_stays_as_it_is(names):
     request = Request("q", ENCODER.encode_queries(["q"])[0], None, None, ENCODER, 9, TrimConfig(), Stopwatch())
-    stage = Fixed(ranking=tuple((name, -float(rank)) for rank, name in enumerate(names)))
+    ranked = [(name, -float(rank)) for rank, name in enumerate(names)]
     for method in ("rrf", "weighted"):
-        assert ids(Fuse(stages=(stage, stage), method=method).run(request, None)) == names
+        assert ids(Fuse(stages=lists(ranked, ranked), method=method).run(request, None)) == names
 
 
 # --- as JSON ----------------------------------------------------------------------------------
 
-_leaves = st.one_of(st.builds(Late, count=st.integers(1, 999)), st.builds(Words, count=st.integers(1, 999)))
+_settings = {"count": st.integers(1, 999), "name": st.sampled_from(["", "first", "second"])}
+_leaves = st.one_of(st.builds(Late, **_settings), st.builds(Words, **_settings))
 _fuses = st.builds(
     lambda stages, method, weigh: Fuse(stages=stages, method=method, weights=(0.5,) * len(stages) if weigh else ()),
-    st.lists(_leaves, min_size=2, max_size=3).map(tuple),
+    st.lists(_leaves, min_size=2, max_size=3, unique_by=lambda one: one.label).map(tuple),
     st.sampled_from(["rrf", "weighted"]),
     st.booleans(),
 )
@@ -325,7 +341,11 @@ def test_the_json_form_is_fixed():
             {
                 "kind": "fuse",
                 "count": 100,
-                "stages": [{"kind": "late", "count": 4}, {"kind": "words", "count": 4}],
+                "name": "",
+                "stages": [
+                    {"kind": "late", "count": 4, "name": ""},
+                    {"kind": "words", "count": 4, "name": ""},
+                ],
                 "method": "rrf",
                 "weights": [],
             }
@@ -356,6 +376,9 @@ def test_the_json_form_is_fixed():
         ('{"stages": [{"kind": "fuse"}]}', "stages"),
         ('{"stages": [{"kind": "fuse", "stages": [{"kind": "late"}]}]}', "at least two stages"),
         ('{"stages": [{"kind": "fuse", "stages": [{"kind": "late"}, 3]}]}', "at least two stages"),
+        ('{"stages": [{"kind": "fuse", "stages": [{"kind": "late"}, {"kind": "late"}]}]}', "different names"),
+        ('{"stages": [{"kind": "words", "name": "late"}]}', "name='late': must be a string that is not the kind"),
+        ('{"stages": [{"kind": "words", "name": 3}]}', "name=3"),
     ],
 )
 def test_json_that_is_no_pipeline_is_refused(text, message):

@@ -335,3 +335,12 @@ def test_a_sqlite_without_fts5_is_named(tmp_path, monkeypatch):
     Index.open(tmp_path / "without", ENCODER).close()
     with pytest.raises(ConfigError, match="has no FTS5"):
         Index.open(tmp_path / "with", ENCODER, IndexConfig(words="plain"))
+
+
+def test_verify_shows_how_far_it_is(opened, capsys):
+    index = opened()
+    index.verify()
+    assert capsys.readouterr().err == ""
+    index.verify(progress=True)
+    shown = capsys.readouterr().err
+    assert [name for name in ("segments: 100%", "texts: 100%", "words: 100%") if name not in shown] == []

@@ -141,7 +141,7 @@ def verify(folder: IndexFolder) -> None:
     from fgr_retriever.index.store import Store
 
     with closing(Store(folder)) as store:
-        store.verify()
+        store.verify(progress=sys.stderr.isatty())
     note(f"{folder}: every byte is as it was written")
 
 

@@ -163,13 +163,16 @@ class Index(Lookup):
         """Describe the index."""
         return describe(self._store)
 
-    def verify(self) -> None:
+    def verify(self, *, progress: bool = False) -> None:
         """Check every stored byte.
+
+        Args:
+            progress: Show progress bars on stderr.
 
         Raises:
             IndexCorruptError: Something is damaged; names it.
         """
-        self._store.verify()
+        self._store.verify(progress=progress)
 
     def compact(self, *, progress: bool = False) -> None:
         """Rewrite the live passages into few segments and free what deleted ones take.

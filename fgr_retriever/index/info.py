@@ -18,7 +18,8 @@ class IndexInfo:
         passages: Live passages.
         tokens: Token vectors of the live passages.
         nbits: Bits per dimension of a stored vector: those of the codec, 16 while there is none.
-        bytes: Size of all files, without SQLite's passing log.
+        bytes: Size of the index: segments, codec, texts and words; without SQLite's passing log, and without
+            the vectors that a `Dense` stage keeps in the folder `dense`.
         bytes_per_token: Size of the segments and the codec, which is everything but the texts, divided
             by the stored tokens, those of deleted passages included; 0 for an empty index.
         raw_segments: Segments of float16 vectors, searched exactly.

@@ -103,7 +103,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
         raise IndexNotFoundError(f"{folder} holds no index: there is no {DATABASE}")
     report = RepairReport()
     with suppress(IndexCorruptError, FileNotFoundError), closing(Store(folder)) as store:
-        store.verify()
+        store.verify(progress=progress)
         with store.reading() as (snapshot, _):
             report.saved = int(snapshot.alive.sum())
         return report

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.filters import Predicate
@@ -164,14 +165,20 @@ def verify_row(row: Row) -> None:
         raise _damaged(row.id)
 
 
-def verify_rows(connection: sqlite3.Connection) -> NDArray[np.int64]:
+def verify_rows(connection: sqlite3.Connection, progress: bool = False) -> NDArray[np.int64]:
     """Compare every row with its checksum and list the rows, ascending.
+
+    Args:
+        connection: In a transaction.
+        progress: Show a bar on stderr.
 
     Raises:
         IndexCorruptError: A row differs from what was written.
     """
     numbers = []
-    for number, *columns in connection.execute(f"SELECT row, {_COLUMNS} FROM passages ORDER BY row"):
+    (total,) = connection.execute("SELECT count(*) FROM passages").fetchone()
+    stored = connection.execute(f"SELECT row, {_COLUMNS} FROM passages ORDER BY row")
+    for number, *columns in tqdm(stored, total=total, unit=" passages", desc="texts", disable=not progress):
         verify_row(Row(*columns))
         numbers.append(number)
     return np.array(numbers, dtype=np.int64)

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from fgr_retriever.codec import Codec, check_sizes
 from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputError
@@ -142,8 +143,11 @@ class Store:
         with self._database.writing() as connection, write_errors(self.folder):
             calibration.put(connection, stored)
 
-    def verify(self) -> None:
+    def verify(self, *, progress: bool = False) -> None:
         """Check every stored byte, and that the parts fit each other.
+
+        Args:
+            progress: Show progress bars on stderr.
 
         Raises:
             IndexCorruptError: Something is damaged; names it.
@@ -159,11 +163,14 @@ class Store:
             if snapshot.codec_info is not None:
                 check_bytes(self.folder / CODECS / snapshot.codec_info.name, snapshot.codec_info.files)
                 Codec.load(self.folder / CODECS / snapshot.codec_info.name)
-            for segment in snapshot.segments:
-                segment.verify()
-            if not np.array_equal(rows.verify_rows(connection), snapshot.rows[snapshot.alive]):
+            stored = sum(segment.info.tokens for segment in snapshot.segments)
+            with tqdm(total=stored, unit=" tokens", desc="segments", disable=not progress) as bar:
+                for segment in snapshot.segments:
+                    segment.verify()
+                    bar.update(segment.info.tokens)
+            if not np.array_equal(rows.verify_rows(connection, progress), snapshot.rows[snapshot.alive]):
                 raise IndexCorruptError(f"{self.folder / DATABASE}: passages and segments do not match; restore it")
-            self.words.verify(connection)
+            self.words.verify(connection, progress)
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""

@@ -11,6 +11,8 @@ import json
 import sqlite3
 from collections.abc import Set
 
+from tqdm.auto import tqdm
+
 from fgr_retriever.errors import ConfigError, IndexCorruptError
 from fgr_retriever.index.lexicon import Lexicon, check_language, fingerprint
 
@@ -122,8 +124,12 @@ class Words:
         among = json.dumps(sorted(allowed))
         return connection.execute(_SEARCH + _AMONG + _BEST, (matching, among, k)).fetchall()
 
-    def verify(self, connection: sqlite3.Connection) -> None:
+    def verify(self, connection: sqlite3.Connection, progress: bool = False) -> None:
         """Compare the stored words with the passages.
+
+        Args:
+            connection: In a transaction.
+            progress: Show a bar on stderr.
 
         Raises:
             IndexCorruptError: They differ.
@@ -136,7 +142,9 @@ class Words:
             return  # the next write prepares all words anew
         lexicon = Lexicon(self.language)
         expected = lengths = count = total = 0
-        for row, text in connection.execute("SELECT row, text FROM passages"):
+        (passages,) = connection.execute("SELECT count(*) FROM passages").fetchone()
+        texts = connection.execute("SELECT row, text FROM passages")
+        for row, text in tqdm(texts, total=passages, unit=" passages", desc="words", disable=not progress):
             words = lexicon.prepared(text).split()
             expected += sum(hash((word, row, place)) for place, word in enumerate(words))
             lengths += hash((row, _varint(len(words))))

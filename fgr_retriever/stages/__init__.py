@@ -31,16 +31,16 @@ class Candidate:
     Args:
         id: Of the passage.
         score: What the stage that ranked it last gave it; higher is better.
-        scores: What each stage gave it, by the kind of the stage.
+        scores: What each stage gave it, by the label of the stage.
     """
 
     id: str
     score: float
     scores: Mapping[str, float] = field(default_factory=dict)
 
-    def scored(self, kind: str, score: float) -> Candidate:
+    def scored(self, label: str, score: float) -> Candidate:
         """Give the same candidate with the score of one more stage."""
-        return replace(self, score=score, scores={**self.scores, kind: score})
+        return replace(self, score=score, scores={**self.scores, label: score})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +94,7 @@ class Stage(ABC):
 
     Args:
         count: How many candidates it passes on, or as many as hits are wanted where these are more.
+        name: Tells it from another stage of its kind; empty where there is none.
 
     Raises:
         ConfigError: A setting has a wrong type or is out of range.
@@ -101,10 +102,18 @@ class Stage(ABC):
 
     kind: ClassVar[str]
     count: int = 100
+    name: str = ""
 
     def __post_init__(self) -> None:
-        """Check the count."""
+        """Check count and name."""
         check("count", self.count, is_count(self.count, 1), "an integer of at least 1")
+        free = isinstance(self.name, str) and self.name not in {*stage_kinds()} - {self.kind}
+        check("name", self.name, free, "a string that is not the kind of another stage")
+
+    @property
+    def label(self) -> str:
+        """Its name, or its kind: under this its scores and its time are reported."""
+        return self.name or self.kind
 
     @abstractmethod
     def run(self, request: Request, candidates: Sequence[Candidate] | None) -> list[Candidate]:

@@ -67,7 +67,7 @@ class Attention(Stage):
             candidates = [Candidate(id, score) for id, score in found]
         matches = request.index.score(request.vectors, [one.id for one in candidates])
         scores = dict(zip((one.passage.id for one in matches), self._scores(request, matches), strict=True))
-        return best_first([one.scored(self.kind, scores[one.id]) for one in candidates if one.id in scores])
+        return best_first([one.scored(self.label, scores[one.id]) for one in candidates if one.id in scores])
 
     def _scores(self, request: Request, matches: Sequence[Match]) -> list[float]:
         """Score passages, in their order."""

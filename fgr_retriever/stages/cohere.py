@@ -86,7 +86,7 @@ class Cohere(Stage):
             logger.warning(note)
             request.watch.notes.append(note)
             return [one for one, _ in read]
-        return best_first([one.scored(self.kind, score) for (one, _), score in zip(read, scores, strict=True)])
+        return best_first([one.scored(self.label, score) for (one, _), score in zip(read, scores, strict=True)])
 
     def _scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score texts, a batch at a time."""

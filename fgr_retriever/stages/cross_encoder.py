@@ -66,7 +66,9 @@ class CrossEncoder(Stage):
             return []
         query = without_surrogates(request.query)
         scores = self._scores([(query, text) for _, text in read])
-        return best_first([one.scored(self.kind, score) for (one, _), score in zip(read, scores.tolist(), strict=True)])
+        return best_first(
+            [one.scored(self.label, score) for (one, _), score in zip(read, scores.tolist(), strict=True)]
+        )
 
     def _scores(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         """Score pairs of question and passage, (n,)."""

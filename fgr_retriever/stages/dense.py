@@ -78,7 +78,7 @@ class Dense(Stage):
             allowed = _allowed(connection, request, candidates)
             found = table.search(query, request.at_least_k(self.count), allowed)
             ids = [(rows.fetch_id(connection, row), score) for row, score in found]
-        return [known.get(id, Candidate(id, score)).scored(self.kind, score) for id, score in ids]
+        return [known.get(id, Candidate(id, score)).scored(self.label, score) for id, score in ids]
 
 
 def _allowed(

@@ -27,10 +27,11 @@ class Fuse(Stage):
 
     A candidate that a stage does not pass on gets nothing from it. Among equals the smaller id is
     first, so that the order of the stages counts for nothing. The time of each is reported as
-    `fuse.<kind>`, beside that of all as `fuse`.
+    `fuse.<label>`, beside that of all as `fuse`.
 
     Args:
-        stages: At least two, all first stages or all after another one as this is.
+        stages: At least two, all first stages or all after another one as this is; of the same kind only
+            with different names.
         method: How to join.
         weights: One for each stage, at least 0 and not all 0; empty weighs all alike.
         count: How many candidates it passes on.
@@ -47,6 +48,9 @@ class Fuse(Stage):
         several = isinstance(self.stages, tuple) and len(self.stages) > 1
         if not several or not all(isinstance(one, Stage) for one in self.stages):
             raise ConfigError(f"stages={self.stages!r:.200}: must be a tuple of at least two stages")
+        labels = [one.label for one in self.stages]
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"stages {labels}: give stages of the same kind different names, such as name='large'")
         check("method", self.method, self.method in get_args(Method), f"one of {get_args(Method)}")
         fitting = isinstance(self.weights, tuple) and len(self.weights) in (0, len(self.stages))
         good = fitting and all(is_number(one) and 0 <= one < math.inf for one in self.weights)
@@ -55,13 +59,13 @@ class Fuse(Stage):
 
     def run(self, request: Request, candidates: Sequence[Candidate] | None) -> list[Candidate]:
         """Run all stages on the same candidates and join what they pass on; see `Stage.run`."""
-        parts = [run_stage(one, request, candidates, f"{self.kind}.{one.kind}") for one in self.stages]
+        parts = [run_stage(one, request, candidates, f"{self.label}.{one.label}") for one in self.stages]
         gains = [_reciprocal_ranks(part) if self.method == "rrf" else _scaled(part) for part in parts]
         weights = self.weights or (1.0,) * len(parts)
         fused: list[Candidate] = []
         for id, one in _joined(parts).items():
             terms = (weight * gain.get(id, 0.0) for weight, gain in zip(weights, gains, strict=True))
-            fused.append(one.scored(self.kind, math.fsum(terms)))
+            fused.append(one.scored(self.label, math.fsum(terms)))
         return sorted(fused, key=lambda one: (-one.score, one.id))
 
 

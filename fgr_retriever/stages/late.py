@@ -28,6 +28,6 @@ class Late(Stage):
         if candidates is None:
             wanted = request.at_least_k(self.count)
             found = request.index.rank(request.vectors, wanted, request.filter, request.search)
-            return [Candidate(id, score, {self.kind: score}) for id, score in found]
+            return [Candidate(id, score, {self.label: score}) for id, score in found]
         scores = request.index.maxsim(request.vectors, [one.id for one in candidates])
-        return best_first([one.scored(self.kind, scores[one.id]) for one in candidates if one.id in scores])
+        return best_first([one.scored(self.label, scores[one.id]) for one in candidates if one.id in scores])

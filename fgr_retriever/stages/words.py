@@ -31,8 +31,8 @@ class Words(Stage):
         """
         if candidates is None:
             found = request.index.words(request.query, request.at_least_k(self.count), request.filter)
-            return [Candidate(id, score, {self.kind: score}) for id, score in found]
+            return [Candidate(id, score, {self.label: score}) for id, score in found]
         if not candidates:
             return []
         scores = dict(request.index.words(request.query, len(candidates), ids=[one.id for one in candidates]))
-        return best_first([one.scored(self.kind, scores.get(one.id, 0.0)) for one in candidates])
+        return best_first([one.scored(self.label, scores.get(one.id, 0.0)) for one in candidates])
