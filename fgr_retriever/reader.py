@@ -62,39 +62,39 @@ class Reader(nn.Module):
         Returns:
             What to add to the logits, (b, t).
         """
-        asked = self.inputs(query * self.gain) + self._places(query_mask) + self.sides[0]
-        told = self.inputs(passages * self.gain) + self._places(passage_mask) + self.sides[1]
-        told = told + similarity[..., None] * self.similarity
-        told = told + self.matches(token_matches(query, passages, query_mask, passage_mask))
-        read = self._read(torch.cat([asked, told], dim=1), torch.cat([query_mask, passage_mask], dim=1))
-        correction: Tensor = self.output(read[:, query.shape[1] :])[..., 0]
-        return correction
+        asked = self.inputs(query[query_mask] * self.gain) + self._places(query_mask) + self.sides[0]
+        told = self.inputs(passages[passage_mask] * self.gain) + self._places(passage_mask) + self.sides[1]
+        told = told + similarity[passage_mask][:, None] * self.similarity
+        told = told + self.matches(token_matches(query, passages, query_mask, passage_mask)[passage_mask])
+        # Pairs of query and passage lie one after the other: of ten passages of a search, half would be padding,
+        # and two thirds of attention, which grows with the square.
+        counts = torch.stack([query_mask.sum(dim=1), passage_mask.sum(dim=1)], dim=1)
+        pairs = zip(asked.split(counts[:, 0].tolist()), told.split(counts[:, 1].tolist()), strict=True)
+        read = self._read(torch.cat([side for pair in pairs for side in pair]), counts.sum(dim=1).tolist())
+        corrections = self.output(read)[:, 0].split(counts.flatten().tolist())[1::2]
+        found = torch.zeros_like(similarity)
+        found[passage_mask] = torch.cat(corrections)
+        return found
 
-    def _read(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Run the layers, (b, n, width) to (b, n, width) float32, in the precision of their weights.
-
-        Rows are laid one after the other without padding, which for ten passages of a search is half
-        of the tokens, and of attention, which grows with the square, two thirds.
-        """
+    def _read(self, tokens: Tensor, lengths: list[int]) -> Tensor:
+        """Run the layers, (sum(lengths), width) to the same in float32, in the precision of their weights."""
         stack: Any = self.layers  # torch does not say what its containers hold
-        lengths = mask.sum(dim=1).tolist()
-        found = tokens[mask].to(stack.norm.weight.dtype)
+        found = tokens.to(stack.norm.weight.dtype)
         for layer in stack.layers:
             found = _layer(layer, found, lengths)
-        padded = torch.zeros_like(tokens)
-        padded[mask] = stack.norm(found).float()
-        return padded
+        normal: Tensor = stack.norm(found).float()
+        return normal
 
     def _places(self, mask: Tensor) -> Tensor:
-        """Encode the place of every token among those that count, (b, n) to (b, n, width)."""
+        """Encode the place of every token that counts among those of its row, (b, n) to (tokens, width)."""
         rates = torch.exp(torch.arange(0, self.width, 2, device=mask.device) * (-math.log(10_000) / self.width))
         angles = torch.arange(mask.shape[1], device=mask.device)[:, None] * rates
         waves = 0.1 * torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
-        return waves[(mask.cumsum(dim=1) - 1).clamp(min=0)]
+        return waves[(mask.cumsum(dim=1) - 1)[mask]]
 
 
 def _layer(layer: nn.TransformerEncoderLayer, tokens: Tensor, lengths: list[int]) -> Tensor:
-    """Run one layer as its own `forward` would, on rows that lie one after the other, (sum(lengths), width)."""
+    """Run one layer as its own `forward` would, on sequences that lie one after the other, (sum(lengths), width)."""
     attention = layer.self_attn
     joined = linear(layer.norm1(tokens), attention.in_proj_weight, attention.in_proj_bias)
     heads = joined.view(len(tokens), 3, _HEADS, -1).permute(1, 2, 0, 3)  # (3, heads, tokens, width of a head)

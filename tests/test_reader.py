@@ -45,13 +45,31 @@ def test_padding_changes_nothing():
     assert found.isfinite().all()
 
 
+def test_a_passage_reads_the_same_alone_and_among_longer_ones():
+    torch.manual_seed(0)
+    reader = Reader(8, 16, 2).eval()
+    torch.nn.init.normal_(reader.output.weight)
+    lengths = [5, 2, 4], [30, 70, 1]  # of the queries and of the passages
+    query, passages = (normalize(torch.randn(3, max(counts), 8), dim=-1) for counts in lengths)
+    asked, told = (torch.arange(max(counts)) < torch.tensor(counts)[:, None] for counts in lengths)
+    similarity = torch.rand(3, 70)
+    with torch.no_grad():
+        found = reader(query, passages, similarity, asked, told)
+        for row, (q, t) in enumerate(zip(*lengths, strict=True)):
+            one, text = (row, slice(q)), (row, slice(t))
+            given = query[one], passages[text], similarity[text], asked[one], told[text]
+            (alone,) = reader(*(value[None] for value in given))
+            torch.testing.assert_close(found[text], alone, atol=1e-5, rtol=1e-4)
+    assert found.abs().sum(dim=1).min() > 0
+
+
 def test_the_layers_are_those_of_torch():
     torch.manual_seed(0)
     reader = Reader(8, 16, 2).eval()
     tokens, mask = torch.randn(3, 7, 16), torch.arange(7) < torch.tensor([7, 4, 1])[:, None]
     with torch.no_grad():
         expected = reader.layers(tokens, src_key_padding_mask=~mask)
-        torch.testing.assert_close(reader._read(tokens, mask)[mask], expected[mask], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(reader._read(tokens[mask], [7, 4, 1]), expected[mask], atol=1e-5, rtol=1e-5)
 
 
 def test_another_precision_reads_nearly_the_same_and_leaves_the_head_alone():

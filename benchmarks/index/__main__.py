@@ -32,6 +32,7 @@ from fgr_retriever.evaluation.beir import read_beir
 
 QUERIES = 25  # of each set
 GROWTH = (10_000, 30_000, 100_000, 300_000)
+GROWING = "ours, 2 bits"  # of which all of these are built
 JUDGED = ("scifact", "trec_dl19_pool", "npl_vaswani")
 BUILD_LIMIT = 900  # seconds
 PEERS = {"Qdrant Edge": ["qdrant-edge-py"], "LanceDB": ["lancedb"], "fast-plaid": ["fast-plaid"]}
@@ -136,7 +137,8 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="virtual environments of the peers; WORK/peers by default")
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS), metavar="NAME")
     parser.add_argument("--judged", nargs="*", default=JUDGED, help="sets on which quality is measured")
-    parser.add_argument("--growth", nargs="*", type=int, default=list(GROWTH), help="passages of the larger corpora")
+    parser.add_argument("--growth", nargs="*", type=int, default=list(GROWTH), help="windows of the other corpora")
+    parser.add_argument("--growing", nargs="*", default=[GROWING], choices=list(SYSTEMS), help="systems on these")
     parser.add_argument("--json", type=Path, help="what was found; WORK/found.json by default")
     parser.add_argument("--report", type=Path, help="where to write tables.md and plots")
     asked = parser.parse_args()
@@ -157,10 +159,10 @@ def main() -> None:
                 ["quality", one.folder.name, str(nbits)],
                 lambda one=one, nbits=nbits: ours.ranked(corpus, one, asked.work, nbits),
             )
-    folder = asked.work / "built" / "real ours, 2 bits"
+    folder = asked.work / "built" / f"real {GROWING}"
     bench.once(["evidence"], lambda: ours.evidence(folder, questions))
     for count in asked.growth:
-        compare(bench, f"windows {count}", corpus.windows(count), vectors, ["ours, 2 bits"], windows=count)
+        compare(bench, f"windows {count}", corpus.windows(count), vectors, asked.growing, windows=count)
     if asked.report:
         report.write(bench.found, asked.report)
 

@@ -172,6 +172,8 @@ def _read_carefully(index: Index, state: State, damage: Damage) -> None:
     for passage in list(state.passages.values())[::10]:
         with suppress(FgrError):
             found += [match.passage for match in index.search(ENCODER.encode_queries([passage.text]), 5)[0]]
+        with suppress(FgrError):
+            index.words(passage.text, 5)  # what it finds is judged by `verify`
     wrong = [passage for passage in found if state.passages.get(passage.id) != passage]
     if wrong:
         raise LawBrokenError(f"reads a wrong passage after {damage}: {wrong[0]!r:.300}")

@@ -141,8 +141,7 @@ def _read_once(index: Index, done: Any, begun: Any, drawn: random.Random) -> Non
         query = ENCODER.encode_queries([" ".join(drawn.sample(WORDS, 2))])
         matches = index.search(query, GROUPS * GROUP_SIZE, config=EXACT)[0]
         found, groups = [match.passage for match in matches], list(range(GROUPS))
-        for match, block in zip(matches, ENCODER.encode_passages([one.text for one in found]), strict=True):
-            check_tokens(match.passage, match.tokens.vectors, match.tokens.offsets, block.vectors, block.offsets)
+        check_tokens(matches, index.config.importance)
     most = begun[:]
     for group in groups:
         _check_group(group, [one for one in found if one.metadata["group"] == group], least[group], most[group])

@@ -24,13 +24,16 @@ import torch
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig
 from fgr_retriever.index import Index, growth
 from fgr_retriever.testing import WordEncoder
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Match, Passage
 
 ENCODER = WordEncoder()
 SIZES = {"add": 30, "upsert": 12, "delete": 12, "flush": 120}  # passages of one call
 EXACT = SearchConfig(exact=True)
 FLUSH_TOKENS = 2_000  # less than a "flush" adds, more than the other calls of a plan add
-CONFIGS = (IndexConfig(segment_tokens=3_000), IndexConfig(segment_tokens=3_000, nbits=16))
+CONFIGS = (
+    IndexConfig(segment_tokens=3_000, words="plain", importance=True),  # all that an index can keep
+    IndexConfig(segment_tokens=3_000, nbits=16),
+)
 _TEXT = (
     "radium curie paris mould dish nobel dynamite stockholm ship sea père naïve Größe 東京 физика light lamp "
     "copper wire engine steam rail bridge river stone tower glass lens star comet orbit moon tide salt"
@@ -182,22 +185,40 @@ def read(index: Index, ids: Iterable[str]) -> State:
     matches = index.search(everything, len(passages) + 1, config=EXACT)[0]
     if {match.passage.id: match.passage for match in matches} != passages:
         raise LawBrokenError("search finds other passages than those that are stored")
-    for match, block in zip(matches, ENCODER.encode_passages([one.passage.text for one in matches]), strict=True):
-        check_tokens(match.passage, match.tokens.vectors, match.tokens.offsets, block.vectors, block.offsets)
+    check_tokens(matches, index.config.importance)
+    if index.config.words:
+        _check_words(index, passages)
     return State(passages, index.calibrated_model().calibration.threshold)
 
 
-def check_tokens(passage: Passage, vectors: Any, offsets: Any, right_vectors: Any, right_offsets: Any) -> None:
-    """Compare stored tokens with those of the text: offsets exactly, vectors as the codec allows.
+def check_tokens(matches: Sequence[Match], importance: bool) -> None:
+    """Compare stored tokens with those of the texts: offsets and importance exactly, vectors as the codec allows.
 
     Raises:
         LawBrokenError: They differ.
     """
-    if not np.array_equal(offsets, right_offsets):
-        raise LawBrokenError(f"passage {passage.id!r} has the offsets of another text")
-    likeness = (torch.as_tensor(vectors).float() * torch.as_tensor(right_vectors).float()).sum(dim=1)
-    if not bool((likeness > _ALIKE).all()):
-        raise LawBrokenError(f"passage {passage.id!r} has the vectors of another text")
+    texts = [one.passage.text for one in matches]
+    for match, right in zip(matches, ENCODER.encode_passages(texts, importance=importance), strict=True):
+        id, found = match.passage.id, match.tokens
+        if not np.array_equal(found.offsets, right.offsets):
+            raise LawBrokenError(f"passage {id!r} has the offsets of another text")
+        if importance and not np.array_equal(found.importance, right.importance):
+            raise LawBrokenError(f"passage {id!r} has the importance of another text")
+        likeness = (torch.from_numpy(found.vectors).float() * torch.from_numpy(right.vectors).float()).sum(dim=1)
+        if not bool((likeness > _ALIKE).all()):
+            raise LawBrokenError(f"passage {id!r} has the vectors of another text")
+
+
+def _check_words(index: Index, passages: Mapping[str, Passage]) -> None:
+    """Compare what BM25 finds with the texts.
+
+    Raises:
+        LawBrokenError: They differ.
+    """
+    for word in WORDS[::6]:
+        found = {id for id, _ in index.words(word, len(passages) + 1)}
+        if found != {id for id, passage in passages.items() if word in passage.text.rstrip(".").split()}:
+            raise LawBrokenError(f"the word {word!r} is found in other passages than those that have it")
 
 
 def text_of(id: str, call: int, words: int, drawn: random.Random) -> str:
