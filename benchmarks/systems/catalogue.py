@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fgr_retriever.config import SearchConfig
+from fgr_retriever.evaluation.measures import SHOWN
 from fgr_retriever.pipeline import Pipeline
 from fgr_retriever.stages.attention import Attention
 from fgr_retriever.stages.cross_encoder import CrossEncoder
@@ -48,7 +49,7 @@ def entries(bi_encoder: str, cross_encoder: str) -> dict[str, Entry]:
         bi_encoder: Folder of the bi-encoder.
         cross_encoder: Folder of a cross-encoder with random weights.
     """
-    late = Pipeline((Late(),))
+    late = Pipeline((Late(count=SHOWN),))  # the same as no pipeline
     both = (Late(), Words())
     pooled = Dense(model=bi_encoder)
     return {
