@@ -82,7 +82,7 @@ class Cohere(Stage):
         try:
             scores = self._scores(without_surrogates(request.query), [text for _, text in read])
         except _NoScoresError as error:
-            note = f"cohere: {error}; the order of the stage before stays"
+            note = f"{self.label}: {error}; the order of the stage before stays"
             logger.warning(note)
             request.watch.notes.append(note)
             return [one for one, _ in read]
