@@ -62,9 +62,9 @@ def entries(bi_encoder: str, cross_encoder: str) -> dict[str, Entry]:
         "sbert_late": Entry("SBERT first stage, late interaction", "coded", Pipeline((pooled, Late()))),
         "hybrid_rrf": Entry("hybrid, reciprocal rank", "coded", Pipeline((Fuse(stages=both),))),
         "hybrid_weighted": Entry(
-            "hybrid, weighted 0.7 and 0.3",
+            "hybrid, weighted 0.8 and 0.2",
             "coded",
-            Pipeline((Fuse(stages=both, method="weighted", weights=(0.7, 0.3)),)),
+            Pipeline((Fuse(stages=both, method="weighted", weights=(0.8, 0.2)),)),
         ),
         "cross_encoder": Entry(
             "cross-encoder over 20, random weights",
