@@ -164,7 +164,7 @@ class SearchConfig(_Strict):
         """Give settings by name: `fast`, `balanced` (the default) or `exact`.
 
         With 2 bits, 61,520 passages and 2 cores: recall at 10 of float16 MaxSim 0.86, 0.89 and 0.90
-        in 6, 10 and 1,800 ms; with 4 bits 0.90, 0.95 and 0.97 (`docs/performance.md`).
+        in 11, 13 and 2,270 ms; with 4 bits 0.90, 0.95 and 0.97 (`docs/performance.md`).
 
         Raises:
             ConfigError: There is no such preset.
