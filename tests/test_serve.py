@@ -66,6 +66,7 @@ class TestSearch:
         found = search(client, trim={"unit": "token"})
         hit, kept = found["hits"][0], found["result"]["hits"][0]
         assert (hit["rank"], hit["id"], hit["title"], hit["text"]) == (1, "radium", "Radium", RADIUM)
+        assert hit["scores"] == {"late": hit["score"]}
         tokens = {RADIUM[start:end]: (score, word) for start, end, score, word in hit["tokens"]}
         assert tokens["radium"] == (pytest.approx(1, abs=1e-3), 2)
         assert tokens["found"] == (pytest.approx(1, abs=1e-3), 1)

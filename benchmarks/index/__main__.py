@@ -25,14 +25,13 @@ import torch
 from benchmarks.index import ours, report
 from benchmarks.index.corpus import Corpus
 from benchmarks.index.encoding import RealSet, encode
-from benchmarks.index.systems import SYSTEMS
+from benchmarks.index.systems import GROWING, SYSTEMS
 from benchmarks.index.truth import truth
 from fgr_retriever import Encoder
 from fgr_retriever.evaluation.beir import read_beir
 
 QUERIES = 25  # of each set
 GROWTH = (10_000, 30_000, 100_000, 300_000)
-GROWING = "ours, 2 bits"  # of which all of these are built
 JUDGED = ("scifact", "trec_dl19_pool", "npl_vaswani")
 BUILD_LIMIT = 900  # seconds
 PEERS = {"Qdrant Edge": ["qdrant-edge-py"], "LanceDB": ["lancedb"], "fast-plaid": ["fast-plaid"]}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.index.systems import GROWING
+
 Found = dict[str, Any]
 
 
@@ -75,16 +77,16 @@ def _growth(found: Found) -> str:
     """How our index grows."""
     rows = []
     for count, entry in _windows(found):
-        name = "ours, 2 bits"
-        balanced = entry[name]["2 threads"]["settings"]["balanced"]
-        built, memory = entry[name]["build"], entry[name]["memory"]
+        ours = entry[GROWING]
+        balanced = ours["2 threads"]["settings"]["balanced"]
+        built, memory = ours["build"], ours["memory"]
         rows.append(
             [
                 f"{count:,}",
                 f"{built['tokens'] / 1e6:.1f} M",
                 _seconds(built["seconds"]),
                 f"{built['bytes'] / built['tokens']:.1f}",
-                f"{entry[name]['2 threads']['open_ms']:.0f} ms",
+                f"{ours['2 threads']['open_ms']:.0f} ms",
                 f"{balanced['p50_ms']:.1f} / {balanced['p95_ms']:.1f}",
                 f"{balanced['recall@10']:.3f}",
                 f"{(memory['rss_after'] - memory['rss_before']) / built['bytes']:.2f}",
@@ -120,8 +122,7 @@ def _plot_growth(found: Found, file: Path) -> None:
     from matplotlib.figure import Figure
 
     points = [
-        (count, entry["ours, 2 bits"]["2 threads"]["settings"]["balanced"]["p50_ms"])
-        for count, entry in _windows(found)
+        (count, entry[GROWING]["2 threads"]["settings"]["balanced"]["p50_ms"]) for count, entry in _windows(found)
     ]
     counts, times = zip(*points, strict=True)
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.index.corpus import Corpus
 
 Query = NDArray[np.float32]
+GROWING = "ours, 2 bits"  # what is built at every size
 SETTINGS = {"fast": "fast", "balanced": "balanced", "1024 candidates": None, "exact": "exact"}  # and their presets
 
 

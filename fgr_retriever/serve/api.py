@@ -112,12 +112,16 @@ class TrimAnswer:
 
 @dataclass(frozen=True, slots=True)
 class FoundHit:
-    """A hit. `tokens` are [start, end, evidence probability, number of the word that it matches or null]."""
+    """A hit, with what each stage gave it in `scores`.
+
+    `tokens` are [start, end, evidence probability, number of the word that it matches or null].
+    """
 
     rank: int
     id: str
     title: str
     score: float
+    scores: dict[str, float]
     text: str
     metadata: dict[str, Any]
     tokens: list[tuple[int, int, float, int | None]]
