@@ -28,6 +28,7 @@ from fgr_retriever.errors import (
     ModelMismatchError,
 )
 from fgr_retriever.index import Index
+from fgr_retriever.index.store import Store
 from fgr_retriever.maxsim import maxsim_ragged
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage, TokenBlock
@@ -366,6 +367,57 @@ def test_a_second_writer_is_refused_at_once_and_readers_go_on(index, folder):
     index.add(passages())
     assert seen == [(3, ["radium"], False)]
     assert other.add([Passage("x", "y")]) == 1
+
+
+def test_nobody_writes_while_the_log_is_folded_in(index, folder):
+    """SQLite before 3.51.3 may lose pages when one process commits while another one checkpoints."""
+    other, refused = Index.open(folder, ENCODER), []
+
+    def trace(statement):
+        if "wal_checkpoint" in statement:
+            with pytest.raises(IndexLockedError, match="retry"):
+                other.add([Passage("x", "y")])
+            refused.append(statement)
+
+    len(index)  # leaves a connection, which the next write takes
+    index._store._database._idle[-1].set_trace_callback(trace)
+    index.delete(["radium"])
+    assert len(refused) == 1
+    assert other.add([Passage("x", "y")]) == 1
+
+
+class Overtaken(Store):
+    """Once, just when a thread has kept its snapshot, lets something else happen."""
+
+    meanwhile = None
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "_latest" and self.meanwhile:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+
+
+def test_a_thread_keeps_its_own_snapshot_when_another_one_keeps_a_later_one(index, folder):
+    store = Overtaken(folder)
+
+    def read():
+        with store.reading():
+            pass
+
+    def write_and_read():
+        index.add([Passage("later", "sea ship")])
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+
+    index.delete(["einstein"])
+    store.meanwhile = write_and_read
+    with store.reading() as (snapshot, connection):
+        (generation,) = connection.execute("SELECT value FROM state WHERE name = 'generation'").fetchone()
+    assert store.meanwhile is None
+    assert snapshot.generation == generation
+    store.close()
 
 
 def test_threads_search_while_one_adds(index):

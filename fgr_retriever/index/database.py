@@ -1,8 +1,10 @@
 """`passages.sqlite`: the connections and transactions of an index, and what its errors mean.
 
-SQLite's write-ahead log gives what the index promises: a transaction is the one commit point, a
-reader keeps its snapshot without blocking anybody, and the one writer holds a lock that dies with
-its process.
+SQLite's write-ahead log gives what the index promises: a transaction is the one commit point, and a
+reader keeps its snapshot without blocking anybody. The one writer holds a lock that dies with its
+process: that of the empty database `writer.lock`. The lock of the write transaction would not do. It
+ends before the log is folded into the database, and when a writer commits meanwhile, SQLite before
+3.51.3 may lose what was committed ("the WAL-reset bug", https://sqlite.org/wal.html).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
 from fgr_retriever.index.words import Words
 
-DATABASE = "passages.sqlite"
+DATABASE, WRITER_LOCK = "passages.sqlite", "writer.lock"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segments (
@@ -72,8 +74,11 @@ class Database:
             IndexWriteError: The disk refused the commit.
             IndexCorruptError: The database is damaged or missing.
         """
-        with self._connection() as connection:
-            self._begin_write(connection)
+        with self._connection() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
+            with _lock_errors(self._folder):
+                _wait(connection, _WRITE_WAIT_S)
+                connection.execute("BEGIN IMMEDIATE")
+                _wait(connection, 0)
             yield connection
             with write_errors(self._folder):
                 connection.execute("UPDATE state SET value = value + 1 WHERE name = 'generation'")
@@ -89,19 +94,6 @@ class Database:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
-
-    def _begin_write(self, connection: sqlite3.Connection) -> None:
-        try:
-            with write_errors(self._folder):
-                _wait(connection, _WRITE_WAIT_S)
-                connection.execute("BEGIN IMMEDIATE")
-                _wait(connection, 0)
-        except IndexWriteError as error:
-            if "locked" not in str(error.__cause__):
-                raise
-            raise IndexLockedError(
-                f"{self._folder} is being written to by another process or engine: wait until it is done, then retry"
-            ) from error
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -137,9 +129,14 @@ def create_database(folder: Path, manifest: str, words: Words) -> str:
 
     Raises:
         ConfigError: Words cannot be kept by this SQLite.
+        IndexLockedError: Another process creates it, and does not get done.
         IndexWriteError: The disk refused.
     """
-    with write_errors(folder), closing(_connect(folder / DATABASE, words, create=True)) as connection:
+    with (
+        _sole_writer(folder, _READ_WAIT_S),
+        write_errors(folder),
+        closing(_connect(folder / DATABASE, words, create=True)) as connection,
+    ):
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_SCHEMA)
         connection.execute("BEGIN IMMEDIATE")
@@ -174,6 +171,31 @@ def write_errors(folder: Path) -> Iterator[None]:
         ) from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
+
+
+@contextmanager
+def _sole_writer(folder: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock of the one writer, after waiting for it for at most some seconds."""
+    with _lock_errors(folder):
+        lock = sqlite3.connect(folder / WRITER_LOCK, seconds, isolation_level=None, check_same_thread=False)
+    with closing(lock):
+        with _lock_errors(folder):
+            lock.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def _lock_errors(folder: Path) -> Iterator[None]:
+    """Report that another one writes."""
+    try:
+        with write_errors(folder):
+            yield
+    except IndexWriteError as error:
+        if "locked" not in str(error.__cause__):
+            raise
+        raise IndexLockedError(
+            f"{folder} is being written to by another process or engine: wait until it is done, then retry"
+        ) from error
 
 
 def _wait(connection: sqlite3.Connection, seconds: float) -> None:

@@ -5,6 +5,7 @@
 `passages.sqlite`  ids, texts, metadata, tombstones, lists of segments and codecs; the one commit point
 `segments/*/`      immutable arrays (see `segments`)
 `codecs/*/`        the residual codec of the coded segments
+`writer.lock`      empty; whoever writes holds its lock
 ================  ==============================================================================
 
 Every passage has a row number, given in the order of adding and never changed except by `compact`.
@@ -27,7 +28,7 @@ from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputErr
 from fgr_retriever.index import calibration, rows
 from fgr_retriever.index.calibration import StoredCalibration
 from fgr_retriever.index.catalog import fetch_codec, fetch_segments, next_row, put_segments
-from fgr_retriever.index.database import DATABASE, Database, create_database, write_errors
+from fgr_retriever.index.database import DATABASE, WRITER_LOCK, Database, create_database, write_errors
 from fgr_retriever.index.files import check_bytes
 from fgr_retriever.index.growth import Growth
 from fgr_retriever.index.manifest import (
@@ -185,8 +186,7 @@ class Store:
             if latest is not None and latest.generation == generation:
                 return latest
             try:
-                self._latest = load_snapshot(self.folder, self.manifest.dim, connection, generation, latest)
-                return self._latest
+                loaded = load_snapshot(self.folder, self.manifest.dim, connection, generation, latest)
             except (FileNotFoundError, IndexCorruptError) as error:
                 # A writer removes segments that no later snapshot has: look at the present state.
                 connection.execute("COMMIT")
@@ -196,6 +196,8 @@ class Store:
                 if isinstance(error, FileNotFoundError):
                     raise IndexCorruptError(f"{error.filename} is missing: restore it from a copy") from error
                 raise
+            self._latest = loaded  # from here on another thread may put the snapshot of its transaction there
+            return loaded
 
     @contextmanager
     def _changing(self, progress: bool) -> Iterator[tuple[sqlite3.Connection, Growth]]:
@@ -247,6 +249,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
         ConfigError: Vectors of this width do not fill whole bytes at this number of bits, or words
             cannot be kept.
         MissingExtraError: It is to keep words, and the stemmer is not installed.
+        IndexLockedError: Another process creates it, and does not get done.
         IndexWriteError: The disk refused.
     """
     words = Words(manifest.config.words)
@@ -260,7 +263,8 @@ def create_store(folder: Path, manifest: Manifest) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for one in made:
             sync_folder(one.parent)
-        foreign = [path.name for path in folder.iterdir() if not path.name.startswith((DATABASE, MANIFEST))]
+        ours = (DATABASE, WRITER_LOCK, MANIFEST)
+        foreign = [path.name for path in folder.iterdir() if not path.name.startswith(ours)]
     if foreign:
         raise IndexNotFoundError(
             f"{folder} holds no index ({MANIFEST} is missing) but other files such as {sorted(foreign)[0]!r}: "
