@@ -386,6 +386,13 @@ def test_nobody_writes_while_the_log_is_folded_in(index, folder):
     assert other.add([Passage("x", "y")]) == 1
 
 
+@pytest.mark.parametrize("error", [TypeError, FileNotFoundError])
+def test_an_error_of_who_reads_is_not_called_damage(index, error):
+    """A stage runs its own model while it reads the index."""
+    with pytest.raises(error, match="mine"), index.reading():
+        raise error("mine")
+
+
 class Overtaken(Store):
     """Once, just when a thread has kept its snapshot, lets something else happen."""
 

@@ -96,7 +96,7 @@ def fetch_codec(connection: sqlite3.Connection) -> CodecInfo | None:
         return None
     name, files, tokens, error, added, added_error = found
     try:
-        return CodecInfo(name, files_from_json(files), int(tokens), float(error), int(added), float(added_error))
+        return CodecInfo(str(name), files_from_json(files), int(tokens), float(error), int(added), float(added_error))
     except (ValueError, TypeError) as damage:
         raise IndexCorruptError(f"{DATABASE} lists a damaged codec {name!r}: restore it from a copy") from damage
 
@@ -117,6 +117,6 @@ def tombstones(connection: sqlite3.Connection) -> NDArray[np.int64]:
 def _to_segment(entry: tuple[Any, ...]) -> SegmentInfo:
     _, name, passages, tokens, files = entry
     try:
-        return SegmentInfo(name, passages, tokens, files_from_json(files))
+        return SegmentInfo(str(name), int(passages), int(tokens), files_from_json(files))
     except (ValueError, TypeError) as error:
         raise IndexCorruptError(f"{DATABASE} lists a damaged segment {name!r}: restore it from a copy") from error

@@ -154,8 +154,7 @@ def read_errors(folder: Path) -> Iterator[None]:
     """Report what SQLite says while reading as a damaged index."""
     try:
         yield
-    # Damage also shows as a name that is no text, a NULL where a number was, or a segment that is not there.
-    except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError, FileNotFoundError) as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
 
 

@@ -136,8 +136,18 @@ def fetch_id(connection: sqlite3.Connection, number: int) -> str:
 
 
 def text_digests(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
-    """List the live rows, ascending, each with 16 bytes that are the same for equal texts."""
-    return connection.execute(f"SELECT row, substr(checksum, {_READ_BYTES + 1}) FROM passages ORDER BY row").fetchall()
+    """List the live rows, ascending, each with 16 bytes that are the same for equal texts.
+
+    Raises:
+        IndexCorruptError: A row is damaged.
+    """
+    select = f"SELECT row, substr(checksum, {_READ_BYTES + 1}), id FROM passages ORDER BY row"
+    found = []
+    for number, digest, id in connection.execute(select):
+        if not isinstance(digest, bytes):
+            raise _damaged(id)
+        found.append((number, digest))
+    return found
 
 
 def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[int]:
@@ -200,10 +210,8 @@ def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> 
 
 def _check_read(id: object, metadata: object, checksum: bytes) -> None:
     """Compare what is read without the text with its checksum."""
-    if (
-        not (isinstance(id, str) and isinstance(metadata, str))
-        or _read_checksum(id, metadata) != checksum[:_READ_BYTES]
-    ):
+    intact = isinstance(id, str) and isinstance(metadata, str) and isinstance(checksum, bytes)
+    if not intact or _read_checksum(str(id), str(metadata)) != checksum[:_READ_BYTES]:
         raise _damaged(id)
 
 

@@ -278,9 +278,9 @@ def create_store(folder: Path, manifest: Manifest) -> None:
 def _generation(connection: sqlite3.Connection) -> int:
     """Read how many commits there were."""
     found = connection.execute("SELECT value FROM state WHERE name = 'generation'").fetchone()
-    if found is None:
+    if found is None or not isinstance(found[0], int):
         raise IndexCorruptError(f"{DATABASE} does not count its commits: restore it from a copy")
-    return int(found[0])
+    return found[0]
 
 
 def _remove(folders: Iterable[Path]) -> None:

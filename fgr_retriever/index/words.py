@@ -152,7 +152,7 @@ class Words:
         connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.seen_words USING fts5vocab(main, words, instance)")
         stored = sum(map(hash, connection.execute("SELECT term, doc, offset FROM temp.seen_words")))
         sizes = sum(map(hash, connection.execute("SELECT id, sz FROM words_docsize")))
-        (totals,) = connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
+        (totals,) = connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone() or (None,)
         sound = (totals or bytes(2)) == _varint(count) + _varint(total)  # nothing is written as long as there is none
         if (stored, sizes) != (expected, lengths) or not sound:
             raise IndexCorruptError("the words of the index are not those of its passages: run `fgr repair`")
