@@ -1,6 +1,11 @@
 """A small library of texts that the tests of all adapters share."""
 
+import copy
+
 import pytest
+
+from fgr_retriever import Engine, Passage
+from fgr_retriever.testing import WordEncoder
 
 TEXTS = {
     "curie": "Marie Curie found radium in 1898. She was born in Warsaw. Her notebooks are still radioactive today.",
@@ -36,3 +41,19 @@ def metadata() -> dict[str, dict]:
 @pytest.fixture(scope="session")
 def counter():
     return count_words
+
+
+@pytest.fixture
+def engine(tmp_path, texts, metadata):
+    """An index of the library."""
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add(Passage(id, text, metadata[id]) for id, text in texts.items())
+    return engine
+
+
+@pytest.fixture
+def documents(texts, metadata):
+    """The library as documents of LangChain, whose metadata a test may change."""
+    from langchain_core.documents import Document
+
+    return [Document(text, id=id, metadata=copy.deepcopy(metadata[id])) for id, text in texts.items()]

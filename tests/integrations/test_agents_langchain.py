@@ -18,7 +18,7 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 from langgraph.checkpoint.memory import InMemorySaver
 
-from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
+from fgr_retriever import Engine, TrimConfig, verify_citations
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
 from langchain_fgr import FGRRetriever, evidence_tool
@@ -42,13 +42,6 @@ class ScriptedModel(BaseChatModel):
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         return ChatResult(generations=[ChatGeneration(message=self.script(messages))])
-
-
-@pytest.fixture
-def engine(tmp_path, texts, metadata):
-    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
-    engine.add(Passage(id, text, metadata[id]) for id, text in texts.items())
-    return engine
 
 
 @pytest.fixture

@@ -17,18 +17,11 @@ from llama_index.core.tools.calling import acall_tool, call_tool
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from pydantic import PrivateAttr
 
-from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
+from fgr_retriever import TrimConfig, verify_citations
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.tools.fgr import EvidenceTool, evidence_tool
-
-
-@pytest.fixture
-def engine(tmp_path, texts, metadata):
-    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
-    engine.add(Passage(id, text, metadata[id]) for id, text in texts.items())
-    return engine
 
 
 @pytest.fixture

@@ -35,11 +35,6 @@ QUERY = "who found radium"
 
 
 @pytest.fixture
-def documents(texts, metadata):
-    return [Document(text, id=id, metadata=copy.deepcopy(metadata[id])) for id, text in texts.items()]
-
-
-@pytest.fixture
 def retriever(documents, counter):
     return FGRRetriever.from_documents(documents, encoder=WordEncoder(), count_tokens=counter, k=3)
 
