@@ -338,6 +338,31 @@ def test_other_handles_see_commits_at_the_next_search(index, folder):
     assert ids(other, k=1) == ["new"]
 
 
+def test_compact_shrinks_the_database_while_others_read(folder):
+    index = Index.open(folder, ENCODER, IndexConfig(words="plain"))
+    random_ = random.Random(0)
+    index.add(Passage(str(number), " ".join(random_.choices(WORDS, k=200))) for number in range(300))
+    size = (folder / "passages.sqlite").stat().st_size
+    index.delete(str(number) for number in range(300) if number % 10)
+    with index.reading() as (snapshot, _):
+        index.compact()
+        assert int(snapshot.alive.sum()) == 30
+    index.compact()  # nobody reads any more: the log is folded in
+    assert (folder / "passages.sqlite").stat().st_size < size / 4
+    index.verify()
+    assert len(index.words("radium", 100)) == 30
+    assert ids(index, k=100, config=SearchConfig(exact=True)) == [str(number) for number in range(0, 300, 10)]
+
+
+@pytest.mark.parametrize("length", [5, 5000])
+def test_a_deleted_text_is_nowhere_in_the_folder(index, folder, length):
+    secret = " ".join(["classified"] * length)
+    index.add([Passage("secret", secret, {"level": "classified"})])
+    assert any(b"classified" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    index.delete(["secret"])
+    assert not any(b"classified" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 def test_another_process_reads_and_writes(index, folder):
     code = """
         import sys

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS tombstones (row INTEGER PRIMARY KEY);
 """
 _READ_WAIT_S = 10.0  # readers only ever wait for another process that recovers or cleans the log
 _WRITE_WAIT_S = 0.1
+_SPARE = 0.1  # share of the pages that may be free: later writes take them again
 
 
 class Database:
@@ -78,16 +79,27 @@ class Database:
             with _lock_errors(self._folder):
                 _wait(connection, _WRITE_WAIT_S)
                 connection.execute("BEGIN IMMEDIATE")
-                _wait(connection, 0)
             yield connection
             with write_errors(self._folder):
                 connection.execute("UPDATE state SET value = value + 1 WHERE name = 'generation'")
                 connection.execute("COMMIT")
-            # Committed already: this only folds the log into the database, so that the folder can
-            # be copied file by file. Readers may be in the way; the next writer then does it.
-            with suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            _wait(connection, _READ_WAIT_S)
+            _fold_in(connection)
+
+    def shrink(self) -> None:
+        """Give back the space of what was deleted, if it is worth the rewriting; nothing else changes.
+
+        Raises:
+            IndexLockedError: Another writer is at work.
+            IndexWriteError: The disk refused.
+        """
+        with self._connection() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
+            with _lock_errors(self._folder):
+                (pages,) = connection.execute("PRAGMA page_count").fetchone()
+                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+                if free < _SPARE * pages:
+                    return
+                connection.execute("VACUUM")
+            _fold_in(connection)
 
     def close(self) -> None:
         """Close every connection; those in use are closed when they come back."""
@@ -197,6 +209,17 @@ def _lock_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _fold_in(connection: sqlite3.Connection) -> None:
+    """Fold the log into the database, so that the folder can be copied file by file.
+
+    All is committed already. Readers may be in the way; the next writer then does it.
+    """
+    with suppress(sqlite3.OperationalError):
+        _wait(connection, 0)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _wait(connection, _READ_WAIT_S)
+
+
 def _wait(connection: sqlite3.Connection, seconds: float) -> None:
     """Set how long a connection waits for a lock of another one."""
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
@@ -207,5 +230,6 @@ def _connect(path: Path, words: Words, create: bool = False) -> sqlite3.Connecti
     uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     connection = sqlite3.connect(uri, _READ_WAIT_S, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # what was deleted cannot be read from the file, either
     words.define(connection)
     return connection

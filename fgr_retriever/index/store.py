@@ -124,15 +124,17 @@ class Store:
             return sum(rows.bury(connection, id) for id in ids)
 
     def compact(self, *, progress: bool = False) -> None:
-        """Rewrite what is alive into full segments, in the same order, and drop the rest.
+        """Rewrite what is alive into full segments, in the same order, and drop the rest; shrink the database.
 
         Trains a new codec when the index has outgrown the one that it has.
 
         Args:
             progress: Show bars on stderr.
         """
-        with self._changing(progress) as (_, growth), write_errors(self.folder):
+        with self._changing(progress) as (connection, growth), write_errors(self.folder):
             growth.compact()
+            self.words.compact(connection)
+        self._database.shrink()
 
     def calibration(self) -> StoredCalibration | None:
         """Read the calibration that the index keeps, if any."""

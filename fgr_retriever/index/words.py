@@ -92,6 +92,11 @@ class Words:
             connection.execute("INSERT INTO words (rowid, text) SELECT row, fgr_words(text) FROM passages")
             self._stamp(connection)
 
+    def compact(self, connection: sqlite3.Connection) -> None:
+        """Drop what the table still holds of deleted rows, and make one list of many for each word."""
+        if self.language:
+            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+
     def search(
         self, connection: sqlite3.Connection, query: str, k: int, allowed: Set[int] | None
     ) -> list[tuple[int, float]]:
