@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import embedding, normalize
 from typing_extensions import Self
@@ -220,10 +220,15 @@ class Codec:
         return float(torch.stack(errors).sum()) / len(vectors)
 
     def save(self, folder: Path) -> None:
-        """Write `config.json` and `codec.safetensors` into a folder, which is made if missing."""
+        """Write `config.json` and `codec.safetensors` into a folder, which is made if missing.
+
+        Raises:
+            OSError: The disk refused.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _CONFIG).write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
-        save_file({name: tensor.contiguous() for name, tensor in self._tensors().items()}, folder / _TENSORS)
+        tensors = save({name: tensor.contiguous() for name, tensor in self._tensors().items()})
+        (folder / _TENSORS).write_bytes(tensors)  # where `save_file` would raise an error of its own on a full disk
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -162,13 +162,16 @@ class EvidenceHead(nn.Module):
         return other
 
     def save(self, checkpoint: Path) -> None:
-        """Write the head into the `evidence/` subfolder of a checkpoint folder."""
+        """Write the head into the `evidence/` subfolder of a checkpoint folder.
+
+        Raises:
+            OSError: The disk refused.
+        """
         folder = checkpoint / SUBFOLDER
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _CONFIG).write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
-        save_file(
-            {name: value.detach().float().contiguous() for name, value in self.state_dict().items()}, folder / _WEIGHTS
-        )
+        weights = save({name: value.detach().float().contiguous() for name, value in self.state_dict().items()})
+        (folder / _WEIGHTS).write_bytes(weights)  # where `save_file` would raise an error of its own on a full disk
 
     @classmethod
     def load(cls, folder: Path) -> EvidenceHead:

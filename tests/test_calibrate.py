@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +112,14 @@ class TestCalibration:
     def test_what_does_not_fit_is_refused(self, field, value):
         with pytest.raises(ConfigError, match=field):
             Calibration(**{field: value})
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+    @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+    def test_saving_a_head_on_a_full_disk_is_an_error_of_the_system(self, tmp_path, file):
+        (tmp_path / "evidence").mkdir()
+        (tmp_path / "evidence" / file).symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left"):
+            EvidenceHead(EvidenceConfig(dim=4, width=2)).save(tmp_path)
 
     def test_a_head_without_the_key_still_loads_and_an_unknown_cut_does_not(self, tmp_path):
         EvidenceHead(EvidenceConfig(dim=4, width=2, threshold=0.3)).save(tmp_path)

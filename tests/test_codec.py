@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -362,6 +363,13 @@ class TestFiles:
         assert json.loads((tmp_path / "made" / "codec" / "config.json").read_text()) == {
             "nbits": 4, "dim": 32, "centroids": 64,
         }  # fmt: skip
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+    @pytest.mark.parametrize("file", ["config.json", "codec.safetensors"])
+    def test_a_full_disk_is_an_error_of_the_system(self, codecs, tmp_path, file):
+        (tmp_path / file).symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space left"):
+            codecs[4].save(tmp_path)
 
     @pytest.mark.parametrize("file", ["config.json", "codec.safetensors"])
     @pytest.mark.parametrize("damage", ["missing", "cut", "other bytes"])
