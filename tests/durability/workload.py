@@ -39,7 +39,9 @@ _TEXT = (
     "copper wire engine steam rail bridge river stone tower glass lens star comet orbit moon tide salt"
 )
 WORDS = _TEXT.split()
-_ALIKE = 0.6  # cosine of a vector and what two bits a dimension keep of it; of different words it is about 0
+# Mean cosine of the vectors of a text and of what two bits a dimension keep of them: measured at least 0.93, and at
+# most 0.45 with another text. Single tokens do not tell: a rare word without a centroid of its own kept 0.46.
+_ALIKE = 0.8
 
 
 class LawBrokenError(Exception):
@@ -205,7 +207,7 @@ def check_tokens(matches: Sequence[Match], importance: bool) -> None:
         if importance and not np.array_equal(found.importance, right.importance):
             raise LawBrokenError(f"passage {id!r} has the importance of another text")
         likeness = (torch.from_numpy(found.vectors).float() * torch.from_numpy(right.vectors).float()).sum(dim=1)
-        if not bool((likeness > _ALIKE).all()):
+        if not bool(likeness.mean() > _ALIKE):
             raise LawBrokenError(f"passage {id!r} has the vectors of another text")
 
 
