@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -416,6 +417,14 @@ def test_an_error_of_who_reads_is_not_called_damage(index, error):
     """A stage runs its own model while it reads the index."""
     with pytest.raises(error, match="mine"), index.reading():
         raise error("mine")
+
+
+def test_verify_sees_a_database_without_its_last_byte(index, folder):
+    index.close()
+    database = folder / "passages.sqlite"
+    os.truncate(database, database.stat().st_size - 1)
+    with closing(Index.open(folder, ENCODER)) as cut, pytest.raises(IndexCorruptError, match="cut off"):
+        cut.verify()
 
 
 class Overtaken(Store):

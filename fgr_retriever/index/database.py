@@ -161,6 +161,23 @@ def create_database(folder: Path, manifest: str, words: Words) -> str:
         return str(kept)
 
 
+def verify_database(folder: Path, connection: sqlite3.Connection) -> None:
+    """Let SQLite check its pages, and that the file ends with a whole one.
+
+    Raises:
+        IndexCorruptError: Something is damaged; names it.
+    """
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    size = (folder / DATABASE).stat().st_size
+    if size % page:
+        raise IndexCorruptError(
+            f"{folder / DATABASE} is cut off: its {size} bytes are no whole pages of {page}; restore it from a copy"
+        )
+    for (problem,) in connection.execute("PRAGMA integrity_check"):
+        if problem != "ok":
+            raise IndexCorruptError(f"{folder / DATABASE} is damaged: {problem}")
+
+
 @contextmanager
 def read_errors(folder: Path) -> Iterator[None]:
     """Report what SQLite says while reading as a damaged index."""

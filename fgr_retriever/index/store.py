@@ -28,7 +28,14 @@ from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputErr
 from fgr_retriever.index import calibration, rows
 from fgr_retriever.index.calibration import StoredCalibration
 from fgr_retriever.index.catalog import fetch_codec, fetch_segments, next_row, put_segments
-from fgr_retriever.index.database import DATABASE, WRITER_LOCK, Database, create_database, write_errors
+from fgr_retriever.index.database import (
+    DATABASE,
+    WRITER_LOCK,
+    Database,
+    create_database,
+    verify_database,
+    write_errors,
+)
 from fgr_retriever.index.files import check_bytes
 from fgr_retriever.index.growth import Growth
 from fgr_retriever.index.manifest import (
@@ -160,9 +167,7 @@ class Store:
             if read_manifest_text(self.folder) != manifest:
                 raise IndexCorruptError(f"{self.folder / MANIFEST} differs from what was written: restore it")
             calibration.fetch(connection)
-            for (problem,) in connection.execute("PRAGMA integrity_check"):
-                if problem != "ok":
-                    raise IndexCorruptError(f"{self.folder / DATABASE} is damaged: {problem}")
+            verify_database(self.folder, connection)
             if snapshot.codec_info is not None:
                 check_bytes(self.folder / CODECS / snapshot.codec_info.name, snapshot.codec_info.files)
                 Codec.load(self.folder / CODECS / snapshot.codec_info.name)
