@@ -67,8 +67,11 @@ class Database:
             connection.execute("COMMIT")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, shrink: bool = False) -> Iterator[sqlite3.Connection]:
         """Open the write transaction: commit at the end, undo everything on any error.
+
+        Args:
+            shrink: Give back the space of what was deleted when all is committed, if it is worth the rewriting.
 
         Raises:
             IndexLockedError: Another writer is at work.
@@ -83,22 +86,8 @@ class Database:
             with write_errors(self._folder):
                 connection.execute("UPDATE state SET value = value + 1 WHERE name = 'generation'")
                 connection.execute("COMMIT")
-            _fold_in(connection)
-
-    def shrink(self) -> None:
-        """Give back the space of what was deleted, if it is worth the rewriting; nothing else changes.
-
-        Raises:
-            IndexLockedError: Another writer is at work.
-            IndexWriteError: The disk refused.
-        """
-        with self._connection() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
-            with _lock_errors(self._folder):
-                (pages,) = connection.execute("PRAGMA page_count").fetchone()
-                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-                if free < _SPARE * pages:
-                    return
-                connection.execute("VACUUM")
+                if shrink:
+                    _shrink(connection)
             _fold_in(connection)
 
     def close(self) -> None:
@@ -224,6 +213,14 @@ def _lock_errors(folder: Path) -> Iterator[None]:
         raise IndexLockedError(
             f"{folder} is being written to by another process or engine: wait until it is done, then retry"
         ) from error
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Rewrite the database without its free pages, unless they are few."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    if free > _SPARE * pages:
+        connection.execute("VACUUM")
 
 
 def _fold_in(connection: sqlite3.Connection) -> None:

@@ -138,10 +138,9 @@ class Store:
         Args:
             progress: Show bars on stderr.
         """
-        with self._changing(progress) as (connection, growth), write_errors(self.folder):
+        with self._changing(progress, shrink=True) as (connection, growth), write_errors(self.folder):
             growth.compact()
             self.words.compact(connection)
-        self._database.shrink()
 
     def calibration(self) -> StoredCalibration | None:
         """Read the calibration that the index keeps, if any."""
@@ -207,14 +206,14 @@ class Store:
             return loaded
 
     @contextmanager
-    def _changing(self, progress: bool) -> Iterator[tuple[sqlite3.Connection, Growth]]:
+    def _changing(self, progress: bool, *, shrink: bool = False) -> Iterator[tuple[sqlite3.Connection, Growth]]:
         """Open a write transaction over passages and segments.
 
         Folders that it does not name in the end are removed, and so are those that an interrupted
         writer left behind. Readers that still map them keep their bytes; what cannot be removed,
         because Windows keeps files that are mapped, the next writer removes.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(shrink=shrink) as connection:
             with write_errors(self.folder):
                 self.words.refresh(connection)
                 self._make_roots()
