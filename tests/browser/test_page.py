@@ -278,7 +278,7 @@ class TestSupport:
 class TestAccess:
     def test_all_by_keyboard(self, page):
         page.open()
-        assert page.focused().get_attribute("id") == "query"
+        page.wait(lambda: page.focused().get_attribute("id") == "query")  # autofocus comes after the load event
         page.press("who found radium", Keys.ENTER)
         page.wait(lambda: page.all("article"))
         page.tab_to("#threshold")
