@@ -32,10 +32,11 @@ _SUFFIX = (
     r"|/(?!\S))"
 )
 _TERM = regex.compile(rf"(?V1)(?:{_PREFIX})?{_WORD}(?:{_SUFFIX})?(?:{_JOINT}{_WORD}(?:{_SUFFIX})?)*+")
+_SPACE = r"\s\x1c-\x1f"  # what `str.strip` drops; `\s` alone leaves out the four separators
 _URL_END = r"(?<![.,;:!?'’”*_\]])"
 _URL = regex.compile(
     r"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.\-]{1,20}://|www\.|mailto:)"
-    r"(?:[^\s()<>\"“”`{}|\\^（）「」『』【】《》〈〉，。；：？！、｡．।॥—]|\([^\s()]*+\))+" + _URL_END
+    rf"(?:[^{_SPACE}()<>\"“”`{{}}|\\^（）「」『』【】《》〈〉，。；：？！、｡．।॥—]|\([^{_SPACE}()]*+\))+" + _URL_END
 )
 # The two atoms that hold white space. Bounded, so that a stray mark costs a constant.
 _SPACED = regex.compile(

@@ -27,7 +27,8 @@ from fgr_retriever.types import Span, TokenEvidence
 _SHARES: dict[Unit, float] = {"token": 0.0, "phrase": 0.3, "sentence": 0.05}
 
 _WORD = regex.compile(r"\w")
-_CLAUSE_MARKS = ",;:–—-，、；： \t\r\n"
+_SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))  # all of Unicode's
+_CLAUSE_MARKS = ",;:–—-，、；：" + _SPACES
 _PREPEND = regex.compile(r"\p{GCB=Prepend}")
 
 Ranges: TypeAlias = NDArray[np.int64]  # (n, 2): start and end, ascending

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import regex
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from fgr_retriever.atoms import snap_to_atoms
@@ -56,11 +56,19 @@ def check(text: str, evidence: TokenEvidence, spans) -> None:
         assert position <= span.start < span.end <= len(text)
         assert text[span.start : span.end] == text[span.start : span.end].strip()
         assert snap_to_atoms(text, span.start, span.end) == (span.start, span.end)
-        inside = (evidence.offsets[:, 0] >= span.start) & (evidence.offsets[:, 1] <= span.end)
+        # A token belongs where its last character is: one that begins with an accent of the text before is cut there.
+        inside = (evidence.offsets[:, 1] > span.start) & (evidence.offsets[:, 1] <= span.end)
         assert span.score == pytest.approx(evidence.probabilities[inside].mean(), abs=1e-5)
         position = span.end
 
 
+LINE_BEFORE_A_DASH = "word \u2028 - word", TokenEvidence(np.array([[0, 4], [9, 13]], np.int32), np.zeros(2, np.float32))
+SEPARATOR_AFTER_A_URL = "https://a.b/c?x=2.\x1f", TokenEvidence(np.array([[0, 5]], np.int32), np.zeros(1, np.float32))
+ACCENT_OF_A_STOP = "。\u0301word", TokenEvidence(np.array([[1, 6]], np.int32), np.array([0.5], np.float32))
+
+
+@example(ACCENT_OF_A_STOP, TrimConfig(unit="token"), 0.0)
+@example(SEPARATOR_AFTER_A_URL, TrimConfig(unit="token"), 0.0)
 @given(passages(), configs, st.floats(0, 1))
 def test_spans_are_sorted_disjoint_bare_and_whole(passage, config, threshold):
     text, evidence = passage
@@ -70,6 +78,7 @@ def test_spans_are_sorted_disjoint_bare_and_whole(passage, config, threshold):
     assert np.array_equal(evidence.probabilities, before[1])
 
 
+@example(LINE_BEFORE_A_DASH, TrimConfig(unit="token"))
 @given(passages(), configs)
 def test_the_best_span_is_whole_and_there_if_there_are_tokens(passage, config):
     text, evidence = passage
