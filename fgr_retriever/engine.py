@@ -68,6 +68,7 @@ class Engine:
             ConfigError: The index was created with another config.
             IndexFormatError: The index has a format that this version cannot read.
             IndexCorruptError: A file is damaged, missing or has the wrong size.
+            IndexLockedError: Another process is creating it, and does not get done.
             IndexWriteError: The disk refused to create it.
         """
         if encoder is None:

@@ -57,6 +57,7 @@ class Index(Lookup):
                 model: its bits do not suit the width, or the model cannot tell importance.
             IndexFormatError: The index has a format that this version cannot read.
             IndexCorruptError: A file is damaged, missing or has the wrong size.
+            IndexLockedError: Another process is creating it, and does not get done.
             IndexWriteError: The disk refused to create it.
         """
         folder = Path(path)

@@ -132,9 +132,9 @@ def _matched(hit: Hit) -> NDArray[np.int64]:
 
 
 def _found_hit(hit: Hit) -> FoundHit:
-    ranges, scores = hit.token_scores.offsets.tolist(), hit.token_scores.probabilities.astype(float).round(3).tolist()
-    rows = zip(ranges, scores, _matched(hit).tolist(), strict=True)
-    tokens = [(start, end, score, word if word >= 0 else None) for (start, end), score, word in rows]
+    ranges, chances = hit.token_scores.offsets.tolist(), hit.token_scores.probabilities.astype(float).round(3).tolist()
+    rows = zip(ranges, chances, _matched(hit).tolist(), strict=True)
+    tokens = [(start, end, chance, word if word >= 0 else None) for (start, end), chance, word in rows]
     passage, title, scores = hit.passage, Origin.of(hit.passage).title, dict(hit.scores)
     metadata = visible_metadata(passage.metadata)
     return FoundHit(hit.rank, passage.id, title, hit.score, scores, passage.text, metadata, tokens)
