@@ -26,7 +26,7 @@ $(error make model needs DATA=FOLDER, the folder that the files in $(RECIPE) are
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix check fix docs model clean
+.PHONY: help demo test test-matrix test-portable check fix docs model clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,11 @@ test-matrix: $(MATRIX)/lowest/.done $(MATRIX)/highest/.done  ## Run the tests of
 		unset NLTK_DATA; [ $$name = highest ] || export NLTK_DATA=$$($$python -c '$(LLAMA_INDEX)'); \
 		$$python -m pytest tests/integrations $(ARGS) || exit 1; \
 	done
+
+# The least that torch, oneDNN and faiss can be told to use of a processor. bfloat16 is emulated where there are no units.
+test-portable: $(VENV)/.dev  ## Run the tests as on an old processor, in float32, then as on a new one, in bfloat16
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 FAISS_OPT_LEVEL=generic FGR_CPU_DTYPE=float32 $(PYTEST) $(ARGS)
+	FGR_CPU_DTYPE=bfloat16 $(PYTEST) $(ARGS)
 
 check: $(VENV)/.dev  ## Run everything that must pass before a commit
 	$(BIN)/ruff format --check .

@@ -38,6 +38,7 @@ from fgr_retriever.evaluation.bm25 import bm25
 from fgr_retriever.evaluation.measures import Ranking, quality
 from fgr_retriever.evaluation.systems import measure
 from fgr_retriever.maxsim import best_matches
+from fgr_retriever.precision import autocast
 from fgr_retriever.training.start import locate
 
 DEPTH = 100
@@ -105,7 +106,7 @@ def bi_encoder(data: Beir, base: str) -> dict[str, Ranking]:
     model.max_seq_length = 256
 
     def pooled(texts: Sequence[str]) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast(torch.device("cpu")):
             return model.encode(list(texts), normalize_embeddings=True, convert_to_tensor=True).float()
 
     return rankings(data, pooled(list(data.queries.values())) @ pooled(list(data.passages.values())).T)

@@ -521,13 +521,15 @@ class TestEmbeddedModel:
     def test_the_ranking_at_four_bits_is_nearly_the_exact_one(self, encoder, stored):
         vectors, lengths = stored
         lossy = decoded(Codec.train(vectors, nbits=4), vectors)
-        same = first = 0
+        same = 0
         for query in encoder.encode_queries(demo.questions()):
-            exact, found = (maxsim_ragged(query, one, lengths).topk(10).indices.tolist() for one in (vectors, lossy))
+            scores, coded = (maxsim_ragged(query, one, lengths) for one in (vectors, lossy))
+            exact, found = scores.topk(10).indices.tolist(), coded.topk(10).indices.tolist()
             same += len(set(exact) & set(found))
-            first += exact[0] == found[0]
-        assert first >= 9  # of 10
-        assert same >= 93  # of 100
+            # Which of two near ties comes first is rounding, another on each processor. 80 codecs, of other seeds
+            # and in both precisions, put another passage first 43 times of 800, never one that was 1.3 % behind.
+            assert scores[found[0]] > 0.97 * scores[exact[0]]
+        assert same >= 93  # of 100; those 80 codecs found 96 to 100, standard deviation 1
 
     def test_the_error_falls_with_the_bits(self, stored):
         vectors, _ = stored

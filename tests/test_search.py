@@ -99,6 +99,10 @@ def codec():
 
 @pytest.fixture(scope="module")
 def snapshot(codec):
+    return build(codec)
+
+
+def build(codec):
     """Two coded segments and a raw one, 700 passages."""
     sizes = [(300, 1, codec), (250, 2, codec), (150, 3, None)]
     return Parts([Part(*passages(count, seed), codec) for count, seed, codec in sizes], codec)
@@ -190,11 +194,15 @@ class TestCandidates:
         _, all_scores = brute_force(snapshot, query, 10, allowed)
         np.testing.assert_allclose(scores, all_scores[positions], rtol=0, atol=2e-5)
 
-    def test_they_are_nearly_as_good_as_all(self, snapshot):
+    def test_they_are_nearly_as_good_as_all(self):
         same = 0
-        for query, (positions, _) in zip(queries(40), found(snapshot, queries(40), candidates=60), strict=True):
-            same += len(set(positions.tolist()) & set(brute_force(snapshot, query, 10, everything(snapshot))[0]))
-        assert same >= 0.97 * 400
+        for seed in range(8):
+            snapshot, asked = build(Codec.train(passages(900, 7)[0], nbits=4, seed=seed)), queries(40, seed)
+            for query, (positions, _) in zip(asked, found(snapshot, asked, candidates=60), strict=True):
+                same += len(set(positions.tolist()) & set(brute_force(snapshot, query, 10, everything(snapshot))[0]))
+        # Where the centroids lie is rounding, other on each processor. One codec and 40 queries give 0.96 with a
+        # standard deviation of 0.011 (80 seeds, both precisions); the mean of 8 lies 0.004 about it.
+        assert same >= 0.94 * 8 * 400
 
 
 class TestSearch:

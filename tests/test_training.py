@@ -11,6 +11,7 @@ from fgr_retriever.cli import main
 from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
 from fgr_retriever.evaluation.spans import SpanExample
+from fgr_retriever.precision import VARIABLE
 from fgr_retriever.testing import tiny_bert
 from fgr_retriever.training import stage as stage_module
 from fgr_retriever.training.calibrate import THRESHOLDS, fit_threshold
@@ -86,21 +87,30 @@ def config(tmp_path_factory):
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def precision(request):
+    """Either precision, whatever the processor has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, request.param)
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def finished(config, data, tmp_path_factory):
+def finished(config, data, precision, tmp_path_factory):
     """A run with every stage: labeller on coarse and exact labels, relabelling, joint, head, calibration."""
     out = tmp_path_factory.mktemp("run")
     everything = replace(config, coarse={"coarse.jsonl": 0.5}, pairs={"beir": 1.0}, aside=("aside.jsonl",))
     return out, run(everything, data, out), everything
 
 
-def test_training_writes_a_model_that_opens_and_searches(finished):
+def test_training_writes_a_model_that_opens_and_searches(finished, precision):
     out, folder, _ = finished
     encoder = Encoder.from_pretrained(folder)
     assert encoder.head.config.width == 8
     report = json.loads((out / "report.json").read_text())
     assert encoder.calibration.threshold == report["threshold"]
     assert report["held_out"] > 0
+    assert report["machine"].endswith(f", {precision}")
     assert "FGR-ColBERT" in (folder / "README.md").read_text()
     (query,) = encoder.encode_queries(["which colour has the cup"])
     assert query.shape[1] == 16
@@ -145,7 +155,7 @@ def test_coarse_labels_sharpen_the_labeller_and_an_empty_one_is_certain(config, 
     assert by_ranges[0].ranges == ()
 
 
-def test_the_labeller_learns_from_labels(config, data, tmp_path):
+def test_the_labeller_learns_from_labels(config, data, precision, tmp_path):
     examples = labelled(read_spans([data / "spans.jsonl"]))
     folder = train_labeller(config.base, examples, Stage(epochs=30, learning_rate=3e-3), tmp_path)
     inside, outside = [], []
@@ -248,7 +258,7 @@ def test_samples_are_drawn_without_replacement():
     assert {example.passage for example in strangers} == {example.passage for example in examples}
 
 
-def test_fgr_train_is_a_command(config, data, tmp_path):
+def test_fgr_train_is_a_command(config, data, precision, tmp_path, capsys):
     import yaml
 
     recipe = tmp_path / "recipe.yaml"
@@ -256,6 +266,8 @@ def test_fgr_train_is_a_command(config, data, tmp_path):
                                       "dim": 16, "doc_maxlen": 48, "query_maxlen": 48}))  # fmt: skip
     assert main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model" / "evidence" / "config.json").exists()
+    told = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("training on "))
+    assert told.endswith(f", {precision}")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerBase
 
-from fgr_retriever.precision import best_dtype
+from fgr_retriever.precision import autocast
 from fgr_retriever.training.data import Labelled, Row, pad, token_labels
 from fgr_retriever.training.losses import evidence_loss
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
@@ -144,7 +144,7 @@ def label(folder: Path, examples: Sequence[Labelled]) -> list[Labelled]:
     for start in tqdm(range(0, len(rows), _BATCH), desc="Labelling", unit="batch"):
         batch = rows[start : start + _BATCH]
         tokens = {name: value.to(device) for name, value in _collate(batch).items()}
-        with torch.autocast(device.type, best_dtype(device)):
+        with autocast(device):
             chances = labeller(**tokens)["logits"].float().sigmoid().cpu().numpy()
         found += [(row["place"], _ranges(row, chance)) for row, chance in zip(batch, chances, strict=True)]
     found.sort(key=lambda pair: pair[0])

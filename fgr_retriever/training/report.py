@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from tqdm.auto import tqdm
 
 from fgr_retriever.evaluation.spans import SpanExample, SpanReport, evaluate_spans
+from fgr_retriever.precision import processor
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.curves import StageLog
 from fgr_retriever.training.data import Labelled, read_pairs, read_spans
@@ -141,9 +140,8 @@ def sources_of(config: TrainingConfig, mixture: Mixture, data: Path) -> list[Sou
 
 
 def machine() -> str:
-    """Describe the device that trains and the processor beside it."""
-    cores = f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    return f"{torch.cuda.get_device_name()}, {cores}" if torch.cuda.is_available() else cores
+    """Describe the device that trains, the processor beside it, and the precision there."""
+    return f"{torch.cuda.get_device_name()} beside {processor()}" if torch.cuda.is_available() else processor()
 
 
 def _keys(examples: Sequence[Labelled]) -> frozenset[tuple[str, str]]:
