@@ -9,15 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fgr_retriever.citations import Citation, verify_citations
+    from fgr_retriever.agents.citations import Citation, verify_citations
     from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
-    from fgr_retriever.encoder import Encoder
     from fgr_retriever.engine import Engine
     from fgr_retriever.errors import FgrError
-    from fgr_retriever.pipeline import Pipeline
-    from fgr_retriever.report import TrustReport
-    from fgr_retriever.trimmer import Trimmer
-    from fgr_retriever.types import Context, Excerpt, Hit, Passage, Source, Span, TokenEvidence, Trimmed
+    from fgr_retriever.evidence.hit import Hit
+    from fgr_retriever.model.encoder import Encoder
+    from fgr_retriever.search.pipeline import Pipeline
+    from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed, TrustReport
+    from fgr_retriever.trim.trimmer import Trimmer
+    from fgr_retriever.types import Passage, Span, TokenEvidence
 
 __version__ = "0.1.0"
 
@@ -45,25 +46,25 @@ __all__ = [
 ]
 
 _HOME = {
-    "Citation": "citations",
-    "Context": "types",
-    "Encoder": "encoder",
+    "Citation": "agents.citations",
+    "Context": "trim.context",
+    "Encoder": "model.encoder",
     "Engine": "engine",
-    "Excerpt": "types",
+    "Excerpt": "trim.context",
     "FgrError": "errors",
-    "Hit": "types",
+    "Hit": "evidence.hit",
     "IndexConfig": "config",
     "Passage": "types",
-    "Pipeline": "pipeline",
+    "Pipeline": "search.pipeline",
     "SearchConfig": "config",
-    "Source": "types",
+    "Source": "trim.context",
     "Span": "types",
     "TokenEvidence": "types",
     "TrimConfig": "config",
-    "Trimmed": "types",
-    "Trimmer": "trimmer",
-    "verify_citations": "citations",
-    "TrustReport": "report",
+    "Trimmed": "trim.context",
+    "Trimmer": "trim.trimmer",
+    "TrustReport": "trim.context",
+    "verify_citations": "agents.citations",
 }
 
 

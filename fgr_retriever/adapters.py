@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
-from fgr_retriever.origin import RESERVED_KEY as RESERVED_KEY
-from fgr_retriever.types import Context, Hit, Json, Metadata, Passage, Trimmed
+from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.trim.context import Context, Trimmed
+from fgr_retriever.trim.origin import RESERVED_KEY as RESERVED_KEY
+from fgr_retriever.types import Json, Metadata, Passage
 
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
-    from fgr_retriever.trimmer import Trimmer
-    from fgr_retriever.types import TokenEncoder
+    from fgr_retriever.model.tokens import TokenEncoder
+    from fgr_retriever.trim.trimmer import Trimmer
 
 Item = TypeVar("Item")
 
@@ -76,7 +78,7 @@ def copy_index(engine: Engine, path: str | Path) -> None:
 
 def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: Any = None) -> Trimmer:
     """Make a trimmer for an adapter; `encoder=None` takes the embedded model, loaded once a process."""
-    from fgr_retriever.trimmer import Trimmer  # loads torch only when something is trimmed
+    from fgr_retriever.trim.trimmer import Trimmer  # loads torch only when something is trimmed
 
     return Trimmer(encoder or _default_encoder(), trim, count_tokens=count_tokens)
 
@@ -147,7 +149,7 @@ def trimmed_items(items: Sequence[Item], passages: Sequence[Passage], context: C
 @functools.cache
 def _default_encoder() -> TokenEncoder:
     """Load the embedded model, once for all adapters."""
-    from fgr_retriever.encoder import Encoder
+    from fgr_retriever.model.encoder import Encoder
 
     return Encoder.default()
 

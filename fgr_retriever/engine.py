@@ -8,19 +8,21 @@ from pathlib import Path
 
 from typing_extensions import Self
 
-from fgr_retriever.budget import TokenCounter
+from fgr_retriever.calls import Stopwatch, in_thread, traced
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.errors import InputError
-from fgr_retriever.hits import Question, read_hits
-from fgr_retriever.index import Index, IndexInfo
+from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
-from fgr_retriever.pipeline import Pipeline
-from fgr_retriever.report import Stopwatch
-from fgr_retriever.stages import Request
-from fgr_retriever.telemetry import traced
-from fgr_retriever.trimmer import trim_hits
-from fgr_retriever.twin import in_thread
-from fgr_retriever.types import Context, Hit, Passage, TokenEncoder
+from fgr_retriever.index.index import Index
+from fgr_retriever.index.info import IndexInfo
+from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.search.pipeline import Pipeline
+from fgr_retriever.search.stages import Request
+from fgr_retriever.trim.budget import TokenCounter
+from fgr_retriever.trim.context import Context
+from fgr_retriever.trim.trimmer import trim_hits
+from fgr_retriever.types import Passage
 
 
 class Engine:
@@ -72,7 +74,7 @@ class Engine:
             IndexWriteError: The disk refused to create it.
         """
         if encoder is None:
-            from fgr_retriever.encoder import Encoder  # loads the model code only where it is used
+            from fgr_retriever.model.encoder import Encoder  # loads the model code only where it is used
 
             encoder = Encoder.default()
         index = Index.open(path, encoder, config, create=create)

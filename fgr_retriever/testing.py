@@ -26,8 +26,8 @@ from torch import Tensor
 from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
-from fgr_retriever.importance import quantise
-from fgr_retriever.types import TokenBlock
+from fgr_retriever.model.importance import quantise
+from fgr_retriever.model.tokens import TokenBlock
 
 _DIM = 128
 _BLOCK_TOKENS = 10_000
@@ -148,7 +148,7 @@ def tiny_checkpoint(folder: str | Path, *, head: bool = True) -> Path:
     from sentence_transformers.base.modules import Dense, Normalize, Transformer
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
-    from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
+    from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
 
     folder = Path(folder)
     with torch.random.fork_rng():

@@ -8,7 +8,7 @@ import pytest
 
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, FgrError, InputError
-from fgr_retriever.trimmer import Trimmer
+from fgr_retriever.trim.trimmer import Trimmer
 from fgr_retriever.types import Passage
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
-from fgr_retriever.encoder import Encoder
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import IndexNotFoundError, InputError
+from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
-from fgr_retriever.trimmer import Trimmer
+from fgr_retriever.trim.trimmer import Trimmer
 from fgr_retriever.types import Passage
 
 

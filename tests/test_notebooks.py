@@ -1,5 +1,6 @@
 """Run every notebook from top to bottom with the embedded model."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -24,6 +25,14 @@ def test_outputs_are_committed_and_those_of_one_run_from_top_to_bottom(path):
     for output in outputs:
         assert output.get("name") != "stderr", "progress bars and warnings are not part of the story"
         assert str(Path(__file__).parents[1]) not in str(output), "names a folder of this machine"
+
+
+@each
+def test_no_markdown_cell_is_a_wall_of_headings(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            for line, following in pairwise(cell.source.splitlines()):
+                assert not (line.startswith("# ") and following.startswith("# ")), "prose that renders as headings"
 
 
 @pytest.mark.golden

@@ -92,7 +92,7 @@ def test_engine_needs_no_framework():
         ("llama_index.retrievers.fgr", "llama_index.core", "llama-index"),
         ("llama_index.postprocessor.fgr", "llama_index.core", "llama-index"),
         ("llama_index.tools.fgr", "llama_index.core", "llama-index"),
-        ("fgr_retriever.mcp_server", "mcp", "mcp"),
+        ("fgr_retriever.agents.mcp_server", "mcp", "mcp"),
     ],
 )
 def test_adapter_without_its_framework_names_the_extra(adapter, framework, extra):
@@ -110,7 +110,10 @@ def test_adapter_without_its_framework_names_the_extra(adapter, framework, extra
 
 def test_text_handling_needs_no_torch():
     code = blocking("torch") + textwrap.dedent("""
-        from fgr_retriever import budget, sentences, spans, trim, types
+        from fgr_retriever.trim import budget, choice as trim
+        from fgr_retriever.text import sentences
+        from fgr_retriever.evidence import spans
+        from fgr_retriever import types
         print("imported")
     """)
     assert run_python(code) == "imported"
@@ -277,3 +280,41 @@ def test_wheel_metadata(wheel):
     assert "==" not in "".join(re.findall(r"^Requires-Dist: ([^;\n]+)", metadata, re.MULTILINE)), "ranges, not pins"
     (entries,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     assert "fgr = fgr_retriever.cli:main" in wheel.read(entries).decode()
+
+
+def test_the_page_on_pypi_has_no_relative_links(wheel):
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = wheel.read(name).decode()
+    assert "Project-URL: Homepage, https://" in metadata
+    links = re.findall(r"\]\(([^)]+)\)", metadata.partition("\n\n")[2])
+    assert len(links) > 20
+    assert not [link for link in links if not link.startswith(("https://", "#"))]
+
+
+def test_the_listing_of_the_package_can_be_taken_in_at_a_glance():
+    package = ROOT / "fgr_retriever"
+    assert len([path for path in package.iterdir() if path.name != "__pycache__"]) <= 22
+    for room in (
+        "text",
+        "model",
+        "index",
+        "index/codec",
+        "index/storage",
+        "index/search",
+        "evidence",
+        "search",
+        "trim",
+    ):
+        told = ast.get_docstring(ast.parse((package / room / "__init__.py").read_text(encoding="utf-8")))
+        assert told is not None
+        assert all(word in told for word in ("In: ", "Out: "))
+
+
+def test_contributing_sends_nobody_to_a_file_that_is_not_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| (.+) \|$", text.partition("I want to change")[2].partition("## ")[0], re.MULTILINE)
+    paths = [path for row in rows for path in re.findall(r"`([\w/.]+/[\w/.]*)`", row)]
+    assert len(paths) >= 10
+    for path in paths:
+        places = [ROOT / path, ROOT / "fgr_retriever" / path]
+        assert any(place.exists() for place in places) or "KIND" in path or "COMMAND" in path, path

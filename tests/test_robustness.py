@@ -14,14 +14,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from fgr_retriever import Encoder, Engine, Passage, SearchConfig, TrimConfig, Trimmer
-from fgr_retriever.codec import Codec
-from fgr_retriever.index.offsets import CompactOffsets
-from fgr_retriever.index.search import best_passages
-from fgr_retriever.index.segments import Segment
-from fgr_retriever.index.snapshot import Snapshot
-from fgr_retriever.index.writing import SegmentsWriter
+from fgr_retriever.index.codec.residual_codec import Codec
+from fgr_retriever.index.search.best_passages import best_passages
+from fgr_retriever.index.storage.offsets import CompactOffsets
+from fgr_retriever.index.storage.segments import Segment
+from fgr_retriever.index.storage.snapshot import Snapshot
+from fgr_retriever.index.storage.writing import SegmentsWriter
+from fgr_retriever.model.windows import Windows
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
-from fgr_retriever.windows import Windows
 
 WORDS = TrimConfig(unit="token", merge_gap=1)
 

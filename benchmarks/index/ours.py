@@ -16,7 +16,7 @@ from benchmarks.index.systems import Ours
 from fgr_retriever import Engine, SearchConfig
 from fgr_retriever.evaluation.beir import read_beir
 from fgr_retriever.evaluation.measures import quality
-from fgr_retriever.index import Index
+from fgr_retriever.index.index import Index
 
 ROUNDS = 200
 

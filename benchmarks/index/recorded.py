@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.index.corpus import Corpus
 from fgr_retriever.config import Calibration
-from fgr_retriever.types import TokenBlock, TokenEncoder
+from fgr_retriever.model.tokens import TokenBlock, TokenEncoder
 
 if TYPE_CHECKING:
     from fgr_retriever import Encoder

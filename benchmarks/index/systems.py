@@ -56,7 +56,7 @@ class Ours:
         """Import what is measured, so that opening is not about imports."""
         from benchmarks.index.recorded import Recorded
         from fgr_retriever import SearchConfig
-        from fgr_retriever.index import Index
+        from fgr_retriever.index.index import Index
 
         self._index_class, self._model = Index, Recorded
         between = SearchConfig(candidates=1024, nprobe=16)
@@ -120,7 +120,7 @@ class BruteForce:
 
 def exact_scores(queries: Sequence[Query], pieces: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
     """Give MaxSim of queries and passages, (queries, passages), a piece of passages after the other."""
-    from fgr_retriever.maxsim import best_matches
+    from fgr_retriever.model.maxsim import best_matches
 
     stacked, sizes = torch.from_numpy(np.concatenate(queries)), [len(query) for query in queries]
     found = []

@@ -7,13 +7,13 @@ from typing import Literal
 
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.evaluation.measures import SHOWN
-from fgr_retriever.pipeline import Pipeline
-from fgr_retriever.stages.attention import Attention
-from fgr_retriever.stages.cross_encoder import CrossEncoder
-from fgr_retriever.stages.dense import Dense
-from fgr_retriever.stages.fuse import Fuse
-from fgr_retriever.stages.late import Late
-from fgr_retriever.stages.words import Words
+from fgr_retriever.search.pipeline import Pipeline
+from fgr_retriever.search.stages.attention import Attention
+from fgr_retriever.search.stages.cross_encoder import CrossEncoder
+from fgr_retriever.search.stages.dense import Dense
+from fgr_retriever.search.stages.fuse import Fuse
+from fgr_retriever.search.stages.late import Late
+from fgr_retriever.search.stages.words import Words
 
 IndexKind = Literal["float16", "coded", "bi_encoder"]
 BASELINE = "colbertv2"

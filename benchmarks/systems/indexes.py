@@ -15,9 +15,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from benchmarks.systems.catalogue import IndexKind
 from fgr_retriever import Encoder, IndexConfig, Passage
 from fgr_retriever.evaluation import Beir
-from fgr_retriever.index import Index
-from fgr_retriever.index.store import Store
-from fgr_retriever.types import TokenBlock, TokenEncoder
+from fgr_retriever.index.index import Index
+from fgr_retriever.index.storage.store import Store
+from fgr_retriever.model.tokens import TokenBlock, TokenEncoder
 
 _AXES_TEXTS = 500
 _CHUNK = 256

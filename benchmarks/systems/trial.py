@@ -9,15 +9,15 @@ from typing import Any
 from benchmarks.systems.catalogue import Entry
 from benchmarks.systems.indexes import Indexes
 from fgr_retriever import Engine, TrimConfig
+from fgr_retriever.calls import Stopwatch
 from fgr_retriever.evaluation import Beir, System, bm25, measure, write_run
 from fgr_retriever.evaluation.measures import SHOWN, latency
 from fgr_retriever.evaluation.systems import Search
 from fgr_retriever.evaluation.trec import Scored
-from fgr_retriever.index import Index
-from fgr_retriever.report import Stopwatch
-from fgr_retriever.stages import Request
-from fgr_retriever.stages.dense import Dense
-from fgr_retriever.types import TokenEncoder
+from fgr_retriever.index.index import Index
+from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.search.stages import Request
+from fgr_retriever.search.stages.dense import Dense
 
 Found = dict[str, Any]
 

@@ -17,10 +17,10 @@ from benchmarks.systems.trial import measure_entry
 from fgr_retriever import Encoder
 from fgr_retriever.evaluation import read_beir
 from fgr_retriever.evaluation.tables import markdown_table
-from fgr_retriever.pipeline import Pipeline
-from fgr_retriever.stages.fuse import Fuse
-from fgr_retriever.stages.late import Late
-from fgr_retriever.stages.words import Words
+from fgr_retriever.search.pipeline import Pipeline
+from fgr_retriever.search.stages.fuse import Fuse
+from fgr_retriever.search.stages.late import Late
+from fgr_retriever.search.stages.words import Words
 from fgr_retriever.training.start import locate
 
 WEIGHTS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of late interaction; the rest is BM25's

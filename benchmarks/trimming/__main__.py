@@ -27,8 +27,8 @@ from benchmarks.trimming.outputs import score
 from benchmarks.trimming.systems import Budgeted, Shipped, budgeted, shipped
 from benchmarks.trimming.tables import markdown
 from fgr_retriever import Encoder
-from fgr_retriever.budget import TokenCounter, token_counter
 from fgr_retriever.evaluation.spans import SpanExample, read_examples
+from fgr_retriever.trim.budget import TokenCounter, token_counter
 
 SETS = (
     "squadshifts_wiki",

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fgr_retriever.budget import TokenCounter
 from fgr_retriever.evaluation.spans import Range, SpanExample, holds_answer, score_ranges
-from fgr_retriever.sentences import sentences
+from fgr_retriever.text.sentences import sentences
+from fgr_retriever.trim.budget import TokenCounter
 
 METADATA = {"source": "notes.txt", "page": 7}
 ID = "passage-7"

@@ -23,9 +23,9 @@ from llama_index.core.utils import globals_helper
 from benchmarks.trimming.embeddings import LangChainMiniLM, LlamaIndexMiniLM
 from benchmarks.trimming.outputs import ID, METADATA, Output, cut_at, joined, locate
 from fgr_retriever import Encoder, TrimConfig
-from fgr_retriever.budget import TokenCounter
 from fgr_retriever.evaluation.spans import Range
-from fgr_retriever.sentences import sentences
+from fgr_retriever.text.sentences import sentences
+from fgr_retriever.trim.budget import TokenCounter
 from langchain_fgr import FGRCompressor
 from llama_index.postprocessor.fgr import FGRPostprocessor
 

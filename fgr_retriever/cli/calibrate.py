@@ -35,10 +35,10 @@ def calibrate(
     device: Device = None,
 ) -> None:
     """Find the highest evidence threshold at which enough answers are kept. Without --index and --out, only say it."""
-    from fgr_retriever.checkpoint import check_output, embedded_model, save_calibrated
     from fgr_retriever.evaluation import fit_calibration, read_examples
-    from fgr_retriever.index import Index
-    from fgr_retriever.index.manifest import read_manifest
+    from fgr_retriever.index.index import Index
+    from fgr_retriever.index.storage.manifest import read_manifest
+    from fgr_retriever.model.checkpoint import check_output, embedded_model, save_calibrated
 
     require_files(data)
     source = embedded_model() if model is None else Path(model)

@@ -16,8 +16,8 @@ from fgr_retriever.cli.highlight import show
 from fgr_retriever.cli.options import Device, MaxTokens, Model, Results, Tokenizer, choose_tokenizer, load_encoder
 from fgr_retriever.cli.output import counted, terminal
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.html import printable, saving
-from fgr_retriever.types import Context
+from fgr_retriever.text.html import printable
+from fgr_retriever.trim.context import Context, saving
 
 
 def register(app: typer.Typer) -> None:
@@ -36,9 +36,9 @@ def demo(
     device: Device = None,
 ) -> None:
     """Index the shipped passages in a temporary folder and ask the shipped questions."""
-    from fgr_retriever.budget import token_counter
     from fgr_retriever.demo import passages, questions
     from fgr_retriever.engine import Engine
+    from fgr_retriever.trim.budget import token_counter
 
     count = token_counter(choose_tokenizer(tokenizer, model))
     options: dict[str, Any] = {"k": k, "trim": TrimConfig(max_tokens=max_tokens), "count_tokens": count}

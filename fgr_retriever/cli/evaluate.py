@@ -17,7 +17,7 @@ from fgr_retriever.cli.output import counted, note, terminal, write_json, write_
 from fgr_retriever.config import TrimConfig, Unit
 
 if TYPE_CHECKING:
-    from fgr_retriever.types import TokenEncoder
+    from fgr_retriever.model.tokens import TokenEncoder
 
 Nbits = Annotated[
     int | None,
@@ -119,8 +119,8 @@ def curve(
     device: Device = None,
 ) -> None:
     """Measure answers kept against tokens saved, for every threshold and every budget."""
-    from fgr_retriever.budget import token_counter
     from fgr_retriever.evaluation import answer_curve, read_examples
+    from fgr_retriever.trim.budget import token_counter
 
     require_files(file)
     passages = (example.passage for example in islice(read_examples(file), limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, ModelMismatchError
-from fgr_retriever.html import printable
+from fgr_retriever.text.html import printable
 
 _EXIT_CODES: dict[type[Exception], int] = {
     ConfigError: 2,

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from fgr_retriever.html import pieces, printable, saving, score_text
-from fgr_retriever.types import Context, Span
+from fgr_retriever.evidence.hit import score_text
+from fgr_retriever.text.html import pieces, printable
+from fgr_retriever.trim.context import Context, saving
+from fgr_retriever.types import Span
 
 _AROUND = 160
 _HEAT = ((0.75, "bold black on bright_yellow"), (0.5, "black on yellow"), (0.0, "underline"))

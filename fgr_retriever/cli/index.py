@@ -90,7 +90,7 @@ def index(
 
 def _config(out: Path, words: str | None, importance: bool) -> IndexConfig | None:
     """Say how the index is to be: as it is, but with what is asked for; an index that differs is then refused."""
-    from fgr_retriever.index.manifest import MANIFEST, read_manifest
+    from fgr_retriever.index.storage.manifest import MANIFEST, read_manifest
 
     if words is None and not importance:
         return None
@@ -124,7 +124,7 @@ def _not_stored(engine: Engine, passages: list[Passage]) -> list[Passage]:
 def info(folder: IndexFolder, as_json: AsJson = False) -> None:
     """Describe an index. Needs no model."""
     from fgr_retriever.index.info import describe
-    from fgr_retriever.index.store import Store
+    from fgr_retriever.index.storage.store import Store
 
     with closing(Store(folder)) as store:
         found = asdict(describe(store))
@@ -138,7 +138,7 @@ def info(folder: IndexFolder, as_json: AsJson = False) -> None:
 
 def verify(folder: IndexFolder) -> None:
     """Check every stored byte of an index. Needs no model."""
-    from fgr_retriever.index.store import Store
+    from fgr_retriever.index.storage.store import Store
 
     with closing(Store(folder)) as store:
         store.verify(progress=sys.stderr.isatty())
@@ -148,7 +148,7 @@ def verify(folder: IndexFolder) -> None:
 def compact(folder: IndexFolder) -> None:
     """Rewrite an index without what was deleted or replaced, into few files. Needs no model."""
     from fgr_retriever.index.info import describe
-    from fgr_retriever.index.store import Store
+    from fgr_retriever.index.storage.store import Store
 
     with closing(Store(folder)) as store:
         before = describe(store).bytes
@@ -162,8 +162,8 @@ def repair(folder: IndexFolder) -> None:
     Exits with 0 when all was saved, with 4 when something was lost. Lost passages whose text can be
     read are written to DIR/lost.jsonl: index that file again.
     """
-    from fgr_retriever.index.repair import LOST
-    from fgr_retriever.index.repair import repair as repair_index
+    from fgr_retriever.index.storage.repair import LOST
+    from fgr_retriever.index.storage.repair import repair as repair_index
 
     report = repair_index(folder, progress=sys.stderr.isatty())
     for remark in report.notes:

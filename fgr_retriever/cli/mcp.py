@@ -42,8 +42,8 @@ def mcp(
     device: Device = None,
 ) -> None:
     """Offer an index to agents: the tools search_evidence, read_passage and expand_span."""
-    from fgr_retriever.agents import EvidenceSearch
-    from fgr_retriever.mcp_server import make_server, serve_http
+    from fgr_retriever.agents.evidence_search import EvidenceSearch
+    from fgr_retriever.agents.mcp_server import make_server, serve_http
 
     trim = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
     with open_existing(folder, model, device, pipeline) as engine:

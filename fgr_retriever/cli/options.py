@@ -12,9 +12,9 @@ from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import TokenCounterError
 
 if TYPE_CHECKING:
-    from fgr_retriever.encoder import Encoder
     from fgr_retriever.engine import Engine
-    from fgr_retriever.pipeline import Pipeline
+    from fgr_retriever.model.encoder import Encoder
+    from fgr_retriever.search.pipeline import Pipeline
 
 
 def _not_blank(query: str) -> str:
@@ -50,7 +50,7 @@ def load_encoder(model: str | None, device: str | None) -> Encoder:
     """Load the model that the options name."""
     from transformers.utils.logging import disable_progress_bar
 
-    from fgr_retriever.encoder import Encoder
+    from fgr_retriever.model.encoder import Encoder
 
     disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # reading weights takes no time
     return Encoder.default(device=device) if model is None else Encoder.from_pretrained(model, device=device)
@@ -63,7 +63,7 @@ def read_pipeline(path: Path | None) -> Pipeline | None:
         FileNotFoundError: There is no such file.
         ConfigError: It holds no pipeline.
     """
-    from fgr_retriever.pipeline import Pipeline
+    from fgr_retriever.search.pipeline import Pipeline
 
     return None if path is None else Pipeline.from_json(path.read_bytes())
 
@@ -77,7 +77,7 @@ def open_existing(folder: Path, model: str | None, device: str | None, pipeline:
         ConfigError: The file holds no pipeline.
     """
     from fgr_retriever.engine import Engine
-    from fgr_retriever.index.manifest import read_manifest
+    from fgr_retriever.index.storage.manifest import read_manifest
 
     read_manifest(folder)
     stages = read_pipeline(pipeline)
@@ -92,8 +92,8 @@ def choose_tokenizer(tokenizer: str | None, model: str | None) -> str:
         model: The model in use; its tokenizer counts where the default one cannot be downloaded,
             and a note says so.
     """
-    from fgr_retriever.budget import token_counter
-    from fgr_retriever.checkpoint import embedded_model
+    from fgr_retriever.model.checkpoint import embedded_model
+    from fgr_retriever.trim.budget import token_counter
 
     if tokenizer is not None:
         return tokenizer

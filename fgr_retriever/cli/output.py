@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from fgr_retriever.html import printable
+from fgr_retriever.text.html import printable
 
 T = TypeVar("T")
 

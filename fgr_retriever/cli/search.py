@@ -30,7 +30,8 @@ from fgr_retriever.cli.options import (
 from fgr_retriever.cli.output import note, terminal, write_json, write_text
 from fgr_retriever.config import TrimConfig, Unit
 from fgr_retriever.errors import InputError
-from fgr_retriever.types import Context, Passage, Span
+from fgr_retriever.trim.context import Context
+from fgr_retriever.types import Passage, Span
 
 
 def register(app: typer.Typer) -> None:
@@ -67,14 +68,14 @@ def search(
     device: Device = None,
 ) -> None:
     """Find passages in an index and show the evidence in them."""
-    from fgr_retriever.budget import token_counter
+    from fgr_retriever.trim.budget import token_counter
 
     with open_existing(folder, model, device, pipeline) as engine:
         count = token_counter(choose_tokenizer(tokenizer, model))
         config = TrimConfig(max_tokens=max_tokens, fill=fill)
         context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)
     if html is not None:
-        from fgr_retriever.html import page
+        from fgr_retriever.trim.context import page
 
         html.write_text(page(context), encoding="utf-8")
         note(f"wrote {html}")
@@ -99,8 +100,8 @@ def trim(
     device: Device = None,
 ) -> None:
     """Cut texts down to their evidence. With --json, one object a line for each file."""
-    from fgr_retriever.budget import token_counter
-    from fgr_retriever.trimmer import Trimmer
+    from fgr_retriever.trim.budget import token_counter
+    from fgr_retriever.trim.trimmer import Trimmer
 
     names = files or [STDIN]
     texts = [_read(name) for name in names]

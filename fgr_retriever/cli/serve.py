@@ -37,7 +37,7 @@ def serve(
     device: Device = None,
 ) -> None:
     """Show an index in the browser: search, evidence and trimming; with a JSON API."""
-    from fgr_retriever.budget import token_counter
+    from fgr_retriever.trim.budget import token_counter
 
     try:
         import uvicorn

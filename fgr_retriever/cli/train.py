@@ -30,7 +30,7 @@ def train(
         import matplotlib  # noqa: F401 - the curves need it, at the end of the run
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
-    from fgr_retriever.training.report import machine
+    from fgr_retriever.model.precision import machine
     from fgr_retriever.training.run import run
 
     note(f"training on {machine()}")

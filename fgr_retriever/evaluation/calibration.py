@@ -29,9 +29,10 @@ from fgr_retriever.evaluation.spans import (
     score_ranges,
     words_of,
 )
-from fgr_retriever.hits import resolve_cut
-from fgr_retriever.spans import find_spans
-from fgr_retriever.types import TokenEncoder, TokenEvidence
+from fgr_retriever.evidence.spans import find_spans
+from fgr_retriever.evidence.token_evidence import resolve_cut
+from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.types import TokenEvidence
 
 logger = logging.getLogger(__name__)
 

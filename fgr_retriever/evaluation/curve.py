@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fgr_retriever.budget import TokenCounter
 from fgr_retriever.config import Calibration, TrimConfig
-from fgr_retriever.context import Scored
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.calibration import keeps_answer
 from fgr_retriever.evaluation.spans import (
@@ -22,9 +20,11 @@ from fgr_retriever.evaluation.spans import (
     overlapping,
     score_ranges,
 )
-from fgr_retriever.hits import resolve_cut
-from fgr_retriever.trim import trim
-from fgr_retriever.types import TokenEncoder
+from fgr_retriever.evidence.token_evidence import resolve_cut
+from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.trim.budget import TokenCounter
+from fgr_retriever.trim.choice import trim
+from fgr_retriever.trim.layout import Scored
 
 Kind = Literal["threshold", "budget", "own"]
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fgr_retriever.codec import Codec, check_sizes
 from fgr_retriever.errors import InputError
-from fgr_retriever.types import TokenBlock, TokenEncoder
+from fgr_retriever.index.codec.residual_codec import Codec, check_sizes
+from fgr_retriever.model.tokens import TokenBlock, TokenEncoder
 
 if TYPE_CHECKING:
     from fgr_retriever.config import Calibration

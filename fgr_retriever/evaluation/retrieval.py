@@ -19,8 +19,9 @@ from fgr_retriever.evaluation.bm25 import bm25
 from fgr_retriever.evaluation.measures import SHOWN
 from fgr_retriever.evaluation.systems import Measured, Search, System, measure
 from fgr_retriever.evaluation.trec import Scored
-from fgr_retriever.index import Index
-from fgr_retriever.types import Passage, TokenEncoder
+from fgr_retriever.index.index import Index
+from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.types import Passage
 
 
 @dataclass(frozen=True, slots=True)

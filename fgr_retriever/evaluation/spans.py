@@ -22,11 +22,12 @@ from torch import Tensor
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.text_files import read_jsonl
-from fgr_retriever.hits import evidence_of, resolve_cut
-from fgr_retriever.maxsim import maxsim_ragged
-from fgr_retriever.sentences import sentences
-from fgr_retriever.spans import find_spans
-from fgr_retriever.types import StoredTokens, TokenEncoder, TokenEvidence
+from fgr_retriever.evidence.spans import find_spans
+from fgr_retriever.evidence.token_evidence import evidence_of, resolve_cut
+from fgr_retriever.model.maxsim import maxsim_ragged
+from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
+from fgr_retriever.text.sentences import sentences
+from fgr_retriever.types import TokenEvidence
 
 Range: TypeAlias = tuple[int, int]
 _WORD = re.compile(r"\w+")

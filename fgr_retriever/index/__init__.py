@@ -1,7 +1,6 @@
-"""The persistent index: exact MaxSim over float16 token vectors on disk."""
+"""Token vectors on disk, and the passages that match a question best.
 
-from fgr_retriever.index.index import Index
-from fgr_retriever.index.info import IndexInfo, describe
-from fgr_retriever.index.store import Store
-
-__all__ = ["Index", "IndexInfo", "Store", "describe"]
+In: passages with their token vectors. Out: `match.Match`, a passage with its score and its stored tokens. The front
+door is `index.Index`; nothing above this folder knows its rooms: `codec/` makes vectors small, `storage/` is what lies
+on disk and how it is written, `search/` finds passages in it.
+"""

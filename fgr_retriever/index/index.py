@@ -14,12 +14,13 @@ from typing_extensions import Self
 
 from fgr_retriever.config import Calibration, IndexConfig
 from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
-from fgr_retriever.index.calibration import StoredCalibration
 from fgr_retriever.index.info import IndexInfo, describe
-from fgr_retriever.index.lookup import Lookup, checked_ids
-from fgr_retriever.index.manifest import MANIFEST, Manifest
-from fgr_retriever.index.store import Store, create_store
-from fgr_retriever.types import ImportanceEncoder, Passage, TokenEncoder
+from fgr_retriever.index.search.lookup import Lookup, checked_ids
+from fgr_retriever.index.storage.calibration import StoredCalibration
+from fgr_retriever.index.storage.manifest import MANIFEST, Manifest
+from fgr_retriever.index.storage.store import Store, create_store
+from fgr_retriever.model.tokens import ImportanceEncoder, TokenEncoder
+from fgr_retriever.types import Passage
 
 logger = logging.getLogger(__name__)
 

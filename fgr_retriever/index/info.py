@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from fgr_retriever.index.database import DATABASE
-from fgr_retriever.index.manifest import MANIFEST
-from fgr_retriever.index.store import Store
+from fgr_retriever.index.storage.database import DATABASE
+from fgr_retriever.index.storage.manifest import MANIFEST
+from fgr_retriever.index.storage.store import Store
 from fgr_retriever.types import Json
 
 

@@ -28,11 +28,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fgr_retriever.budget import TokenCounter
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, FgrError, InputError
 from fgr_retriever.serve.api import MAX_BODY, Problem, SearchRequest, TrimRequest, openapi
 from fgr_retriever.serve.searches import ForgottenSearchError, Searches
+from fgr_retriever.trim.budget import TokenCounter
 
 STATIC = Path(__file__).parent / "static"
 

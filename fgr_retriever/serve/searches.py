@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 import fgr_retriever
 from fgr_retriever.adapters import visible_metadata
-from fgr_retriever.budget import TokenCounter
+from fgr_retriever.calls import Stopwatch
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import InputError
-from fgr_retriever.hits import resolve_cut
-from fgr_retriever.origin import Origin
-from fgr_retriever.report import Stopwatch
+from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.evidence.spans import find_spans
+from fgr_retriever.evidence.support import LEAST_MATCH
+from fgr_retriever.evidence.token_evidence import resolve_cut
 from fgr_retriever.serve.api import (
     FoundHit,
     Info,
@@ -32,10 +33,12 @@ from fgr_retriever.serve.api import (
     TrimRequest,
     Word,
 )
-from fgr_retriever.spans import find_spans
-from fgr_retriever.support import LEAST_MATCH, QueryWord
-from fgr_retriever.trimmer import trim_hits
-from fgr_retriever.types import Context, Hit, Span, Trimmed
+from fgr_retriever.text.query_words import QueryWord
+from fgr_retriever.trim.budget import TokenCounter
+from fgr_retriever.trim.context import Context, Trimmed
+from fgr_retriever.trim.origin import Origin
+from fgr_retriever.trim.trimmer import trim_hits
+from fgr_retriever.types import Span
 
 _REMEMBERED = 32
 _LEAST_SHARE = 0.2  # of the evidence of a span that a word must have to count as supported by it

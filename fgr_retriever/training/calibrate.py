@@ -9,7 +9,7 @@ import numpy as np
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.spans import SpanExample, encode_examples, kept_ranges, score_ranges
-from fgr_retriever.types import TokenEncoder
+from fgr_retriever.model.tokens import TokenEncoder
 
 # Probabilities that are tried; finer steps are within the noise of a few hundred examples.
 THRESHOLDS = tuple(round(float(value), 2) for value in np.arange(0.02, 0.91, 0.02))

@@ -23,7 +23,7 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.beir import read_beir
 from fgr_retriever.evaluation.spans import SpanExample, read_examples
 from fgr_retriever.evaluation.text_files import read_jsonl
-from fgr_retriever.windows import Windows
+from fgr_retriever.model.windows import Windows
 
 Row: TypeAlias = Mapping[str, Any]
 Ranges: TypeAlias = tuple[tuple[int, int, float], ...]

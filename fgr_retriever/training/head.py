@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from fgr_retriever.evidence import EvidenceHead
+from fgr_retriever.model.evidence_head import EvidenceHead
+from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.data import Labelled, Row, pad, token_labels
 from fgr_retriever.training.joint import evidence_parts, weighted
 from fgr_retriever.training.losses import in_batch_maxsim
 from fgr_retriever.training.noise import CodecNoise
-from fgr_retriever.types import StoredTokens, TokenEncoder
 
 _BATCH = 512
 _Place: TypeAlias = tuple[int, int, int, NDArray[np.float32]]

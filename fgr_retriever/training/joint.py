@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.evidence import EvidenceHead
+from fgr_retriever.model.evidence_head import EvidenceHead
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.losses import (
     contrastive_loss,

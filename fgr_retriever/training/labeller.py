@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerBase
 
-from fgr_retriever.precision import autocast
+from fgr_retriever.model.precision import autocast
 from fgr_retriever.training.data import Labelled, Row, pad, token_labels
 from fgr_retriever.training.losses import evidence_loss
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout

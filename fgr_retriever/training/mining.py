@@ -19,13 +19,14 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.errors import ConfigError, InputError
-from fgr_retriever.index import Index
+from fgr_retriever.index.index import Index
+from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.training.data import normalised
 from fgr_retriever.training.questions import Question, Source
 from fgr_retriever.training.resume import written
 from fgr_retriever.training.scoring import Searched, Teacher
 from fgr_retriever.training.tuples import PassageTuple
-from fgr_retriever.types import Passage, TokenEncoder
+from fgr_retriever.types import Passage
 
 _BATCH = 32
 

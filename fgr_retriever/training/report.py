@@ -7,16 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from tqdm.auto import tqdm
 
 from fgr_retriever.evaluation.spans import SpanExample, SpanReport, evaluate_spans
-from fgr_retriever.precision import processor
+from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.curves import StageLog
 from fgr_retriever.training.data import Labelled, read_pairs, read_spans
 from fgr_retriever.training.mixture import Mixture
-from fgr_retriever.types import TokenEncoder
 
 HELD_OUT = "held out"
 _ASIDE = 500  # examples of each file set aside that are measured
@@ -137,11 +135,6 @@ def sources_of(config: TrainingConfig, mixture: Mixture, data: Path) -> list[Sou
         ),
         *(Source(name, "tuples", share, None) for name, share in config.tuples.items()),
     ]
-
-
-def machine() -> str:
-    """Describe the device that trains, the processor beside it, and the precision there."""
-    return f"{torch.cuda.get_device_name()} beside {processor()}" if torch.cuda.is_available() else processor()
 
 
 def _keys(examples: Sequence[Labelled]) -> frozenset[tuple[str, str]]:

@@ -14,9 +14,11 @@ from sentence_transformers import MultiVectorEncoder
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from fgr_retriever.encoder import Encoder
 from fgr_retriever.errors import ConfigError, InputError
-from fgr_retriever.evidence import EvidenceConfig, EvidenceHead
+from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
+from fgr_retriever.model.precision import machine
+from fgr_retriever.model.windows import Windows
 from fgr_retriever.training.calibrate import fit_threshold
 from fgr_retriever.training.card import card
 from fgr_retriever.training.config import TrainingConfig
@@ -32,11 +34,10 @@ from fgr_retriever.training.data import Labelled, Row, TokenLabels, collate, lab
 from fgr_retriever.training.head import HeadModel, collate_vectors, store_vectors
 from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.mixture import Mixture, prepare
-from fgr_retriever.training.report import Report, machine, measure, sources_of, spread
+from fgr_retriever.training.report import Report, measure, sources_of, spread
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
 from fgr_retriever.training.start import start_model
 from fgr_retriever.training.tuples import Placed, TupleCollate
-from fgr_retriever.windows import Windows
 
 MODEL_FOLDER = "model"
 _RECIPE_FILE = "training.json"

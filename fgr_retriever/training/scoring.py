@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.errors import InputError
-from fgr_retriever.maxsim import maxsim_ragged
+from fgr_retriever.model.maxsim import maxsim_ragged
+from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.training.questions import Question
-from fgr_retriever.types import TokenEncoder
 
 _BATCH = 32
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
-from fgr_retriever.precision import best_dtype
+from fgr_retriever.model.precision import best_dtype
 
 Module = TypeVar("Module", bound=nn.Module)
 

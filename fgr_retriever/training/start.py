@@ -9,8 +9,8 @@ from pathlib import Path
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Transformer
 
-from fgr_retriever.bi_encoder import late_interaction
 from fgr_retriever.errors import CheckpointError
+from fgr_retriever.model.bi_encoder import late_interaction
 from fgr_retriever.training.config import TrainingConfig
 
 _PACKAGE = "package:"

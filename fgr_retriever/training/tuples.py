@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.text_files import parse_jsonl
+from fgr_retriever.model.windows import Windows
 from fgr_retriever.training.data import Row, collate, normalised, pad_ids
-from fgr_retriever.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)

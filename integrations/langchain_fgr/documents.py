@@ -7,8 +7,8 @@ import json
 
 from langchain_core.documents import Document
 
+from fgr_retriever import Passage, Trimmed
 from fgr_retriever.adapters import RESERVED_KEY, result_metadata
-from fgr_retriever.types import Passage, Trimmed
 
 
 def to_passage(document: Document) -> Passage:

@@ -20,7 +20,7 @@ from langchain_fgr.documents import from_passage, to_passage, trimmed_document
 from langchain_fgr.reports import asend_report, send_report
 
 if TYPE_CHECKING:
-    from fgr_retriever.types import TokenEncoder
+    from fgr_retriever.model.tokens import TokenEncoder
 
 _SEARCH_KWARGS = ("k", "filter", "max_tokens")
 

@@ -8,7 +8,7 @@ from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field, ValidationError
 
 from fgr_retriever import TrimConfig
-from fgr_retriever.agents import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
 from fgr_retriever.errors import InputError
 from langchain_fgr.retriever import FGRRetriever
 
@@ -34,7 +34,7 @@ def evidence_tool(
 
     The model reads numbered sources, each trimmed to its evidence, within the budget of `trim`, and
     a last line when the evidence is weak or words of the question are not supported. The artifact
-    of the tool message is `fgr_retriever.agents.Evidence`: the same in JSON-safe values with
+    of the tool message is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe values with
     offsets, which `fgr_retriever.verify_citations` takes. A blank query or wrong arguments come back
     as a message with `status="error"`; everything else that goes wrong is raised.
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from llama_index.core.schema import BaseNode, IndexNode, MetadataMode, NodeRelationship, QueryBundle, TextNode
 
+from fgr_retriever import Passage, Trimmed
 from fgr_retriever.adapters import RESERVED_KEY, RESULT_KEYS, result_metadata
-from fgr_retriever.types import Passage, Trimmed
 
 _STORED_FIELDS = {
     "end_char_idx",

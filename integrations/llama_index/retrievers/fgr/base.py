@@ -25,7 +25,7 @@ from llama_index.retrievers.fgr.nodes import from_passage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
-    from fgr_retriever.types import TokenEncoder
+    from fgr_retriever.model.tokens import TokenEncoder
 
 SETTINGS = "llama_index.json"
 """File beside the index that keeps the settings of a persisted retriever."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from llama_index.core.schema import IndexNode, TextNode
 
+from fgr_retriever import Passage
 from fgr_retriever.adapters import RESERVED_KEY, visible_metadata
-from fgr_retriever.types import Passage
 
 
 def from_passage(passage: Passage) -> TextNode:

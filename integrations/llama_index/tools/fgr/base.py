@@ -8,7 +8,7 @@ from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.tools import AsyncBaseTool, ToolMetadata, ToolOutput
 
 from fgr_retriever import TrimConfig
-from fgr_retriever.agents import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
 from fgr_retriever.errors import InputError
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.retrievers.fgr.filters import to_filter
@@ -28,7 +28,7 @@ class EvidenceTool(AsyncBaseTool):
 
     The content of its `ToolOutput` is what the model reads: numbered sources, each trimmed to its
     evidence, within the budget, and a last line when the evidence is weak or words of the question
-    are not supported. `raw_output` is `fgr_retriever.agents.Evidence`: the same in JSON-safe values
+    are not supported. `raw_output` is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe values
     with offsets, which `fgr_retriever.verify_citations` takes. A blank query comes back as an output
     with `is_error`; everything else that goes wrong is raised.
 

@@ -1,0 +1,241 @@
+"""What an agent gets from a search: numbered evidence to read, and the same with offsets to compute with.
+
+The tools of both frameworks and the MCP server are thin wrappers around `EvidenceSearch`, so that
+an agent reads the same text everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from typing_extensions import Self, TypedDict
+
+from fgr_retriever.adapters import visible_metadata
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.engine import Engine
+from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.trim.budget import TokenCounter, token_counter
+from fgr_retriever.trim.context import Context, Excerpt
+from fgr_retriever.trim.origin import Origin
+
+CITATION = "[{number}] {title}\n"
+"""The mark before each source, unless the settings of the trim have one."""
+
+MAX_TOKENS = 1_000
+"""The budget of one call, unless the settings of the trim say otherwise."""
+
+NAME = "search_evidence"
+DESCRIPTION = (
+    "Search the library for evidence. Give one self-contained question. The answer lists numbered sources, each cut "
+    "down to its verbatim sentences about the question; cite them as [1] or [1, 3]. A last line that begins with "
+    '"Note:" tells when the evidence is weak or leaves words of the question open: then search again, in other words.'
+)
+QUERY = "One self-contained question or topic, in plain words."
+
+_ADVICE = "Search again in other words, or say that the library does not tell."
+_MOST_WORDS = 8  # of the question that a note names
+
+
+class EvidenceSpan(TypedDict):
+    """A verbatim piece of a passage.
+
+    `start` and `end` are its characters in the passage, `source_start` and `source_end` those in the
+    document that the passage was cut from, None where that is not known. `score` is its mean
+    evidence probability.
+    """
+
+    passage: str
+    start: int
+    end: int
+    source_start: int | None
+    source_end: int | None
+    score: float
+    text: str
+
+
+class EvidencePassage(TypedDict):
+    """A passage that gives text to a source: its id and metadata."""
+
+    id: str
+    metadata: dict[str, Any]
+
+
+class EvidenceSource(TypedDict):
+    """What one number stands for: a passage, or the chunks of one document."""
+
+    number: int
+    title: str
+    passages: list[EvidencePassage]
+    spans: list[EvidenceSpan]
+
+
+class Evidence(TypedDict):
+    """The result of one search, in JSON-safe values.
+
+    `weak` and `uncovered` are the signals to search again: no passage has evidence above its
+    threshold, and words of the question that nothing supports. `note` says it in words and is empty
+    when all is well. `report` is the trust report of the call.
+    """
+
+    query: str
+    sources: list[EvidenceSource]
+    weak: bool
+    uncovered: list[str]
+    note: str
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSearch:
+    """A search with its settings fixed, as an agent calls it; make one with `EvidenceSearch.of`.
+
+    Args:
+        engine: Where to search.
+        k: How many passages to find at most.
+        trim: How they are trimmed; has a budget and a citation mark with the number.
+        filter: Which passages count, by their metadata.
+        count_tokens: What counts the tokens of the budget.
+    """
+
+    engine: Engine
+    k: int
+    trim: TrimConfig
+    filter: Mapping[str, Any] | None
+    count_tokens: TokenCounter
+
+    @classmethod
+    def of(
+        cls,
+        engine: Engine,
+        *,
+        k: int = 5,
+        trim: TrimConfig | None = None,
+        filter: Mapping[str, Any] | None = None,
+        count_tokens: TokenCounter | None = None,
+    ) -> Self:
+        """Check and complete the settings.
+
+        Args:
+            engine: Where to search.
+            k: How many passages to find at most.
+            trim: How they are trimmed. Without a budget it gets `MAX_TOKENS`, without a citation
+                mark `CITATION`.
+            filter: Which passages count, by their metadata.
+            count_tokens: What counts the tokens; None takes the tokenizer of `trim`.
+
+        Raises:
+            InputError: `engine` is no engine.
+            ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
+            TokenCounterError: The tokenizer cannot be had.
+        """
+        if not isinstance(engine, Engine):
+            raise InputError(f"an evidence search needs an Engine or an FGRRetriever, got {type(engine).__name__}")
+        if k < 1:
+            raise ConfigError(f"k={k!r}: must be an integer of at least 1")
+        given = trim or TrimConfig()
+        budget = MAX_TOKENS if given.max_tokens is None else given.max_tokens
+        config = replace(given, max_tokens=budget, citation=given.citation or CITATION)
+        if "{number}" not in config.citation:
+            raise ConfigError(f"citation={config.citation!r}: must have {{number}}, or nothing can be cited")
+        count = count_tokens or token_counter(config.tokenizer)  # what is missing shows now, not to the agent
+        return cls(engine=engine, k=k, trim=config, filter=filter, count_tokens=count)
+
+    def search(self, query: str) -> tuple[str, Evidence]:
+        """Search.
+
+        Args:
+            query: The question, not blank.
+
+        Returns:
+            What the model reads, and the same for the program; see `present`.
+
+        Raises:
+            InputError: The query is blank.
+        """
+        return present(self.engine.retrieve(query, **self._options()))
+
+    async def asearch(self, query: str) -> tuple[str, Evidence]:
+        """Search without blocking the event loop; see `search`."""
+        return present(await self.engine.aretrieve(query, **self._options()))
+
+    def _options(self) -> dict[str, Any]:
+        return {"k": self.k, "trim": self.trim, "filter": self.filter, "count_tokens": self.count_tokens}
+
+
+def present(context: Context) -> tuple[str, Evidence]:
+    """Give a context to an agent.
+
+    Args:
+        context: What `Engine.retrieve` found, trimmed with a citation mark.
+
+    Returns:
+        What the model reads: the text of the context, within its budget, and after it the note of
+        at most one line, if there is one; and the same for the program.
+    """
+    evidence = describe(context)
+    return "\n\n".join(filter(None, (context.text, evidence["note"]))), evidence
+
+
+def describe(context: Context) -> Evidence:
+    """Describe a context in JSON-safe values, with all offsets.
+
+    Args:
+        context: What `Engine.retrieve` found.
+    """
+    origins = [Origin.of(hit.passage) for hit in context.hits]
+    spans: dict[int, list[EvidenceSpan]] = {source.number: [] for source in context.sources}
+    for excerpt in context.excerpts:
+        spans[excerpt.number].append(_span(excerpt, origins[excerpt.position]))
+    report = context.report
+    return {
+        "query": context.query,
+        "sources": [
+            {
+                "number": source.number,
+                "title": source.title,
+                "passages": [_passage(context, position) for position in source.positions],
+                "spans": spans[source.number],
+            }
+            for source in context.sources
+        ],
+        "weak": report.weak,
+        "uncovered": list(report.uncovered),
+        "note": _note(context),
+        "report": report.to_dict(),
+    }
+
+
+def _span(excerpt: Excerpt, origin: Origin) -> EvidenceSpan:
+    span, shift = excerpt.span, origin.start
+    return {
+        "passage": origin.id,
+        "start": span.start,
+        "end": span.end,
+        "source_start": None if shift is None else shift + span.start,
+        "source_end": None if shift is None else shift + span.end,
+        "score": round(float(span.score), 4),
+        "text": excerpt.text,
+    }
+
+
+def _passage(context: Context, position: int) -> EvidencePassage:
+    passage = context.hits[position].passage
+    return {"id": passage.id, "metadata": visible_metadata(passage.metadata)}
+
+
+def _note(context: Context) -> str:
+    """Say in a line what the evidence lacks, and what to do about it."""
+    if not context.text:
+        reason = context.trimmed[0].reason if context.trimmed else "no passage was found"
+        return f"Note: there is nothing to show: {reason}. {_ADVICE}"
+    said = []
+    if context.report.weak:
+        said.append("the evidence is weak: no source clearly answers the question")
+    if words := context.report.uncovered:
+        named = ", ".join(f'"{word}"' for word in words[:_MOST_WORDS])
+        said.append(f"nothing above supports {named}" + (" and more" if len(words) > _MOST_WORDS else ""))
+    if not said:
+        return ""
+    return f"Note: {'; '.join(said)}. {_ADVICE}"

@@ -1,0 +1,175 @@
+"""A server of the Model Context Protocol over one index: search, read on, look around a span.
+
+Built with the official SDK (`mcp`, version 2). Everything that it offers only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+import fgr_retriever
+from fgr_retriever.adapters import visible_metadata
+from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.errors import InputError, MissingExtraError
+from fgr_retriever.text.surroundings import widen
+from fgr_retriever.trim.origin import Origin
+from fgr_retriever.types import Passage
+
+try:
+    import uvicorn
+    from mcp.server.mcpserver import MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
+    from mcp.types import CallToolResult, TextContent, ToolAnnotations
+except ModuleNotFoundError as error:
+    if (error.name or "").split(".")[0] not in ("mcp", "uvicorn"):
+        raise
+    raise MissingExtraError("the MCP server", "mcp") from error
+
+LOOPBACK = "127.0.0.1"
+PAGE = 8_000
+"""Characters that `read_passage` gives at most."""
+
+_INSTRUCTIONS = (
+    "Search with search_evidence and cite its numbers. To see what stands around a span, call expand_span with the "
+    "passage, start and end of the span; to read all of a passage, call read_passage."
+)
+_READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+
+_READ = f"Read a passage verbatim, at most {PAGE:,} characters at a time: where `end` < `length`, read on from `end`."
+_EXPAND = "Show what stands around a span of a passage, verbatim: whole sentences on either side."
+
+MostPassages = Annotated[int | None, Field(ge=1, le=100, description="How many passages to find at most.")]
+PassageId = Annotated[str, Field(description="The id of a passage, as search_evidence gives it.")]
+
+
+class Stretch(TypedDict):
+    """A verbatim stretch of a passage: its characters there and, where known, in the source document."""
+
+    passage: str
+    start: int
+    end: int
+    source_start: int | None
+    source_end: int | None
+    length: int
+    text: str
+    title: str
+    metadata: dict[str, Any]
+
+
+def make_server(search: EvidenceSearch) -> MCPServer:
+    """Make the server; run it with `server.run("stdio")` or `serve_http`.
+
+    It offers `search_evidence` (the text that a model reads as content; `Evidence` as structured
+    content), `read_passage` and `expand_span` (both `Stretch`). Bad input comes back as a tool
+    result with `is_error` and a message that says what to do.
+
+    Args:
+        search: The index and the settings of a search.
+    """
+    server = MCPServer(
+        "fgr-retriever",
+        instructions=_INSTRUCTIONS,
+        version=fgr_retriever.__version__,
+        log_level="WARNING",  # logs go to stderr
+    )
+    tools = _Tools(search)
+    for name, tool, title, description in (
+        (NAME, tools.search_evidence, "Search for evidence", DESCRIPTION),
+        ("read_passage", tools.read_passage, "Read a passage", _READ),
+        ("expand_span", tools.expand_span, "Look around a span", _EXPAND),
+    ):
+        server.add_tool(tool, name=name, title=title, description=description, annotations=_READ_ONLY)
+    return server
+
+
+def serve_http(server: MCPServer, port: int, host: str = LOOPBACK) -> None:
+    """Serve streamable HTTP at `http://host:port/mcp` until interrupted.
+
+    On a loopback address only requests to and from such addresses are answered, which keeps web
+    pages out (DNS rebinding). On any other address nothing is checked: put a proxy in front.
+
+    Args:
+        server: What `make_server` made.
+        port: The port.
+        host: The address.
+    """
+    app = server.streamable_http_app(host=host, stateless_http=True)
+    uvicorn.run(app, host=host, port=port, log_config=None, log_level="warning")  # its own would log to stdout
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What the server offers; its signatures become the schemas of the tools."""
+
+    search: EvidenceSearch
+
+    async def search_evidence(
+        self, query: Annotated[str, Field(description=QUERY)], k: MostPassages = None
+    ) -> Annotated[CallToolResult, Evidence]:
+        with _told():
+            text, evidence = await (self.search if k is None else replace(self.search, k=k)).asearch(query)
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=dict(evidence))
+
+    async def read_passage(
+        self, passage: PassageId, start: Annotated[int, Field(description="First character to read.")] = 0
+    ) -> Annotated[CallToolResult, Stretch]:
+        found = await self._passage(passage)
+        if not 0 <= start <= len(found.text):
+            raise ToolError(f"start={start}: the passage has the characters 0 to {len(found.text)}")
+        return _result(found, start, min(start + PAGE, len(found.text)))
+
+    async def expand_span(
+        self,
+        passage: PassageId,
+        start: Annotated[int, Field(description="First character of the span in the passage.")],
+        end: Annotated[int, Field(description="One past its last character.")],
+        sentences: Annotated[int, Field(description="Sentences to add on either side.")] = 1,
+    ) -> Annotated[CallToolResult, Stretch]:
+        found = await self._passage(passage)
+        with _told():
+            return _result(found, *widen(found.text, start, end, sentences))
+
+    async def _passage(self, id: str) -> Passage:
+        """Fetch a passage.
+
+        Raises:
+            ToolError: There is none with this id.
+        """
+        found = await self.search.engine.aget([id])
+        if not found:
+            raise ToolError(f"there is no passage {id!r:.200}: take the id from a span of {NAME}")
+        return found[0]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn bad input into a message that the model gets to read; the SDK hides all others."""
+    try:
+        yield
+    except InputError as error:
+        raise ToolError(str(error)) from error
+
+
+def _result(passage: Passage, start: int, end: int) -> CallToolResult:
+    """Give a stretch of a passage as text and with its offsets."""
+    origin = Origin.of(passage)
+    shift, text = origin.start, passage.text[start:end]
+    stretch: Stretch = {
+        "passage": passage.id,
+        "start": start,
+        "end": end,
+        "source_start": None if shift is None else shift + start,
+        "source_end": None if shift is None else shift + end,
+        "length": len(passage.text),
+        "text": text,
+        "title": origin.title,
+        "metadata": visible_metadata(passage.metadata),
+    }
+    head = f"{origin.title} (passage {passage.id}, characters {start} to {end} of {len(passage.text)})"
+    return CallToolResult(content=[TextContent(type="text", text=f"{head}\n{text}")], structured_content=dict(stretch))

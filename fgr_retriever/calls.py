@@ -1,0 +1,102 @@
+"""What surrounds a public call: its trace, its stopwatch and its async twin.
+
+Traces are OpenTelemetry spans, where its API is installed; else nothing at all. What was asked and found stays
+out of them: they hold numbers, and the words of a question that nothing supports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+
+try:
+    from opentelemetry import trace
+except ImportError:  # an extra: without it nobody traces
+    trace = None  # type: ignore[assignment, unused-ignore]
+
+Note: TypeAlias = Callable[[Mapping[str, Any]], None]
+_SelfT = TypeVar("_SelfT")
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+@contextmanager
+def traced(name: str) -> Iterator[Note]:
+    """Trace what happens inside the `with` block, as a span of the current trace.
+
+    Args:
+        name: Name of the span, without the prefix `fgr.`.
+
+    Yields:
+        A function that adds attributes, each under the prefix `fgr.`; values that are None are left
+        out, and a mapping becomes an attribute for each of its keys.
+    """
+    if trace is None:
+        yield _ignore
+        return
+    with trace.get_tracer("fgr_retriever").start_as_current_span(f"fgr.{name}") as span:
+
+        def note(values: Mapping[str, Any]) -> None:
+            if span.is_recording():
+                span.set_attributes(_flat("fgr", values))
+
+        yield note
+
+
+class Stopwatch:
+    """Adds up what each stage of a call takes, and keeps what it has to tell.
+
+    Attributes:
+        times_ms: Milliseconds by stage.
+        notes: What went otherwise than asked.
+    """
+
+    def __init__(self) -> None:
+        self.times_ms: dict[str, float] = {}
+        self.notes: list[str] = []
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time what happens inside the `with` block."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.times_ms[stage] = self.times_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+def in_thread(
+    method: Callable[Concatenate[_SelfT, _Args], _Result],
+) -> Callable[Concatenate[_SelfT, _Args], Coroutine[Any, Any, _Result]]:
+    """Make the async twin of a method: the same call in a worker thread."""
+
+    async def twin(self: _SelfT, /, *args: _Args.args, **kwargs: _Args.kwargs) -> _Result:
+        return await asyncio.to_thread(method, self, *args, **kwargs)
+
+    functools.update_wrapper(twin, method)
+    twin.__name__ = f"a{method.__name__}"
+    return twin
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give nested values dotted names; a list of lists or mappings becomes its length, a number a float in a list."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}.{key}"
+        if isinstance(value, Mapping):
+            found.update(_flat(name, value))
+        elif isinstance(value, list) and any(isinstance(one, (Mapping, list)) for one in value):
+            found[name] = len(value)
+        elif isinstance(value, list):  # all of one type, or the attribute is refused
+            found[name] = [one if isinstance(one, str) else float(one) for one in value]
+        elif value is not None:
+            found[name] = value
+    return found
+
+
+def _ignore(values: Mapping[str, Any]) -> None:
+    """Do nothing: there is no trace."""

@@ -1,0 +1,149 @@
+"""Stored tokens and a question to hits: the evidence in passages and the words that it supports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from typing_extensions import Self
+
+from fgr_retriever.config import Calibration, TrimConfig
+from fgr_retriever.errors import InputError
+from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.evidence.spans import find_spans
+from fgr_retriever.evidence.support import Support
+from fgr_retriever.index.match import Match
+from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
+from fgr_retriever.text.query_words import QueryWord, query_words
+from fgr_retriever.types import TokenEvidence
+
+LATE = "late"
+"""Under this name `Hit.scores` has MaxSim."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """An encoded question.
+
+    Args:
+        text: As asked.
+        vectors: Its token embeddings, (q, d) float32.
+        offsets: Their characters in the text, (q, 2).
+    """
+
+    text: str
+    vectors: Tensor
+    offsets: NDArray[np.int32]
+
+    @classmethod
+    def encode(cls, encoder: TokenEncoder, texts: Sequence[str]) -> list[Self]:
+        """Encode questions.
+
+        Raises:
+            InputError: One is no string or is blank.
+        """
+        for text in texts:
+            check_query(text)
+        encoded = zip(texts, encoder.encode_queries(texts), encoder.query_offsets(texts), strict=True)
+        return [cls(*one) for one in encoded]
+
+
+def read_hits(
+    encoder: TokenEncoder, question: Question, found: Sequence[Match], config: TrimConfig, first: int = 1
+) -> list[Hit]:
+    """Find the evidence in passages.
+
+    Args:
+        encoder: The model.
+        question: The question.
+        found: The passages, in order.
+        config: How evidence becomes spans.
+        first: Rank of the first of them.
+    """
+    config, threshold = resolve_cut(encoder.calibration, config)
+    evidence = evidence_of(encoder, question.vectors, [one.tokens for one in found])
+    hits = []
+    for rank, (one, told) in enumerate(zip(found, evidence, strict=True), start=first):
+        spans = find_spans(one.passage.text, told, config, threshold)
+        matched = support(question.text, question.vectors, question.offsets, one.tokens.vectors[_visible(one.tokens)])
+        hits.append(Hit(one.passage, one.score, rank, spans, told, matched, {LATE: one.score}))
+    return hits
+
+
+def check_query(query: str) -> None:
+    """Raise InputError unless a query is a string that is not blank."""
+    if not isinstance(query, str) or not query.strip():
+        raise InputError(f"query {query!r:.200}: must be a string that is not blank")
+
+
+def resolve_cut(own: Calibration, config: TrimConfig) -> tuple[TrimConfig, float]:
+    """Settle how evidence is cut: as the config says, or else by the model's own calibration.
+
+    Returns:
+        The settings, whose threshold is now set if the model's is fixed, and the probability in
+        [0, 1] from which a token counts: both as `find_spans` and `trim` take them.
+    """
+    if config.threshold is not None:
+        return config, config.threshold
+    return (replace(config, threshold=own.threshold) if own.cut == "threshold" else config), own.threshold
+
+
+def evidence_of(encoder: TokenEncoder, query: Tensor, passages: Sequence[StoredTokens]) -> list[TokenEvidence]:
+    """Compute the evidence probability of every token of some passages, all at once.
+
+    Args:
+        encoder: The model.
+        query: Query token embeddings, (q, d) float32.
+        passages: What an index stores of each. Special tokens, whose range is empty, are read but
+            left out of the result: there is nothing to show for them.
+    """
+    lengths = [len(passage.vectors) for passage in passages]
+    if len(query) and sum(lengths):
+        vectors = torch.from_numpy(np.concatenate([passage.vectors for passage in passages]))
+        probabilities = encoder.evidence(query, vectors, lengths).float().numpy()
+    else:
+        probabilities = np.zeros(sum(lengths), np.float32)
+    ends = np.cumsum(lengths).tolist()
+    found = []
+    for passage, length, end in zip(passages, lengths, ends, strict=True):
+        visible = _visible(passage)
+        found.append(TokenEvidence(passage.offsets[visible], probabilities[end - length : end][visible]))
+    return found
+
+
+def _visible(tokens: StoredTokens) -> NDArray[np.bool_]:
+    """Say which tokens have characters to show, (t,)."""
+    shown: NDArray[np.bool_] = tokens.offsets[:, 1] > tokens.offsets[:, 0]
+    return shown
+
+
+def support(question: str, query: Tensor, query_offsets: NDArray[np.int32], vectors: NDArray[np.float16]) -> Support:
+    """Compare the words of a question with the tokens of a passage.
+
+    Args:
+        question: The question.
+        query: Its token embeddings, (q, d) float32.
+        query_offsets: Their characters in it, (q, 2), as `TokenEncoder.query_offsets` gives them.
+        vectors: Token embeddings of the passage, (t, d), without its special tokens.
+    """
+    words, owners, rows = _words(question, query_offsets)
+    similarities = torch.from_numpy(vectors).float() @ query[rows].T
+    return Support(words, owners, similarities.numpy().astype(np.float16))
+
+
+def _words(
+    question: str, offsets: NDArray[np.int32]
+) -> tuple[tuple[QueryWord, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the words that have tokens, the word of each of these tokens, and the rows of the tokens."""
+    found = query_words(question)
+    ranges = np.array([(word.start, word.end) for word in found], dtype=np.int64).reshape(-1, 2)
+    owner = ranges[:, 0].searchsorted(offsets[:, 0], "right") - 1
+    visible = (offsets[:, 1] > offsets[:, 0]) & (owner >= 0)
+    rows = np.flatnonzero(visible)
+    rows = rows[offsets[rows, 0] < ranges[owner[rows], 1]] if len(ranges) else rows[:0]
+    used, owners = np.unique(owner[rows], return_inverse=True)
+    return tuple(found[i] for i in used.tolist()), owners.astype(np.int64), rows

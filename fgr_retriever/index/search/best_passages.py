@@ -1,0 +1,165 @@
+"""Search over a snapshot: MaxSim of the few passages that are worth it, or of all, in bounded memory.
+
+Coded passages pass two sieves: the candidates that the inverted lists name are ranked by MaxSim over
+those of their tokens that are near the query, and the best of these by MaxSim over all tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.config import SearchConfig
+from fgr_retriever.index.search.candidates import Candidates, find_candidates
+from fgr_retriever.index.search.ranking import Ranking
+from fgr_retriever.index.storage.inverted_lists import ranges
+from fgr_retriever.index.storage.snapshot import Snapshot
+from fgr_retriever.index.storage.token_reader import TokenReader, Tokens
+from fgr_retriever.model.maxsim import best_matches
+
+_GROUP_TOKENS = 256  # query tokens scored in one matrix product
+_DECIMALS = 5  # of a score: equal passages come out equal, whatever is multiplied beside them
+_SCORED = 1 << 16  # passages whose scores are held at once
+_LEAST_REFINED = 32  # candidates scored by all tokens, or twice as many as are wanted
+
+
+def best_passages(
+    snapshot: Snapshot, queries: Sequence[Tensor], k: int, allowed: NDArray[np.bool_], config: SearchConfig
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Find the best passages of every query.
+
+    Args:
+        snapshot: What to search.
+        queries: Query token embeddings, (q, d) float32 each, q >= 1.
+        k: How many passages to return, at least 1.
+        allowed: True where a passage may be returned, (n,) bool like `snapshot.alive`.
+        config: How to search.
+
+    Returns:
+        For each query the positions in `snapshot.rows` and the scores, MaxSim of the vectors as
+        they are stored, best first, the passage that was added earlier first among equals. They are
+        fewer than k only where fewer are allowed. Passages without tokens are never found.
+    """
+    allowed = allowed & (snapshot.reader.lengths > 0)
+    results = [found for group in _groups(queries) for found in _search(snapshot, group, k, allowed, config)]
+    return [(found.positions, found.scores) for found in results]
+
+
+def passage_scores(snapshot: Snapshot, query: Tensor, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Score passages by exact MaxSim of the vectors as they are stored.
+
+    Args:
+        snapshot: What has the passages.
+        query: Query token embeddings, (q, d) float32.
+        positions: Which of `snapshot.rows`, (n,), in any order; each has tokens.
+
+    Returns:
+        (n,) float32; 0 for a query without tokens.
+    """
+    scores = np.zeros(len(positions), np.float32)
+    if len(query) and len(positions):
+        order = positions.argsort()
+        scores[order] = _scores(snapshot.reader, positions[order], [query], SearchConfig().chunk_tokens)[0]
+    return scores
+
+
+def _search(
+    snapshot: Snapshot, queries: Sequence[Tensor], k: int, allowed: NDArray[np.bool_], config: SearchConfig
+) -> list[Ranking]:
+    """Score the raw passages and the candidates among the coded ones, or all, and rank them."""
+    reader, count = snapshot.reader, max(k, config.candidates)
+    found = None if config.exact else find_candidates(snapshot, queries, count, allowed, config.nprobe)
+    best = [Ranking.empty()] * len(queries)
+    everywhere = np.flatnonzero(allowed if found is None else allowed & reader.raw)
+    for positions in np.split(everywhere, range(_SCORED, len(everywhere), _SCORED)):
+        scores = _scores(reader, positions, queries, config.chunk_tokens)
+        best = [ranking.merged(positions, row, k) for ranking, row in zip(best, scores, strict=True)]
+    for number, candidates in enumerate(found or ()):
+        query = [queries[number]]
+        positions = _refine(reader, query, candidates, max(2 * k, _LEAST_REFINED), config.chunk_tokens)
+        scores = _scores(reader, positions, query, config.chunk_tokens)
+        best[number] = best[number].merged(positions, scores[0], k)
+    return best
+
+
+def _refine(
+    reader: TokenReader, query: Sequence[Tensor], candidates: Candidates, count: int, chunk_tokens: int
+) -> NDArray[np.int64]:
+    """Choose the candidates with the best MaxSim over the tokens that are near the query, by ascending position."""
+    scores = _scores(reader, candidates.positions, query, chunk_tokens, candidates.near)[0]
+    scores = np.maximum(scores, np.finfo(np.float32).min)  # a passage without such a token comes last
+    return np.sort(Ranking.empty().merged(candidates.positions, scores, count).positions)
+
+
+def _scores(
+    reader: TokenReader,
+    positions: NDArray[np.int64],
+    queries: Sequence[Tensor],
+    chunk_tokens: int,
+    near: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Score passages, given by ascending positions: (queries, positions).
+
+    With `near`, (centroids,) bool, only tokens of these centroids count.
+    """
+    stacked, sizes = torch.cat(list(queries)), [len(query) for query in queries]
+    scores = torch.full((len(queries), len(positions)), -torch.inf)
+    scored, cut = 0, torch.empty(0)
+    for part, lengths, tokens in _chunks(reader, positions, chunk_tokens):
+        if near is not None:
+            lengths, tokens = _only_near(reader, lengths, tokens, near)
+        best = best_matches(stacked, reader.decode(tokens), torch.from_numpy(lengths))
+        if part.start < scored:  # the first passage began in an earlier chunk
+            best[0] = torch.maximum(best[0], cut)
+        scores[:, part] = torch.stack([matches.sum(dim=1) for matches in torch.split(best, sizes, dim=1)])
+        scored, cut = part.stop, best[-1]
+    rounded: NDArray[np.float32] = scores.numpy().round(_DECIMALS)
+    return rounded
+
+
+def _chunks(
+    reader: TokenReader, positions: NDArray[np.int64], chunk_tokens: int
+) -> Iterator[tuple[slice, NDArray[np.int64], Tokens]]:
+    """Cut passages into runs of tokens, each with its part of `positions`, their tokens in it, and which these are."""
+    lengths = reader.lengths[positions]
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    shifts = reader.ends[positions] - ends  # from tokens of these passages to those of all
+    for start in range(0, int(lengths.sum()), chunk_tokens):
+        first = int(np.searchsorted(ends, start, side="right"))
+        part = slice(first, int(np.searchsorted(ends, start + chunk_tokens, side="left")) + 1)
+        begins = np.maximum(starts[part], start)
+        counts = np.minimum(ends[part], start + chunk_tokens) - begins
+        yield part, counts, _tokens(begins + shifts[part], counts)
+
+
+def _only_near(
+    reader: TokenReader, lengths: NDArray[np.int64], tokens: Tokens, near: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Leave out the tokens of other centroids: how many are left of each passage, and which."""
+    kept = np.flatnonzero(near[reader.codes(tokens)])
+    ends = np.searchsorted(kept, np.cumsum(lengths))
+    return np.diff(ends, prepend=0), kept + tokens.start if isinstance(tokens, slice) else tokens[kept]
+
+
+def _tokens(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> Tokens:
+    """Number the tokens of ranges; ranges without gaps are one slice, which is read faster."""
+    if (starts[1:] == (starts + counts)[:-1]).all():
+        return slice(int(starts[0]), int(starts[-1] + counts[-1]))
+    return ranges(starts, counts)
+
+
+def _groups(queries: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Split queries into runs of at most `_GROUP_TOKENS` tokens, or of one longer query."""
+    group: list[Tensor] = []
+    for query in queries:
+        if group and sum(map(len, group)) + len(query) > _GROUP_TOKENS:
+            yield group
+            group = []
+        group.append(query)
+    if group:
+        yield group

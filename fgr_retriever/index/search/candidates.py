@@ -1,0 +1,124 @@
+"""Candidates: the few coded passages that are worth decoding for a query.
+
+The lists of the centroids nearest to a query token name the passages that may match it well, as in
+PLAID (arXiv:2205.09707, section 4.2). A passage's approximate score sums, over the query tokens,
+the score of the best probed centroid that it has a token of, or where it has none, the score of the
+first centroid that was not probed: no token of the passage has a better one. (WARP,
+arXiv:2501.17788, section 4.3, calls this imputation.) ::
+
+    sum_i max(unprobed_i, max over probed centroids c of d:  E_qi . C_c)
+
+The sum of what is imputed is the same for all passages and is left out: what counts is the gain.
+
+A token of a candidate can only be the best match of a query token if its centroid is near that
+token. The nearest centroids, twice as many as are probed, tell which tokens are worth decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.index.search.ranking import Ranking
+from fgr_retriever.index.storage.inverted_lists import InvertedLists
+from fgr_retriever.index.storage.snapshot import Snapshot
+
+_NEAR = 2  # times nprobe: twice that finds no more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What is worth decoding for one query.
+
+    Args:
+        positions: Passages, as places in `Snapshot.rows`, (n,) int64, ascending.
+        near: True for the centroids that are among the nearest of a query token, (centroids,) bool.
+    """
+
+    positions: NDArray[np.int64]
+    near: NDArray[np.bool_]
+
+
+def find_candidates(
+    snapshot: Snapshot, queries: Sequence[Tensor], count: int, allowed: NDArray[np.bool_], nprobe: int
+) -> list[Candidates] | None:
+    """Choose the coded passages with the best approximate scores.
+
+    Args:
+        snapshot: What to search.
+        queries: Query token embeddings, (q, d) float32 each, q >= 1.
+        count: How many passages to choose for each query.
+        allowed: True where a passage may be chosen, (n,) bool like `snapshot.alive`.
+        nprobe: Centroids whose lists are read for each query token.
+
+    Returns:
+        For each query `count` passages; None where no more than `count` coded passages are allowed,
+        so that all of them are candidates.
+    """
+    coded = [(segment, part) for segment, part in snapshot.parts() if segment.codec is not None]
+    if snapshot.codec is None or sum(int(allowed[part].sum()) for _, part in coded) <= count:
+        return None
+    nearest, scores = _nearest(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
+    centroids, gains = _probe(nearest, scores, nprobe)
+    owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
+    best = [Ranking.empty()] * len(queries)
+    for segment, part in coded:
+        total = _gains(segment.lists, segment.info.passages, centroids, gains, owners)
+        total[:, ~allowed[part]] = -np.inf
+        positions = np.arange(part.start, part.stop)
+        best = [found.merged(positions, row, count) for found, row in zip(best, total, strict=True)]
+    near = np.zeros((len(queries), len(snapshot.codec.centroids)), np.bool_)
+    near[owners[:, None], nearest] = True
+    return [Candidates(np.sort(found.positions), row) for found, row in zip(best, near, strict=True)]
+
+
+def _nearest(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find the centroids that are near each token, the nearest first, and their scores."""
+    scores, found = (tokens @ centroids.T).topk(min(_NEAR * nprobe + 1, len(centroids)))
+    return found.numpy(), scores.numpy()
+
+
+def _probe(
+    nearest: NDArray[np.int64], scores: NDArray[np.float32], nprobe: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Take the nearest centroids of each token, the nearest last, and their scores above the next one's."""
+    count = min(nprobe, nearest.shape[1] - 1)
+    gains = scores[:, :count] - scores[:, count : count + 1]
+    return np.ascontiguousarray(nearest[:, :count][:, ::-1]), np.ascontiguousarray(gains[:, ::-1])
+
+
+def _gains(
+    lists: InvertedLists,
+    passages: int,
+    centroids: NDArray[np.int64],
+    gains: NDArray[np.float32],
+    owners: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Sum up what the tokens of each query gain in each passage of a segment.
+
+    Args:
+        lists: Those of the segment.
+        passages: How many the segment has.
+        centroids: What each token probes, by ascending score, (t, nprobe).
+        gains: Their scores above that of the next one, (t, nprobe).
+        owners: The query of each token, (t,), ascending from 0.
+
+    Returns:
+        (queries, passages).
+    """
+    slots, counts = lists.gather(centroids.ravel())
+    tokens = np.repeat(np.arange(len(owners)), counts.reshape(centroids.shape).sum(axis=1))
+    # Only the best gain of a token in a passage counts: the last one that claims their cell.
+    entries = np.arange(len(slots), dtype=np.int32)
+    cells = tokens * passages + slots
+    claims = np.empty(len(owners) * passages, np.int32)  # never read where nothing was written
+    claims[cells] = entries
+    best = np.flatnonzero(claims[cells] == entries)
+    places = owners[tokens[best]] * passages + slots[best]
+    total = np.bincount(places, np.repeat(gains.ravel(), counts)[best], (owners[-1] + 1) * passages)
+    return total.reshape(-1, passages).astype(np.float32)

@@ -1,0 +1,220 @@
+"""What an index finds: passages by their vectors, their words or their ids."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.config import SearchConfig, check, is_count
+from fgr_retriever.errors import InputError
+from fgr_retriever.index.filters import Filter, compile_filter
+from fgr_retriever.index.match import Match
+from fgr_retriever.index.search.best_passages import best_passages, passage_scores
+from fgr_retriever.index.storage import rows
+from fgr_retriever.index.storage.snapshot import Snapshot
+from fgr_retriever.index.storage.store import Store
+from fgr_retriever.types import Passage
+
+_Found = tuple[NDArray[np.int64], NDArray[np.float32]]  # positions in a snapshot's rows, best first, and scores
+
+
+class Lookup:
+    """Reads an open index; every call sees one state, that at its begin.
+
+    Args:
+        store: The index.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Read nothing yet."""
+        self._store = store
+
+    def reading(self) -> AbstractContextManager[tuple[Snapshot, sqlite3.Connection]]:
+        """Open one state of the index, for a stage that keeps something of its own beside it.
+
+        Raises:
+            IndexCorruptError: What is stored is damaged.
+        """
+        return self._store.reading()
+
+    def search(
+        self,
+        queries: Sequence[Tensor],
+        k: int,
+        filter: Filter | None = None,
+        config: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
+    ) -> list[list[Match]]:
+        """Find the best passages for every query, by exact MaxSim over all that pass the filter.
+
+        Args:
+            queries: Query token embeddings, (q, d) float32 each; one without tokens finds nothing.
+            k: How many passages to find for each query, at least 1.
+            filter: Which passages count, by their metadata (see `fgr_retriever.index.filters`).
+            config: How to search.
+
+        Returns:
+            For each query its matches, best first; equals in the order in which they were added.
+
+        Raises:
+            InputError: The filter is invalid.
+            ConfigError: `k` is not an integer of at least 1.
+            IndexCorruptError: What is stored is damaged.
+        """
+        with self._store.reading() as (snapshot, connection):
+            found = _best(snapshot, connection, queries, k, filter, config)
+            return [_matches(connection, snapshot, *one) for one in found]
+
+    def rank(
+        self,
+        vectors: Tensor,
+        k: int,
+        filter: Filter | None = None,
+        config: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
+    ) -> list[tuple[str, float]]:
+        """Find ids and MaxSim of the best passages for a query; see `search`, which reads the passages, too."""
+        with self._store.reading() as (snapshot, connection):
+            ((positions, scores),) = _best(snapshot, connection, [vectors], k, filter, config)
+            ids = [rows.fetch_id(connection, row) for row in snapshot.rows[positions].tolist()]
+            return list(zip(ids, scores.tolist(), strict=True))
+
+    def score(self, vectors: Tensor, ids: Iterable[str]) -> list[Match]:
+        """Score passages by exact MaxSim.
+
+        Args:
+            vectors: Query token embeddings, (q, d) float32; without tokens every score is 0.
+            ids: Which passages.
+
+        Returns:
+            Their matches in the order of the ids; ids that are unknown, or whose passage has no
+            tokens, are left out.
+
+        Raises:
+            InputError: An id is not a string.
+            IndexCorruptError: What is stored is damaged.
+        """
+        wanted = checked_ids(ids)
+        with self._store.reading() as (snapshot, connection):
+            return _matches(connection, snapshot, *_scored(snapshot, connection, vectors, wanted)[1:])
+
+    def maxsim(self, vectors: Tensor, ids: Iterable[str]) -> dict[str, float]:
+        """Give the exact MaxSim of passages by id; see `score`, which reads the passages, too."""
+        wanted = checked_ids(ids)
+        with self._store.reading() as (snapshot, connection):
+            known, _, scores = _scored(snapshot, connection, vectors, wanted)
+            return dict(zip(known, scores.tolist(), strict=True))
+
+    def words(
+        self, query: str, k: int, filter: Filter | None = None, *, ids: Iterable[str] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find the best passages by their words, with BM25 (k1 = 1.2, b = 0.75; Robertson and Zaragoza 2009).
+
+        Args:
+            query: The question; one without words that count finds nothing.
+            k: How many passages to find, at least 1.
+            filter: Which passages count, by their metadata; see `search`.
+            ids: Which passages count; None takes all.
+
+        Returns:
+            Ids and scores above 0, best first; equals in the order in which they were added. They
+            have at least one word of the query.
+
+        Raises:
+            InputError: The filter is invalid, or the query or an id is not a string.
+            ConfigError: The index keeps no words, or `k` is not an integer of at least 1.
+            MissingExtraError: The stemmer is not installed.
+            IndexCorruptError: What is stored is damaged.
+        """
+        check("k", k, is_count(k, 1), "an integer of at least 1")
+        if not isinstance(query, str):
+            raise InputError(f"query {query!r:.200}: must be a string")
+        wanted = None if ids is None else checked_ids(ids)
+        with self._store.reading() as (_, connection):
+            allowed = None if filter is None else set(rows.numbers_where(connection, compile_filter(filter)))
+            if wanted is not None:
+                among = {row for row in rows.numbers_of(connection, wanted) if row is not None}
+                allowed = among if allowed is None else allowed & among
+            found = self._store.words.search(connection, query, k, allowed)
+            return [(rows.fetch_id(connection, row), score) for row, score in found]
+
+    def get(self, ids: Iterable[str]) -> list[Passage]:
+        """Fetch passages by id, in the order of the ids; unknown ids are left out.
+
+        Raises:
+            InputError: An id is not a string.
+        """
+        wanted = checked_ids(ids)
+        with self._store.reading() as (_, connection):
+            found = [rows.fetch(connection, id) for id in wanted]
+        return [passage for passage in found if passage is not None]
+
+    def __len__(self) -> int:
+        """Count the passages."""
+        with self._store.reading() as (snapshot, _):
+            return int(snapshot.alive.sum())
+
+    def __contains__(self, id: object) -> bool:
+        """Say whether there is a passage with this id."""
+        with self._store.reading() as (_, connection):
+            return rows.is_id(id) and rows.fetch(connection, str(id)) is not None
+
+
+def checked_ids(ids: Iterable[str]) -> list[str]:
+    """List those ids that can be stored, refusing what is no string.
+
+    Raises:
+        InputError: An id is not a string.
+    """
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise InputError(f"ids must be an iterable of strings, got {ids!r:.200}: put one id into a list")
+    wanted = list(ids)
+    for id in wanted:
+        if not isinstance(id, str):
+            raise InputError(f"id {id!r:.200}: must be a string")
+    return [id for id in wanted if rows.is_id(id)]
+
+
+def _best(
+    snapshot: Snapshot,
+    connection: sqlite3.Connection,
+    queries: Sequence[Tensor],
+    k: int,
+    filter: Filter | None,
+    config: SearchConfig,
+) -> list[_Found]:
+    """Search one state of the index; a query without tokens finds nothing."""
+    check("k", k, is_count(k, 1), "an integer of at least 1")
+    allowed = snapshot.alive
+    if filter is not None:
+        matching = rows.numbers_where(connection, compile_filter(filter))
+        allowed = np.isin(snapshot.rows, np.array(matching, dtype=np.int64))
+    found = iter(best_passages(snapshot, [query for query in queries if len(query)], k, allowed, config))
+    empty = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return [next(found) if len(query) else empty for query in queries]
+
+
+def _scored(
+    snapshot: Snapshot, connection: sqlite3.Connection, vectors: Tensor, ids: Sequence[str]
+) -> tuple[list[str], NDArray[np.int64], NDArray[np.float32]]:
+    """Score the passages of ids in one state of the index: known ids, their positions and their scores."""
+    numbers = dict(zip(ids, rows.numbers_of(connection, ids), strict=True))
+    listed = {id: row for id, row in numbers.items() if row is not None}
+    positions = np.searchsorted(snapshot.rows, np.array(list(listed.values()), dtype=np.int64))
+    has_tokens = snapshot.reader.lengths[positions] > 0
+    known = [id for id, one in zip(listed, has_tokens.tolist(), strict=True) if one]
+    positions = positions[has_tokens]
+    return known, positions, passage_scores(snapshot, vectors, positions)
+
+
+def _matches(
+    connection: sqlite3.Connection, snapshot: Snapshot, positions: NDArray[np.int64], scores: NDArray[np.float32]
+) -> list[Match]:
+    """Read what is stored of the passages that were found."""
+    if not len(positions):
+        return []
+    found = [rows.fetch_number(connection, row) for row in snapshot.rows[positions].tolist()]
+    return [Match(*one) for one in zip(found, scores.tolist(), snapshot.tokens_at(positions), strict=True)]

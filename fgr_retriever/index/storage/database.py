@@ -1,0 +1,249 @@
+"""`passages.sqlite`: the connections and transactions of an index, and what its errors mean.
+
+SQLite's write-ahead log gives what the index promises: a transaction is the one commit point, and a
+reader keeps its snapshot without blocking anybody. The one writer holds a lock that dies with its
+process: that of the empty database `writer.lock`. The lock of the write transaction would not do. It
+ends before the log is folded into the database, and when a writer commits meanwhile, SQLite before
+3.51.3 may lose what was committed ("the WAL-reset bug", https://sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
+from fgr_retriever.index.storage.word_table import WordTable
+
+DATABASE, WRITER_LOCK = "passages.sqlite", "writer.lock"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS segments (
+    first_row INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, passages INTEGER NOT NULL,
+    tokens INTEGER NOT NULL, files TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS codecs (
+    name TEXT PRIMARY KEY, files TEXT NOT NULL, tokens INTEGER NOT NULL, error REAL NOT NULL,
+    added INTEGER NOT NULL, added_error REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS passages (
+    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
+    text BLOB NOT NULL, checksum BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tombstones (row INTEGER PRIMARY KEY);
+"""
+_READ_WAIT_S = 10.0  # readers only ever wait for another process that recovers or cleans the log
+_WRITE_WAIT_S = 0.1
+_SPARE = 0.1  # share of the pages that may be free: later writes take them again
+
+
+class Database:
+    """The transactions of one index folder.
+
+    Args:
+        folder: The folder of an index; the database must exist.
+        words: What the index keeps of the words of its passages.
+    """
+
+    def __init__(self, folder: Path, words: WordTable) -> None:
+        """Connect to nothing yet."""
+        self._folder, self._words = folder, words
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = False
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Open a read transaction: everything read in it is one snapshot.
+
+        Raises:
+            IndexCorruptError: The database is damaged or missing.
+        """
+        with self._connection() as connection, read_errors(self._folder):
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def writing(self, *, shrink: bool = False) -> Iterator[sqlite3.Connection]:
+        """Open the write transaction: commit at the end, undo everything on any error.
+
+        Args:
+            shrink: Give back the space of what was deleted when all is committed, if it is worth the rewriting.
+
+        Raises:
+            IndexLockedError: Another writer is at work.
+            IndexWriteError: The disk refused the commit.
+            IndexCorruptError: The database is damaged or missing.
+        """
+        with self._connection() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
+            with _lock_errors(self._folder):
+                _wait(connection, _WRITE_WAIT_S)
+                connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            with write_errors(self._folder):
+                connection.execute("UPDATE state SET value = value + 1 WHERE name = 'generation'")
+                connection.execute("COMMIT")
+                if shrink:
+                    _shrink(connection)
+            _fold_in(connection)
+
+    def close(self) -> None:
+        """Close every connection; those in use are closed when they come back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection to one thread; after an error it is closed, which undoes its work."""
+        if self._closed:
+            raise InputError(f"the index in {self._folder} was closed: open it again")
+        try:
+            connection = self._idle.pop()
+        except IndexError:  # none is idle
+            with read_errors(self._folder):
+                connection = _connect(self._folder / DATABASE, self._words)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+
+def create_database(folder: Path, manifest: str, words: WordTable) -> str:
+    """Create the tables and keep a copy of the manifest.
+
+    Args:
+        folder: The folder of the index.
+        manifest: Its manifest, as JSON.
+        words: What the index is to keep of the words of its passages.
+
+    Returns:
+        The manifest that counts: the given one, or that of another process that was faster.
+
+    Raises:
+        ConfigError: WordTable cannot be kept by this SQLite.
+        IndexLockedError: Another process creates it, and does not get done.
+        IndexWriteError: The disk refused.
+    """
+    with (
+        _sole_writer(folder, _READ_WAIT_S),
+        write_errors(folder),
+        closing(_connect(folder / DATABASE, words, create=True)) as connection,
+    ):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+        connection.execute("BEGIN IMMEDIATE")
+        rows = [("generation", 0), ("manifest", manifest)]
+        connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
+        (kept,) = connection.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()
+        if kept == manifest:
+            words.create(connection)
+        connection.execute("COMMIT")
+        return str(kept)
+
+
+def verify_database(folder: Path, connection: sqlite3.Connection) -> None:
+    """Let SQLite check its pages, and that the file ends with a whole one.
+
+    Raises:
+        IndexCorruptError: Something is damaged; names it.
+    """
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    size = (folder / DATABASE).stat().st_size
+    if size % page:
+        raise IndexCorruptError(
+            f"{folder / DATABASE} is cut off: its {size} bytes are no whole pages of {page}; restore it from a copy"
+        )
+    for (problem,) in connection.execute("PRAGMA integrity_check"):
+        if problem != "ok":
+            raise IndexCorruptError(f"{folder / DATABASE} is damaged: {problem}")
+
+
+@contextmanager
+def read_errors(folder: Path) -> Iterator[None]:
+    """Report what SQLite says while reading as a damaged index."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
+
+
+@contextmanager
+def write_errors(folder: Path) -> Iterator[None]:
+    """Report what the disk or SQLite says while writing."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise IndexWriteError(
+            f"writing to {folder} failed ({error}): nothing of this write was stored and what was there before is "
+            "unchanged; free space or fix the disk, then retry"
+        ) from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
+
+
+@contextmanager
+def _sole_writer(folder: Path, seconds: float) -> Iterator[None]:
+    """Hold the lock of the one writer, after waiting for it for at most some seconds."""
+    with _lock_errors(folder):
+        lock = sqlite3.connect(folder / WRITER_LOCK, seconds, isolation_level=None, check_same_thread=False)
+    with closing(lock):
+        with _lock_errors(folder):
+            lock.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@contextmanager
+def _lock_errors(folder: Path) -> Iterator[None]:
+    """Report that another one writes."""
+    try:
+        with write_errors(folder):
+            yield
+    except IndexWriteError as error:
+        if "locked" not in str(error.__cause__):
+            raise
+        raise IndexLockedError(
+            f"{folder} is being written to by another process or engine: wait until it is done, then retry"
+        ) from error
+
+
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Rewrite the database without its free pages, unless they are few."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    if free > _SPARE * pages:
+        connection.execute("VACUUM")
+
+
+def _fold_in(connection: sqlite3.Connection) -> None:
+    """Fold the log into the database, so that the folder can be copied file by file.
+
+    All is committed already. Readers may be in the way; the next writer then does it.
+    """
+    with suppress(sqlite3.OperationalError):
+        _wait(connection, 0)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _wait(connection, _READ_WAIT_S)
+
+
+def _wait(connection: sqlite3.Connection, seconds: float) -> None:
+    """Set how long a connection waits for a lock of another one."""
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+def _connect(path: Path, words: WordTable, create: bool = False) -> sqlite3.Connection:
+    """Connect with durable commits; threads may hand the connection on, not share it."""
+    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(uri, _READ_WAIT_S, isolation_level=None, check_same_thread=False, uri=True)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")  # what was deleted cannot be read from the file, either
+    words.define(connection)
+    return connection

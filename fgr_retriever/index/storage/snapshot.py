@@ -1,0 +1,123 @@
+"""What was committed at one moment, memory-mapped."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fgr_retriever.index.codec.residual_codec import Codec
+from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
+from fgr_retriever.index.storage.files import check_sizes
+from fgr_retriever.index.storage.segments import Segment
+from fgr_retriever.index.storage.token_reader import TokenReader
+from fgr_retriever.model.tokens import StoredTokens
+
+SEGMENTS, CODECS = "segments", "codecs"
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was committed at one moment; never changes, whatever is written later.
+
+    Args:
+        generation: Counts the commits.
+        segments: All segments, by ascending rows.
+        rows: Row number of every stored passage, segment after segment, (n,) int64, ascending.
+        alive: False where the passage was deleted or replaced, (n,) bool.
+        codec: That of the coded segments, if there is one.
+        codec_info: What the database keeps of it.
+    """
+
+    generation: int
+    segments: tuple[Segment, ...]
+    rows: NDArray[np.int64]
+    alive: NDArray[np.bool_]
+    codec: Codec | None
+    codec_info: CodecInfo | None
+
+    def parts(self) -> Iterator[tuple[Segment, slice]]:
+        """Go through the segments, each with its range of `rows` and `alive`."""
+        start = 0
+        for segment in self.segments:
+            end = start + segment.info.passages
+            yield segment, slice(start, end)
+            start = end
+
+    @cached_property
+    def reader(self) -> TokenReader:
+        """Read the tokens of any passages.
+
+        Raises:
+            IndexCorruptError: The lengths of a segment are damaged.
+        """
+        return TokenReader(self.segments, self.codec)
+
+    def tokens_at(self, positions: NDArray[np.int64]) -> list[StoredTokens]:
+        """Look up the tokens of passages; vectors that were encoded are decoded."""
+        order = positions.argsort()
+        tokens = self.reader.tokens_of(positions[order])
+        cuts = np.cumsum(self.reader.lengths[positions[order]])[:-1]
+        vectors = np.split(self.reader.decode(tokens).numpy().astype(np.float16), cuts)
+        weights: list[NDArray[np.uint8] | None] = [None] * len(vectors)
+        if any(segment.info.weighted for segment in self.segments):
+            weights = [*np.split(self.reader.importance(tokens), cuts)]
+        found = dict(zip(positions[order].tolist(), zip(vectors, weights, strict=True), strict=True))
+        return [StoredTokens(found[one][0], self._offsets(one), importance=found[one][1]) for one in positions.tolist()]
+
+    def _offsets(self, position: int) -> NDArray[np.int32]:
+        segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
+        return segment.offsets_of(position - part.start)
+
+    @property
+    def tokens(self) -> int:
+        """Count the tokens of the live passages."""
+        return sum(live_tokens(segment, self.alive[part]) for segment, part in self.parts())
+
+
+def live_tokens(segment: Segment, alive: NDArray[np.bool_]) -> int:
+    """Count the tokens of the live passages of a segment."""
+    return int(segment.lengths[alive].sum(dtype=np.int64))
+
+
+def load_snapshot(
+    folder: Path, dim: int, connection: sqlite3.Connection, generation: int, known: Snapshot | None
+) -> Snapshot:
+    """Read the lists of segments and tombstones that a transaction sees.
+
+    Args:
+        folder: The folder of the index.
+        dim: Width of a token embedding.
+        connection: In a transaction.
+        generation: Of the commits.
+        known: An earlier snapshot; what it has mapped stays so.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        IndexCorruptError: A file is damaged or has the wrong size.
+    """
+    info = fetch_codec(connection)
+    codec = _codec(folder / CODECS, info, known)
+    mapped = {segment.info.name: segment for segment in known.segments} if known else {}
+    segments, runs = [], [np.zeros(0, np.int64)]
+    for first, entry in fetch_segments(connection):
+        segments.append(mapped.get(entry.name) or Segment(folder / SEGMENTS, entry, dim, codec))
+        runs.append(np.arange(first, first + entry.passages, dtype=np.int64))
+    numbers = np.concatenate(runs)
+    alive = ~np.isin(numbers, tombstones(connection))
+    return Snapshot(generation, tuple(segments), numbers, alive, codec, info)
+
+
+def _codec(root: Path, info: CodecInfo | None, known: Snapshot | None) -> Codec | None:
+    """Load the codec, unless an earlier snapshot has it."""
+    if info is None:
+        return None
+    if known is not None and known.codec_info is not None and known.codec_info.name == info.name:
+        return known.codec
+    check_sizes(root / info.name, info.files)
+    return Codec.load(root / info.name)

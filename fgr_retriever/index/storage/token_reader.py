@@ -1,0 +1,91 @@
+"""The tokens of all segments of a snapshot, numbered through, so that a few of many passages are read at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.index.codec.residual_codec import Codec
+from fgr_retriever.index.storage.inverted_lists import ranges
+from fgr_retriever.index.storage.segments import Segment
+
+Tokens = slice | NDArray[np.int64]  # numbers of tokens, ascending
+
+
+class TokenReader:
+    """Reads tokens of any passages.
+
+    Args:
+        segments: The segments of a snapshot.
+        codec: That of the coded ones.
+
+    Attributes:
+        lengths: Tokens of each passage, segment after segment, (n,) int64.
+        ends: One past the last token of each passage, (n,) int64.
+        raw: Whether a passage is stored as float16, (n,) bool.
+
+    Raises:
+        IndexCorruptError: The lengths of a segment are damaged.
+    """
+
+    def __init__(self, segments: Sequence[Segment], codec: Codec | None) -> None:
+        self._segments, self._codec = segments, codec
+        sizes = [segment.info.tokens for segment in segments]
+        self._bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        shifted = [segment.ends + start for segment, start in zip(segments, self._bounds.tolist(), strict=False)]
+        self.ends = np.concatenate([np.zeros(0, np.int64), *shifted])
+        self.lengths = np.diff(self.ends, prepend=0)
+        raw = [segment.codec is None for segment in segments]
+        self.raw = np.repeat(np.array(raw, np.bool_), [segment.info.passages for segment in segments])
+
+    def tokens_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Number the tokens of passages, one passage after the other."""
+        lengths = self.lengths[positions]
+        return ranges(self.ends[positions] - lengths, lengths)
+
+    def codes(self, tokens: Tokens) -> NDArray[np.int64]:
+        """Give the centroids of tokens of coded passages, (t,)."""
+        return np.concatenate([np.zeros(0, np.int64), *(one.codes[part] for one, part in self._split(tokens))])
+
+    def decode(self, tokens: Tokens) -> Tensor:
+        """Give the vectors of tokens, (t, dim) float32.
+
+        Raises:
+            IndexCorruptError: A token has a centroid that does not exist.
+        """
+        parts = list(self._split(tokens))
+        if self._codec is None or any(segment.codec is None for segment, _ in parts) or len(parts) < 2:
+            found = [segment.decode(part) for segment, part in parts]
+            return torch.cat(found) if len(found) != 1 else found[0]
+        codes, residuals = zip(*(segment.encoded(part) for segment, part in parts), strict=True)
+        try:
+            return self._codec.decode(torch.cat(codes), torch.cat(residuals))
+        except InputError as error:
+            raise IndexCorruptError(
+                f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"
+            ) from error
+
+    def importance(self, tokens: Tokens) -> NDArray[np.uint8]:
+        """Give the importance of tokens, (t,).
+
+        Raises:
+            IndexCorruptError: A segment has none.
+        """
+        return np.concatenate([np.zeros(0, np.uint8), *(one.importance(part) for one, part in self._split(tokens))])
+
+    def _split(self, tokens: Tokens) -> Iterator[tuple[Segment, Tokens]]:
+        """Go through the segments that have some of the tokens, with their numbers there."""
+        if isinstance(tokens, slice):
+            first, last = self._bounds.searchsorted([tokens.start, max(tokens.stop - 1, tokens.start)], "right") - 1
+            for number in range(int(first), int(last) + 1):
+                start, stop = int(self._bounds[number]), int(self._bounds[number + 1])
+                yield self._segments[number], slice(max(tokens.start, start) - start, min(tokens.stop, stop) - start)
+            return
+        edges = tokens.searchsorted(self._bounds)
+        for number in np.flatnonzero(np.diff(edges)).tolist() or [0]:  # no tokens are none of the first segment
+            yield self._segments[number], tokens[edges[number] : edges[number + 1]] - self._bounds[number]

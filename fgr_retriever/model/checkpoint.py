@@ -1,0 +1,250 @@
+"""Open a late-interaction checkpoint: native sentence-transformers, PyLate or Stanford ColBERT.
+
+sentence-transformers' `MultiVectorEncoder` reads all three layouts; this module adds what it leaves
+out: the evidence head in the `evidence/` subfolder, the fingerprint that ties an index to its
+model, and a refusal of models that would load but were never trained for late interaction
+(sentence-transformers would silently give them a random projection).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+from sentence_transformers.util import load_file_path
+from transformers.utils import logging as transformers_logging
+
+from fgr_retriever.errors import CheckpointError, ConfigError
+from fgr_retriever.model.evidence_head import SUBFOLDER, EvidenceHead
+
+logger = logging.getLogger(__name__)
+
+# How each layout is told apart, as data: the file, and what in its JSON marks late interaction.
+_LATE_INTERACTION_TYPES = {"MultiVectorEncoder", "ColBERT"}
+_PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "attend_to_expansion_tokens"}
+_STANFORD_ARCHITECTURE = "HF_ColBERT"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An opened checkpoint.
+
+    Args:
+        name: The folder or hub id that it came from.
+        model: The token encoder, in evaluation mode, float32, on the CPU.
+        head: The evidence head; the calibrated raw MaxSim when the checkpoint has none.
+        fingerprint: SHA-256 over everything that changes a token vector.
+    """
+
+    name: str
+    model: MultiVectorEncoder
+    head: EvidenceHead
+    fingerprint: str
+
+
+def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None) -> Checkpoint:
+    """Open a folder, or download from the Hugging Face hub.
+
+    Args:
+        folder_or_hub_id: A local folder, or a hub id such as `lightonai/GTE-ModernColBERT-v1`.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        CheckpointError: Nothing there, not a late-interaction model, or damaged files.
+    """
+    name = str(folder_or_hub_id)
+    _refuse_single_vector_models(name, revision)
+    try:
+        with quiet_loading():
+            model = MultiVectorEncoder(name, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32})
+    except Exception as error:  # the loader raises whatever its many parsers raise
+        raise CheckpointError(f"cannot open the model {name!r}: {error}") from error
+    if not getattr(model.tokenizer, "is_fast", False):
+        raise CheckpointError(
+            f"the model {name!r} has a slow tokenizer, which gives no character offsets. "
+            "Save it with its fast tokenizer (tokenizer.json)."
+        )
+    model.eval().float()
+    return Checkpoint(name, model, _open_head(name, model, revision), fingerprint(model))
+
+
+def embedded_model() -> Path:
+    """Locate the model that ships inside the package.
+
+    Raises:
+        CheckpointError: The installed package has no model folder.
+    """
+    folder = Path(str(resources.files("fgr_retriever"))) / "models" / "default"
+    if not (folder / "modules.json").is_file():
+        raise CheckpointError(
+            f"the embedded model is missing from {folder}: reinstall fgr-retriever, "
+            "or pass a folder or hub id to Encoder.from_pretrained"
+        )
+    return folder
+
+
+def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
+    """Hash everything that changes a vector: weights, tokenizer, lengths, markers, masks.
+
+    Where the files lie, their format and the evidence head do not matter.
+    """
+    # A pooler gives no token vector, and many checkpoints lack it: it is random then.
+    weights = {key: value for key, value in model.state_dict().items() if ".pooler." not in key}
+    digest = hashlib.sha256()
+    _hash_weights(digest.update, weights)
+    digest.update(model.tokenizer.backend_tokenizer.to_str().encode("utf-8", "surrogatepass"))
+    settings = [_module_settings(module) for module in model.children()]
+    digest.update(json.dumps([model.prompts, settings], sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def head_fingerprint(head: EvidenceHead) -> str:
+    """Hash everything that changes an evidence logit: the weights; the calibration does not matter."""
+    digest = hashlib.sha256()
+    _hash_weights(digest.update, head.state_dict())
+    return digest.hexdigest()
+
+
+def save_calibrated(source: Path, head: EvidenceHead, out: Path) -> None:
+    """Write a checkpoint folder again, with another calibration of its evidence head.
+
+    Args:
+        source: The checkpoint folder.
+        head: Its evidence head as it shall be.
+        out: A new or empty folder, which appears when it is complete; or `source`, whose head is
+            then replaced.
+
+    Raises:
+        ConfigError: `out` or `source` cannot be used for this; see `check_output`.
+        OSError: The disk refused.
+    """
+    check_output(source, out)
+    in_place = out.resolve() == source.resolve()
+    home = out if in_place else out.parent
+    home.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=home, prefix=".calibrated-") as scratch:
+        copy = Path(scratch) / "model"
+        if not in_place:
+            shutil.copytree(source, copy)
+        head.save(copy)
+        if in_place:
+            (out / SUBFOLDER).mkdir(exist_ok=True)
+            for file in sorted((copy / SUBFOLDER).iterdir(), reverse=True):  # a new head's weights before its config
+                file.replace(out / SUBFOLDER / file.name)
+            return
+        if out.exists():
+            out.rmdir()  # empty, and a rename replaces no folder everywhere
+        copy.replace(out)
+
+
+def check_output(source: Path, out: Path) -> None:
+    """Check that a copy of a checkpoint can be written without harm.
+
+    Raises:
+        ConfigError: `source` is no folder, `out` is in use, lies in `source` or is the embedded
+            model, or cannot be written to.
+    """
+    if not source.is_dir():
+        raise ConfigError(f"the model {str(source)!r} is no folder on this machine: download it and give its folder")
+    at, place = source.resolve(), out.resolve()
+    if place == embedded_model().resolve():
+        raise ConfigError(f"{out} is the embedded model, which is never changed: give another folder")
+    if at in place.parents:
+        raise ConfigError(f"{out} lies in the folder of the model itself: give another folder")
+    if place != at and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"{out} exists: give a new folder, or {source} to change the model in place")
+    if place == at and not os.access(out, os.W_OK):
+        raise ConfigError(f"{out} cannot be written to: give a new folder")
+
+
+def _hash_weights(update: Callable[[bytes], object], weights: Mapping[str, torch.Tensor]) -> None:
+    """Feed names, shapes and float32 values to a hash."""
+    for key, value in sorted(weights.items()):
+        update(f"{key} {tuple(value.shape)}".encode())
+        update(value.detach().cpu().float().contiguous().numpy().tobytes())
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Hide transformers' bar of reading weights: it is over before it can be read."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def _module_settings(module: Any) -> dict[str, Any]:
+    """List the settings that a sentence-transformers module saves with itself."""
+    return {key: getattr(module, key, None) for key in getattr(module, "config_keys", ())}
+
+
+def _refuse_single_vector_models(name: str, revision: str | None) -> None:
+    settings = read_model_json(name, "config_sentence_transformers.json", revision)
+    config = read_model_json(name, "config.json", revision)
+    if settings is None and config is None:
+        raise CheckpointError(
+            f"no model in {name!r}: there is no config.json (nor config_sentence_transformers.json). "
+            "Pass the folder that the model was saved to, or the id of a ColBERT model on the hub."
+        )
+    settings, config = settings or {}, config or {}
+    if settings.get("model_type") in _LATE_INTERACTION_TYPES or _PYLATE_KEYS & settings.keys():
+        return
+    if _STANFORD_ARCHITECTURE in (config.get("architectures") or ()):
+        return
+    kind = settings.get("model_type") or ", ".join(config.get("architectures") or ["unknown"])
+    raise CheckpointError(
+        f"the model {name!r} ({kind}) was not trained for late interaction: it has no token projection, and "
+        "scores of a random one would be noise. Use a ColBERT checkpoint (sentence-transformers "
+        "MultiVectorEncoder, PyLate or Stanford layout), or train one with `fgr train`."
+    )
+
+
+def read_model_json(name: str, filename: str, revision: str | None = None) -> dict[str, Any] | None:
+    """Read a JSON file of a checkpoint; None when the checkpoint has no such file.
+
+    Raises:
+        CheckpointError: The file cannot be had, or is no JSON object.
+    """
+    try:
+        found = load_file_path(name, filename, revision=revision)
+        content = None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+    except Exception as error:  # offline, a wrong id, no permission, broken JSON
+        raise CheckpointError(f"cannot read {filename} of the model {name!r}: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise CheckpointError(f"{filename} of the model {name!r} is not a JSON object")
+    return content
+
+
+def _open_head(name: str, model: MultiVectorEncoder, revision: str | None) -> EvidenceHead:
+    dim = model.get_embedding_dimension()
+    if dim is None:
+        raise CheckpointError(f"the model {name!r} does not say how wide its token embeddings are")
+    config = load_file_path(name, "config.json", subfolder=SUBFOLDER, revision=revision)
+    if config is None:
+        logger.warning(
+            "%s has no evidence head: evidence is calibrated raw MaxSim. `fgr train` adds a trained head.", name
+        )
+        return EvidenceHead.raw(dim)
+    # On the hub, asking for the weights brings them next to the config.
+    load_file_path(name, "model.safetensors", subfolder=SUBFOLDER, revision=revision)
+    head = EvidenceHead.load(Path(config).parent)
+    if head.config.dim != dim:
+        raise CheckpointError(
+            f"the evidence head of {name!r} is for vectors of {head.config.dim} dimensions, the model gives {dim}"
+        )
+    return head

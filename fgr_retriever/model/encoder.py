@@ -1,0 +1,300 @@
+"""Texts to token embeddings with character offsets.
+
+The model is sentence-transformers' `MultiVectorEncoder`; its modules are driven here directly,
+because offsets, windows over long texts and batching by length are needed and it has none of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+from torch import Tensor
+from torch.nn.functional import normalize
+from tqdm.auto import tqdm
+from typing_extensions import Self
+
+from fgr_retriever.config import Calibration
+from fgr_retriever.model.checkpoint import Checkpoint, embedded_model, head_fingerprint, open_checkpoint
+from fgr_retriever.model.importance import Attending, quantise, standardise
+from fgr_retriever.model.precision import best_dtype, open_device
+from fgr_retriever.model.tokens import TokenBlock
+from fgr_retriever.model.windows import Window, Windows, aligned, batches, model_input
+
+# Windows that wait to be sorted by length (about 17 MB of vectors at 256 x 128), and padded tokens
+# in one forward pass: enough to fill the processor, small enough to stay in its caches.
+_BUFFER_WINDOWS = 512
+_BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
+_ATTENTION_COST = 4  # times fewer tokens where the attention of all layers is kept
+_DEFAULT_DOC_MAXLEN = 256
+
+
+class Encoder:
+    """A late-interaction model with its evidence head, ready to encode.
+
+    Use `Encoder.default`, `Encoder.from_pretrained` or `Encoder.from_bi_encoder`. Safe to use from several threads.
+
+    Args:
+        checkpoint: An opened checkpoint.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; None takes the best that the machine has.
+        dtype: Precision of the forward pass; None takes bfloat16 where the processor gains from
+            it, else float32.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, dtype: torch.dtype | None = None) -> None:
+        self.name = checkpoint.name
+        self.fingerprint = checkpoint.fingerprint
+        self.device = open_device(device)
+        self.dtype = dtype or best_dtype(self.device)
+        self.model = checkpoint.model.to(self.device, self.dtype)
+        self.head = checkpoint.head
+        self._reading = self.head.in_precision(best_dtype(torch.device("cpu")))  # stored vectors are read on the CPU
+        transformer: Any = self.model[0]
+        prompts = self.model.prompts
+        self._query_prompt = prompts.get("query") or None
+        longest = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
+        self._windows = Windows(self.model.tokenizer, prompts.get("document") or "", longest)
+        # Tokenizing queries sets padding on the shared tokenizer, which two threads must not do at once.
+        self._tokenizer_lock = threading.Lock()
+
+    @classmethod
+    def default(cls, *, device: str | None = None) -> Self:
+        """Open the small English model that ships with the package; works offline."""
+        return cls.from_pretrained(embedded_model(), device=device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Open a ColBERT checkpoint in sentence-transformers, PyLate or Stanford layout.
+
+        Raises:
+            CheckpointError: Nothing there, not a late-interaction model, or damaged files.
+            ConfigError: There is no such device.
+        """
+        return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
+
+    @classmethod
+    def from_bi_encoder(
+        cls,
+        folder_or_hub_id: str | Path,
+        texts: Iterable[str],
+        *,
+        dim: int = 128,
+        out: str | Path | None = None,
+        device: str | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Make a late-interaction model of an ordinary sentence-transformers model, without training.
+
+        Args:
+            folder_or_hub_id: A bi-encoder such as `sentence-transformers/all-MiniLM-L6-v2`.
+            texts: A few hundred passages of yours, which the projection is fitted on.
+            dim: Width of a token embedding, at most that of the model.
+            out: A new or empty folder to keep the model in: an index is opened with the same one only.
+            device: See `Encoder`.
+            progress: Show a bar on stderr.
+
+        Raises:
+            CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
+            ConfigError: `dim` is no count, `out` holds something, or there is no such device.
+            InputError: There is no text.
+        """
+        from fgr_retriever.model.bi_encoder import open_bi_encoder  # needed only here
+
+        return cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, progress=progress), device=device)
+
+    @property
+    def dim(self) -> int:
+        """Width of a token embedding."""
+        return self.head.config.dim
+
+    @property
+    def head_fingerprint(self) -> str:
+        """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
+        return head_fingerprint(self.head)
+
+    @property
+    def calibration(self) -> Calibration:
+        """Which evidence probabilities count."""
+        return self.head.config.calibration
+
+    def calibrated(self, calibration: Calibration) -> Self:
+        """Give the same model with another calibration; it shares all weights with this one."""
+        other = copy(self)
+        other.head, other._reading = self.head.calibrated(calibration), self._reading.calibrated(calibration)
+        return other
+
+    @torch.inference_mode()
+    def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
+        """Encode queries with their marker and, if the model has it, [MASK] expansion.
+
+        Args:
+            texts: Queries; beyond the model's query_maxlen they are cut.
+
+        Returns:
+            One (q, d) float32 tensor each, L2-normalised, on the CPU.
+        """
+        found: list[Tensor] = []
+        for features in self._query_features(texts):
+            vectors, mask, _ = self._forward(features, "query")
+            found += [row[keep].cpu() for row, keep in zip(vectors, mask, strict=True)]
+        return found
+
+    def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Give the characters of a query that each of its token vectors stands for.
+
+        Tokenizes only: no pass through the model.
+
+        Args:
+            texts: Queries, as for `encode_queries`.
+
+        Returns:
+            One (q, 2) array each, row by row for the vectors of `encode_queries`; the range is empty
+            for special tokens, the marker and query expansion.
+        """
+        found: list[NDArray[np.int32]] = []
+        for features in self._query_features(texts):
+            attended = features["attention_mask"].bool().numpy()
+            rows = zip(features["input_ids"].numpy(), attended, self._scored(features), strict=True)
+            found += [self._offsets(texts[len(found) + i], *row) for i, row in enumerate(rows)]
+        return found
+
+    @torch.inference_mode()
+    def query_importance(self, texts: Sequence[str]) -> list[Tensor]:
+        """Give the importance of the tokens of queries, by the attention that they receive.
+
+        Args:
+            texts: Queries, as for `encode_queries`.
+
+        Returns:
+            One (q,) float32 tensor each, row by row for the vectors of `encode_queries`; 0 is that of
+            an average token, of special tokens, the marker and query expansion.
+        """
+        received: list[NDArray[np.float32]] = []
+        for features in self._query_features(texts):
+            _, mask, attention = self._forward(features, "query", attend=True)
+            received += [row[keep] for row, keep in zip(attention, mask.cpu().numpy(), strict=True)]
+        texts_of = (offsets[:, 1] > offsets[:, 0] for offsets in self.query_offsets(texts))
+        return [torch.from_numpy(standardise(*one)) for one in zip(received, texts_of, strict=True)]
+
+    def _query_features(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Tokenize queries for the model, 64 at a time."""
+        for start in range(0, len(texts), 64):
+            with self._tokenizer_lock:
+                yield self.model.preprocess(list(texts[start : start + 64]), prompt=self._query_prompt, task="query")
+
+    def _scored(self, features: dict[str, Any]) -> NDArray[np.bool_]:
+        """Say which tokens of queries MaxSim counts, (b, t), as the model's own mask does."""
+        masked: dict[str, Any] = dict(features)
+        for module in self.model:
+            if isinstance(module, MultiVectorMask):
+                masked = module(masked, task="query")
+        kept: NDArray[np.bool_] = masked["attention_mask"].bool().cpu().numpy()
+        return kept
+
+    def _offsets(
+        self, text: str, ids: NDArray[np.int64], attended: NDArray[np.bool_], scored: NDArray[np.bool_]
+    ) -> NDArray[np.int32]:
+        """Find the characters of the scored tokens of one query, given its row of the batch."""
+        prompt = self._query_prompt or ""
+        expected, places = self._windows.tokens(prompt + text)
+        places = np.maximum(places - np.int32(len(prompt)), 0)
+        return aligned(ids, attended, expected, places)[scored]
+
+    def encode_passages(
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+    ) -> Iterator[TokenBlock]:
+        """Encode passages lazily, in input order, one block a window.
+
+        Texts longer than the model's window are encoded in overlapping windows. At most a few
+        hundred windows are held at a time, whatever the number and the length of the texts.
+
+        Args:
+            texts: Passages of any length.
+            progress: Show a bar on stderr.
+            importance: Also tell how important each token is in its window, which takes longer.
+
+        Yields:
+            Blocks in text order; special tokens that the model scores have empty offset ranges.
+        """
+        total = len(texts) if isinstance(texts, Sequence) else None
+        with tqdm(total=total, unit=" passages", desc="encoding", disable=not progress) as bar:
+            windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
+            while buffer := list(islice(windows, _BUFFER_WINDOWS)):
+                encoded = self._encode_windows([window for _, window in buffer], importance)
+                for (passage, window), (rows, offsets, weights) in zip(buffer, encoded, strict=True):
+                    yield TokenBlock(passage, rows, offsets, window.last, weights)
+                bar.update(sum(window.last for _, window in buffer))
+
+    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Give the evidence probability of stored tokens of passages that lie one after the other.
+
+        Args:
+            query: Query token embeddings, (q, d) float32.
+            vectors: Passage token embeddings, (sum(lengths), d) float16 or float32.
+            lengths: Tokens of each passage.
+
+        Returns:
+            (sum(lengths),) float32 in [0, 1].
+        """
+        return self._reading.probabilities(query, vectors, lengths)
+
+    @torch.inference_mode()
+    def _encode_windows(
+        self, windows: list[Window], importance: bool
+    ) -> list[tuple[NDArray[np.float16], NDArray[np.int32], NDArray[np.uint8] | None]]:
+        found: list[Any] = [None] * len(windows)
+        lengths = np.array([len(window.ids) for window in windows])
+        batch_tokens = _BATCH_TOKENS[self.device.type] // (_ATTENTION_COST if importance else 1)
+        for batch in batches(lengths, batch_tokens):
+            features = model_input([windows[i] for i in batch], self.model.tokenizer)
+            vectors, mask, attention = self._forward(features, "document", importance)
+            kept, rows = mask.cpu().numpy(), vectors.to(torch.float16).cpu().numpy()
+            for row, i in enumerate(batch):
+                keep = kept[row, : lengths[i]] & windows[i].owned
+                offsets = windows[i].offsets
+                visible = offsets[:, 1] > offsets[:, 0]
+                if windows[i].first and windows[i].last and not (keep & visible).any():
+                    keep[:] = False  # a text without a single token must never be found
+                weights = (
+                    quantise(standardise(attention[row, : lengths[i]][keep], visible[keep])) if importance else None
+                )
+                found[i] = (rows[row, : lengths[i]][keep], offsets[keep], weights)
+        return found
+
+    def _forward(
+        self, features: dict[str, Any], task: str, attend: bool = False
+    ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
+        """Run the model.
+
+        Returns:
+            (b, t, d) float32 unit vectors; the (b, t) mask of scored tokens; and with `attend` the
+            attention that each token receives, (b, t), else nothing, (0,).
+        """
+        moved = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in features.items()}
+        received = torch.empty(0)
+        if attend:
+            found, received = self._attending(moved, task)
+        else:
+            found = self.model(moved, task=task)
+        vectors = normalize(found["token_embeddings"].float(), dim=-1)
+        return vectors, found["attention_mask"].bool(), received.cpu().numpy()
+
+    @cached_property
+    def _attending(self) -> Attending:
+        return Attending(self.model)

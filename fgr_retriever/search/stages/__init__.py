@@ -1,0 +1,207 @@
+"""What a stage of a pipeline is, and how its settings become JSON and back.
+
+There is one module for each kind of stage in this package. The module's name is the `kind`, and it
+holds exactly one stage class. Nobody lists them: a kind is imported when a pipeline names it, so
+adding or removing one touches its module and its tests only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from fgr_retriever.calls import Stopwatch
+from fgr_retriever.config import SearchConfig, TrimConfig, check, is_count
+from fgr_retriever.errors import ConfigError
+from fgr_retriever.index.filters import Filter, compile_filter
+from fgr_retriever.index.index import Index
+from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that may become a hit.
+
+    Args:
+        id: Of the passage.
+        score: What the stage that ranked it last gave it; higher is better.
+        scores: What each stage gave it, by the label of the stage.
+    """
+
+    id: str
+    score: float
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def scored(self, label: str, score: float) -> Candidate:
+        """Give the same candidate with the score of one more stage."""
+        return replace(self, score=score, scores={**self.scores, label: score})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One question, and what answers it.
+
+    Args:
+        query: As asked, not blank.
+        vectors: Its token embeddings, (q, d) float32.
+        filter: Which passages count, by their metadata; None takes all.
+        index: Where the passages are.
+        encoder: The model of the index.
+        k: How many hits are wanted.
+        trim: How evidence becomes spans.
+        watch: Adds up what each stage takes.
+        search: How the index is searched.
+
+    Raises:
+        ConfigError: `k` is not an integer of at least 1.
+        InputError: The filter is invalid.
+    """
+
+    query: str
+    vectors: Tensor
+    filter: Filter | None
+    index: Index
+    encoder: TokenEncoder
+    k: int
+    trim: TrimConfig
+    watch: Stopwatch
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self) -> None:
+        """Check what a stage may not look at."""
+        check("k", self.k, is_count(self.k, 1), "an integer of at least 1")
+        if self.filter is not None:
+            compile_filter(self.filter)
+
+    def at_least_k(self, count: int) -> int:
+        """Give how many candidates a stage passes on: its `count`, or `k` where that is more."""
+        return max(count, self.k)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(ABC):
+    """Proposes candidates, or ranks those of the stage before it.
+
+    A stage is a frozen dataclass whose fields are JSON-safe settings or stages, each with a default
+    where there is a good one. One with fields of its own that defines `__post_init__` calls
+    `Stage.__post_init__(self)` in it (`super()` does not work in a dataclass with slots).
+
+    Args:
+        count: How many candidates it passes on, or as many as hits are wanted where these are more.
+        name: Tells it from another stage of its kind; empty where there is none.
+
+    Raises:
+        ConfigError: A setting has a wrong type or is out of range.
+    """
+
+    kind: ClassVar[str]
+    count: int = 100
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check count and name."""
+        check("count", self.count, is_count(self.count, 1), "an integer of at least 1")
+        free = isinstance(self.name, str) and self.name not in {*stage_kinds()} - {self.kind}
+        check("name", self.name, free, "a string that is not the kind of another stage")
+
+    @property
+    def label(self) -> str:
+        """Its name, or its kind: under this its scores and its time are reported."""
+        return self.name or self.kind
+
+    @abstractmethod
+    def run(self, request: Request, candidates: Sequence[Candidate] | None) -> list[Candidate]:
+        """Propose candidates, or rank them anew.
+
+        Args:
+            request: The question.
+            candidates: Those of the stage before, best first; None for the first stage.
+
+        Returns:
+            Candidates, best first. The pipeline keeps as many as `count` says.
+        """
+
+    def to_dict(self) -> dict[str, Json]:
+        """Write kind and settings in JSON-safe values."""
+        return {"kind": self.kind, **{one.name: _to_json(getattr(self, one.name)) for one in fields(self)}}
+
+
+def run_stage(stage: Stage, request: Request, candidates: Sequence[Candidate] | None, name: str) -> list[Candidate]:
+    """Run a stage and keep as many candidates as it is to pass on.
+
+    Args:
+        stage: The stage.
+        request: The question.
+        candidates: Those of the stage before; None for the first stage.
+        name: Under which its time is reported.
+    """
+    with request.watch(name):
+        return stage.run(request, candidates)[: request.at_least_k(stage.count)]
+
+
+def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Sort candidates by descending score; equals keep their order."""
+    return sorted(candidates, key=lambda one: -one.score)
+
+
+def read_stage(values: Any) -> Stage:
+    """Make the stage that `Stage.to_dict` wrote; a setting that is left out has its default.
+
+    Raises:
+        ConfigError: There is no such kind, a setting is unknown, or a value is invalid.
+    """
+    if not isinstance(values, Mapping) or not isinstance(values.get("kind"), str):
+        raise ConfigError(f"stage {values!r:.200}: must be an object with a `kind`, one of {stage_kinds()}")
+    kind = values["kind"]
+    found = stage_class(kind)
+    given = {name: _from_json(value) for name, value in values.items() if name != "kind"}
+    known = {one.name for one in fields(found) if one.init}
+    if wrong := sorted(given.keys() - known):
+        raise ConfigError(f"stage {kind!r} has unknown settings {wrong}; it knows {sorted(known)}")
+    try:
+        return found(**given)
+    except TypeError as error:
+        raise ConfigError(f"stage {kind!r}: {error}") from error
+
+
+def stage_class(kind: str) -> type[Stage]:
+    """Import the stage class of a kind.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if kind not in stage_kinds():
+        raise ConfigError(f"there is no stage of kind {kind!r}: use one of {stage_kinds()}")
+    module = import_module(f"{__name__}.{kind}")
+    (found,) = [one for one in vars(module).values() if _is_stage(one) and one.__module__ == module.__name__]
+    return found  # type: ignore[no-any-return]
+
+
+def stage_kinds() -> list[str]:
+    """List the kinds that there are, without importing them."""
+    return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def _is_stage(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Stage)
+
+
+def _to_json(value: Any) -> Any:
+    """Write a setting: a stage becomes an object, a tuple a list."""
+    if isinstance(value, Stage):
+        return value.to_dict()
+    return [_to_json(one) for one in value] if isinstance(value, (tuple, list)) else value
+
+
+def _from_json(value: Any) -> Any:
+    """Read a setting: an object with a kind becomes a stage, a list a tuple."""
+    if isinstance(value, Mapping) and "kind" in value:
+        return read_stage(value)
+    return tuple(map(_from_json, value)) if isinstance(value, list) else value

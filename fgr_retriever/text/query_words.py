@@ -1,0 +1,36 @@
+"""The words of a question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import regex
+
+from fgr_retriever.text.stop_words import is_content
+
+_WORD = regex.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}.-]\w+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryWord:
+    """A word of a question.
+
+    Args:
+        text: As the question has it.
+        start: Its first character in the question.
+        end: One past its last.
+    """
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def is_content(self) -> bool:
+        """Say whether the word has a meaning of its own: no stop word, no question word."""
+        return is_content(self.text)
+
+
+def query_words(question: str) -> tuple[QueryWord, ...]:
+    """Cut a question into words; hyphens, apostrophes and points inside a word are part of it."""
+    return tuple(QueryWord(word.group(), *word.span()) for word in _WORD.finditer(question))

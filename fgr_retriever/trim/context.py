@@ -1,0 +1,280 @@
+"""What trimming gives: passages cut to their evidence, the text that they make, its sources and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fgr_retriever.errors import InputError
+from fgr_retriever.evidence.hit import Hit, score_text
+from fgr_retriever.text.html import document, escaped, fragment
+from fgr_retriever.text.surroundings import widen
+from fgr_retriever.types import Json, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """One passage cut down to its evidence, verbatim.
+
+    Args:
+        text: The kept spans of the source text, joined by the configured separator; empty when
+            nothing was kept.
+        spans: What was kept, as ranges of the source text, ascending and disjoint.
+        kept: Kept characters divided by all characters of the source, in [0, 1].
+        score: That of the passage's hit.
+        tokens: Tokens of `text` by the budget's tokenizer; None when there was no budget.
+        reason: Why nothing was kept, when nothing was; else empty.
+        scores: Those of the passage's hit.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    kept: float
+    score: float
+    tokens: int | None = None
+    reason: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def to_metadata(self, source_start: int | None = None) -> dict[str, Json]:
+        """Describe the trim in JSON-safe values, under the same keys in every framework.
+
+        Args:
+            source_start: Where the passage begins in the document that it was cut from; adds
+                `fgr_source_spans`, the spans in that document's coordinates.
+
+        Returns:
+            `fgr_score`, `fgr_kept` and `fgr_spans` (a list of [start, end, score]), and
+            `fgr_scores`, what each stage gave the passage, where more than MaxSim did.
+        """
+        found: dict[str, Json] = {
+            "fgr_score": float(self.score),
+            "fgr_kept": round(float(self.kept), 4),
+            "fgr_spans": _as_json(self.spans, 0),
+        }
+        if len(self.scores) > 1:
+            found["fgr_scores"] = {kind: float(score) for kind, score in self.scores.items()}
+        if source_start is not None:
+            found["fgr_source_spans"] = _as_json(self.spans, source_start)
+        return found
+
+
+def _as_json(spans: tuple[Span, ...], shift: int) -> list[Json]:
+    return [[span.start + shift, span.end + shift, round(float(span.score), 4)] for span in spans]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One numbered source of a context: a passage, or the chunks of one document.
+
+    Args:
+        number: What the citation mark calls it, from 1 in the order of the context.
+        positions: Places in `Context.hits` of the passages that give text to it, in reading order.
+        title: What to call it, on one line; from the metadata, else the id of its first passage.
+    """
+
+    number: int
+    positions: tuple[int, ...]
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A verbatim stretch of a passage: `text` is `hits[position].passage.text[span.start:span.end]`.
+
+    Args:
+        number: The source that it belongs to.
+        position: Place of its passage in `Context.hits`.
+        span: Its characters in the passage.
+        text: These characters.
+        start: Where it begins in `Context.text`; None when it is not written there.
+    """
+
+    number: int
+    position: int
+    span: Span
+    text: str
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Evidence that is not in the context.
+
+    Args:
+        id: Id of the passage.
+        span: The stretch of it.
+    """
+
+    id: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Evidence that is not written again, because another passage says the same.
+
+    Args:
+        id: Id of the passage.
+        span: The stretch of it.
+        kept_in: Id of the passage whose text is written.
+    """
+
+    id: str
+    span: Span
+    kept_in: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrustReport:
+    """How far a trimmed context can be trusted.
+
+    Args:
+        tokens_before: Tokens of all passages; None when nothing counted them.
+        tokens_after: Tokens of the context; None when nothing counted them.
+        mass_kept: Share of all evidence probability that lies in what is kept, in [0, 1]; 1 where
+            there is none. Text that is written once for several passages counts for each.
+        mass_dropped: The rest: `mass_kept` and `mass_dropped` sum to 1.
+        largest_dropped: Of the evidence that the budget left out, the stretch with the most
+            probability; None when all evidence is kept.
+        repeated: Evidence that is kept in another passage's words.
+        uncovered: Words of the question with a meaning of their own that nothing kept matches, in
+            its order.
+        weak: No passage has evidence above its threshold: a sign to search again.
+        times_ms: Milliseconds by stage (encode, search, evidence, trim), none below 0.
+        notes: What went otherwise than asked, such as a reranker that did not answer.
+    """
+
+    tokens_before: int | None
+    tokens_after: int | None
+    mass_kept: float
+    mass_dropped: float
+    largest_dropped: Dropped | None
+    repeated: tuple[Repeated, ...]
+    uncovered: tuple[str, ...]
+    weak: bool
+    times_ms: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Json]:
+        """Write the report in JSON-safe values; a span is [start, end, score]."""
+        largest = self.largest_dropped
+        return {
+            "tokens_before": self.tokens_before,
+            "tokens_after": self.tokens_after,
+            "mass_kept": self.mass_kept,
+            "mass_dropped": self.mass_dropped,
+            "largest_dropped": None if largest is None else {"id": largest.id, "span": _as_list(largest.span)},
+            "repeated": [{"id": one.id, "span": _as_list(one.span), "kept_in": one.kept_in} for one in self.repeated],
+            "uncovered": list(self.uncovered),
+            "weak": self.weak,
+            "times_ms": dict(self.times_ms),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What a search found, trimmed to a budget and ready for a prompt.
+
+    Args:
+        query: The question as asked.
+        hits: The results, best first, whole passages with their evidence; of `Trimmer.context`, the
+            passages in the order in which they were given.
+        trimmed: What was kept of each hit, in the same order.
+        text: The kept texts with citations and separators, as the budget counted it.
+        tokens_before: Tokens of all hits' full texts; None when nothing counted them.
+        tokens_after: Tokens of `text`, never more than the budget; None when nothing counted them.
+        sources: What the numbers of the citations mean, in the order of `text`.
+        excerpts: The verbatim stretches that `text` consists of, beside marks and separators, in
+            its order.
+        report: What trimming kept, dropped and took.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    trimmed: tuple[Trimmed, ...]
+    text: str
+    tokens_before: int | None
+    tokens_after: int | None
+    sources: tuple[Source, ...]
+    excerpts: tuple[Excerpt, ...]
+    report: TrustReport
+
+    def expand(self, number: int, span: Span, sentences: int = 1, *, position: int | None = None) -> Excerpt:
+        """Show what stands around a span: the passage's own text, up to whole sentences.
+
+        Args:
+            number: The source.
+            span: A range of the passage's text; any that `excerpts` or `trimmed` has will do.
+            sentences: Sentences to add on either side, beside the rest of those that the span
+                touches; 0 only completes these.
+            position: Which passage of the source, by its place in `hits`; needed only where several
+                chunks were merged and none, or more than one of them, keeps this very span.
+
+        Returns:
+            The wider stretch, which contains the span; its score is the mean evidence in it.
+
+        Raises:
+            InputError: There is no such source, the span is no range of the passage, `sentences` is
+                negative, or the passage cannot be told.
+        """
+        place = self._position(number, span) if position is None else position
+        if place not in self._source(number).positions:
+            raise InputError(f"position={position}: source {number} has {list(self._source(number).positions)}")
+        hit = self.hits[place]
+        start, end = widen(hit.passage.text, span.start, span.end, sentences)
+        wider = Span(start, end, hit.token_scores.mean(start, end))
+        return Excerpt(number, place, wider, hit.passage.text[start:end])
+
+    def _source(self, number: int) -> Source:
+        found = next((source for source in self.sources if source.number == number), None)
+        if found is None:
+            raise InputError(f"number={number}: the context has the sources 1 to {len(self.sources)}")
+        return found
+
+    def _position(self, number: int, span: Span) -> int:
+        """Find the passage of a source that keeps a span."""
+        positions = self._source(number).positions
+        where = span.start, span.end
+        keeping = [one for one in positions if where in [(kept.start, kept.end) for kept in self.trimmed[one].spans]]
+        keeping = keeping or list(positions)
+        if len(keeping) > 1:
+            raise InputError(f"span {where}: may be in any of the passages {keeping} of source {number}; say position=")
+        return keeping[0]
+
+    def to_html(self) -> str:
+        """Write the hits with their evidence marked, as an HTML fragment; everything is escaped."""
+        return fragment(_body(self))
+
+    def _repr_html_(self) -> str:
+        """Show the hits in a notebook."""
+        return self.to_html()
+
+
+def page(context: Context) -> str:
+    """Write the hits of a context as an HTML page."""
+    return document(context.query, _body(context))
+
+
+def saving(before: int | None, after: int | None) -> str:
+    """Say how many tokens trimming saves."""
+    if before is None or after is None:
+        return "Tokens were not counted"
+    share = f" ({after / before - 1:+.0%})" if before else ""
+    return f"{before} tokens before, {after} after trimming{share}"
+
+
+def _body(context: Context) -> str:
+    articles = [
+        hit.article(trimmed.spans, f"{score_text(hit)}, kept {trimmed.kept:.0%}")
+        for hit, trimmed in zip(context.hits, context.trimmed, strict=True)
+    ]
+    facts = f"{saving(context.tokens_before, context.tokens_after)}. Marked: evidence and its probability."
+    missing = ", ".join(context.report.uncovered)
+    warning = f'\n<p class="facts" dir="auto">Nothing supports: {escaped(missing)}</p>' if missing else ""
+    hits = "\n".join(articles) or "<p>No passage found.</p>"
+    return f'<h1 dir="auto">{escaped(context.query)}</h1>\n<p class="facts">{facts}</p>{warning}\n{hits}'
+
+
+def _as_list(span: Span) -> list[Json]:
+    return [span.start, span.end, round(span.score, 4)]

@@ -1,0 +1,200 @@
+"""Kept spans of many passages to one text for a prompt: numbering, order, separators, merged chunks.
+
+Chunks of one source that overlap are written as one stretch where their places in the source are
+known and their texts agree there. What is written where is remembered, so every character of the
+text leads back to its passage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from fgr_retriever.config import Order, TrimConfig
+from fgr_retriever.evidence.spans import EvidenceSums, as_ranges
+from fgr_retriever.text.sentences import title
+from fgr_retriever.trim.context import Excerpt, Source
+from fgr_retriever.trim.origin import Origin
+from fgr_retriever.types import Span, TokenEvidence
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """A passage with the evidence for one query.
+
+    Args:
+        text: The passage.
+        evidence: Probability and character range of each of its tokens.
+        score: MaxSim of query and passage.
+        origin: Where it comes from.
+    """
+
+    text: str
+    evidence: TokenEvidence
+    score: float
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The text of a context and what it consists of; see `Context` for each field."""
+
+    text: str
+    sources: tuple[Source, ...]
+    excerpts: tuple[Excerpt, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Passages that are written under one number.
+
+    Args:
+        positions: Their places in the input, in reading order.
+        located: Their places in the source are known; `start` of their origins is true.
+    """
+
+    positions: tuple[int, ...]
+    located: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """How passages are grouped and ordered, whatever is kept of them.
+
+    Args:
+        passages: The passages of the context.
+        config: Citation mark, separators, order and merging.
+        blocks: Groups of passages: by rank, or for the order `source` as they are written.
+    """
+
+    passages: Sequence[Scored]
+    config: TrimConfig
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def of(cls, passages: Sequence[Scored], config: TrimConfig) -> Layout:
+        """Group the passages of each source, and rank the groups."""
+        sources = _by_source(passages)
+        if config.merge:
+            blocks = [block for positions in sources for block in _merged(passages, positions)]
+        else:
+            blocks = [Block((position,), False) for positions in sources for position in _in_order(passages, positions)]
+        if config.order != "source":
+            blocks.sort(key=lambda block: (-max(passages[i].score for i in block.positions), min(block.positions)))
+        return cls(passages, config, tuple(blocks))
+
+    def write(self, spans: Sequence[Sequence[Span]]) -> Assembly:
+        """Write the kept spans as one text.
+
+        Args:
+            spans: What is kept of each passage, in input order; ascending and disjoint, and disjoint
+                in the source, too, where chunks of it are merged.
+        """
+        kept = [block for block in self.blocks if any(spans[i] for i in block.positions)]
+        text = ""
+        sources: list[Source] = []
+        excerpts: list[Excerpt] = []
+        for number, block in enumerate(_ordered(kept, self.config.order), start=1):
+            pieces = self._pieces(block, spans)
+            positions = tuple(dict.fromkeys(i for i, _ in pieces))
+            origin = self.passages[positions[0]].origin
+            sources.append(Source(number, positions, origin.title))
+            text += self.config.passage_separator if excerpts else ""
+            text += self.config.citation.format(number=number, title=origin.title, id=origin.id)
+            glue = ["", *(self._between(block, *pair) for pair in pairwise(pieces))]
+            for before, (i, span) in zip(glue, pieces, strict=True):
+                text += before
+                piece = self.passages[i].text[span.start : span.end]
+                excerpts.append(Excerpt(number, i, span, piece, len(text)))
+                text += piece
+        return Assembly(text, tuple(sources), tuple(excerpts))
+
+    def _between(self, block: Block, one: tuple[int, Span], other: tuple[int, Span]) -> str:
+        """Give what stands between two pieces: the source's own white space, or the elision mark."""
+        (i, left), (j, right) = one, other
+        if i == j or not block.located:
+            return self.config.separator
+        shift = _start(self.passages[i]) - _start(self.passages[j])
+        for text, start, end in (
+            (self.passages[i].text, left.end, right.start - shift),
+            (self.passages[j].text, left.end + shift, right.start),
+        ):
+            if 0 <= start <= end <= len(text) and not text[start:end].strip():
+                return text[start:end]
+        return self.config.separator
+
+    def _pieces(self, block: Block, spans: Sequence[Sequence[Span]]) -> list[tuple[int, Span]]:
+        """List position and span of all that is kept of a block, in reading order."""
+        pieces = [(i, span) for i in block.positions for span in spans[i]]
+        if block.located:
+            pieces.sort(key=lambda piece: (_start(self.passages[piece[0]]) + piece[1].start, piece[0]))
+        return pieces
+
+
+def _start(passage: Scored) -> int:
+    """Give the place of a passage in its source, 0 if it is unknown."""
+    return passage.origin.start or 0
+
+
+def _by_source(passages: Sequence[Scored]) -> list[list[int]]:
+    """Group passages by their source; one whose source is unknown stands alone."""
+    groups: dict[object, list[int]] = {}
+    for position, passage in enumerate(passages):
+        groups.setdefault(passage.origin.source or position, []).append(position)
+    return list(groups.values())
+
+
+def _in_order(passages: Sequence[Scored], positions: list[int]) -> list[int]:
+    """Order passages of one source by their place in it, if all places are known."""
+    if any(passages[i].origin.start is None for i in positions):
+        return positions
+    return sorted(positions, key=lambda i: (_start(passages[i]), i))
+
+
+def _merged(passages: Sequence[Scored], positions: list[int]) -> list[Block]:
+    """Make one block of the passages of a source if their places in it are known and true.
+
+    Texts that overlap must agree: a name such as "web" can be that of many documents, and some
+    loaders count from the top of each page.
+    """
+    ordered = _in_order(passages, positions)
+    if len(ordered) == 1 or any(passages[i].origin.start is None for i in ordered):
+        return [Block((i,), False) for i in ordered]
+    longest = ordered[0]
+    for i in ordered[1:]:
+        shift = _start(passages[i]) - _start(passages[longest])
+        overlap, text = passages[longest].text[shift:], passages[i].text
+        if overlap[: len(text)] != text[: len(overlap)]:
+            return [Block((i,), False) for i in positions]
+        longest = i if shift + len(text) > len(passages[longest].text) else longest
+    return [Block(tuple(ordered), True)]
+
+
+def _ordered(ranked: list[Block], order: Order) -> list[Block]:
+    """Put the best at both ends for `edges`; else leave the order."""
+    return [*ranked[::2], *ranked[1::2][::-1]] if order == "edges" else ranked
+
+
+def joined(passage: Scored, spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Make one span of those with only white space between them."""
+    ranges: list[tuple[int, int]] = []
+    for span in spans:
+        if ranges and not passage.text[ranges[-1][1] : span.start].strip():
+            ranges[-1] = ranges[-1][0], span.end
+        else:
+            ranges.append((span.start, span.end))
+    return spans if len(ranges) == len(spans) else EvidenceSums.of(passage.evidence).spans(as_ranges(ranges))
+
+
+def with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:
+    """Put the title line before the spans of a passage, fused with those that overlap or follow it."""
+    head = title(passage.text) if spans else None
+    if head is None:
+        return tuple(spans)
+    start, end = head
+    rest = list(spans)
+    while rest and (rest[0].start <= end or passage.text[end : rest[0].start].isspace()):
+        start, end = min(start, rest[0].start), max(end, rest[0].end)
+        rest.pop(0)
+    return (*EvidenceSums.of(passage.evidence).spans(as_ranges([(start, end)])), *rest)

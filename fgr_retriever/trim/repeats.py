@@ -1,0 +1,121 @@
+"""Text that would stand twice in a context: which spans say again what another one says.
+
+Nothing is lost: a span counts as a repeat only when all its words stand in the other one, in the same
+order. Letter case, punctuation and articles do not matter; a number, a negation or a preposition that
+differs does.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import regex
+
+from fgr_retriever.evidence.spans import EvidenceSums, as_ranges
+from fgr_retriever.trim.layout import Block, Scored
+from fgr_retriever.types import Span
+
+# Fewer words ("It was built in") say different things in different places.
+LEAST_WORDS = 5
+
+_WORD = regex.compile(r"\w+")
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A stretch of a passage that is not written, because the same text is written elsewhere.
+
+    Args:
+        position: Place of the passage in the input.
+        span: The stretch.
+        kept_in: Place of the passage that has the text.
+    """
+
+    position: int
+    span: Span
+    kept_in: int
+
+
+def repeated(passages: Sequence[Scored], spans: Sequence[tuple[int, Span]]) -> dict[int, list[int]]:
+    """Find spans whose words another passage's span has, too.
+
+    Args:
+        passages: The passages.
+        spans: Position of its passage and range, for each span that may be kept.
+
+    Returns:
+        For each span that repeats others, by its number in `spans`, the numbers of these others. Of
+        two that say the same, the one in the passage with the lower score repeats the other.
+    """
+    words = [_words(passages[i].text[span.start : span.end]) for i, span in spans]
+    texts = [f" {' '.join(one)} " for one in words]
+    ranks = [(len(text), passages[i].score, -i, -span.start) for text, (i, span) in zip(texts, spans, strict=True)]
+    holders = _holders(words)
+    found: dict[int, list[int]] = {}
+    for number, one in enumerate(words):
+        others = [
+            other
+            for other in holders[tuple(one[:LEAST_WORDS])]
+            if spans[other][0] != spans[number][0] and ranks[other] > ranks[number] and texts[number] in texts[other]
+        ]
+        if others:
+            found[number] = others
+    return found
+
+
+def clip(passages: Sequence[Scored], block: Block, spans: list[tuple[Span, ...]]) -> list[Repeat]:
+    """Cut the spans of merged chunks so that no character of the source is in two of them.
+
+    Args:
+        passages: The passages.
+        block: Chunks of one source whose places in it are known.
+        spans: What is kept of each passage; the entries of the block are replaced.
+
+    Returns:
+        What was cut off, with the chunk that has it.
+    """
+    starts = {i: passages[i].origin.start or 0 for i in block.positions}  # known, if the block is located
+    queue = sorted(
+        ((starts[i] + span.start, -starts[i] - span.end, i, span) for i in block.positions for span in spans[i]),
+        key=lambda one: one[:3],
+    )
+    left: dict[int, list[Span]] = {i: [] for i in block.positions}
+    cut, reached, owner = [], 0, -1
+    for start, _, i, span in queue:
+        border = min(max(reached - starts[i], span.start), span.end) if start < reached else span.start
+        if border > span.start:
+            cut.append(Repeat(i, replace(span, end=border), owner))
+        if rest := _bare(passages[i], span, border):
+            left[i].append(rest)
+        if starts[i] + span.end > reached:
+            reached, owner = starts[i] + span.end, i
+    for i in block.positions:
+        spans[i] = tuple(sorted(left[i]))
+    return cut
+
+
+def _bare(passage: Scored, span: Span, border: int) -> Span | None:
+    """Give what is left of a span from a border on, without white space at its start."""
+    if border == span.start:
+        return span
+    rest = passage.text[border : span.end]
+    start = span.end - len(rest.lstrip())
+    return EvidenceSums.of(passage.evidence).spans(as_ranges([(start, span.end)]))[0] if start < span.end else None
+
+
+def _holders(words: Sequence[list[str]]) -> defaultdict[tuple[str, ...], set[int]]:
+    """Map each run of `LEAST_WORDS` words to the spans that have it."""
+    found: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)
+    for number, one in enumerate(words):
+        for run in zip(*(one[shift:] for shift in range(LEAST_WORDS)), strict=False):
+            found[run].add(number)
+    return found
+
+
+def _words(text: str) -> list[str]:
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [word for word in _WORD.findall(plain) if word not in _ARTICLES]

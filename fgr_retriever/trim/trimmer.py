@@ -1,0 +1,214 @@
+"""Trim texts to their evidence on the fly, without an index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from fgr_retriever.calls import Stopwatch, traced
+from fgr_retriever.config import Calibration, TrimConfig, check, is_count
+from fgr_retriever.errors import InputError
+from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.evidence.token_evidence import Question, read_hits, resolve_cut
+from fgr_retriever.index.match import Match
+from fgr_retriever.model.maxsim import best_matches
+from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder
+from fgr_retriever.trim.budget import TokenCounter, token_counter
+from fgr_retriever.trim.choice import trim
+from fgr_retriever.trim.context import Context, Trimmed
+from fgr_retriever.trim.layout import Scored
+from fgr_retriever.trim.origin import Origin
+from fgr_retriever.trim.report import make_report
+from fgr_retriever.types import Passage, TokenEvidence
+
+_GROUP_TOKENS = 8_192  # passage tokens after which their evidence is computed
+
+
+class Trimmer:
+    """Cuts texts down to what supports a question, verbatim.
+
+    Args:
+        encoder: The model.
+        config: How to trim.
+        count_tokens: What counts the tokens of the budget; None takes `config.tokenizer`.
+    """
+
+    def __init__(
+        self,
+        encoder: TokenEncoder,
+        config: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
+        *,
+        count_tokens: TokenCounter | None = None,
+    ) -> None:
+        """Keep the model and the settings; nothing is computed yet."""
+        self._encoder = encoder
+        self._config = config
+        self._count_tokens = count_tokens
+
+    def trim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
+        """Trim every text to its evidence for the query.
+
+        Args:
+            query: The question, not blank.
+            texts: Any texts; an empty one gives an empty result with a reason.
+            max_tokens: Hard limit for all texts together; None takes that of the config.
+
+        Returns:
+            One result for each text, in the same order.
+
+        Raises:
+            InputError: The query is blank, or the query or a text is not a string.
+            ConfigError: `max_tokens` is negative or not an integer.
+            TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
+        """
+        _check_texts(texts)
+        passages = [Passage(str(number), text) for number, text in enumerate(texts, start=1)]
+        return list(self.context(query, passages, max_tokens=max_tokens).trimmed)
+
+    async def atrim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
+        """Trim every text in a worker thread; see `trim`."""
+        return await asyncio.to_thread(self.trim, query, texts, max_tokens=max_tokens)
+
+    def context(
+        self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None, top_n: int | None = None
+    ) -> Context:
+        """Trim passages that something else found, into one text for a prompt.
+
+        Args:
+            query: The question, not blank.
+            passages: Any passages; their metadata may name source, place in it and title.
+            max_tokens: Hard limit for the text; None takes that of the config.
+            top_n: Rank the passages by MaxSim and take only so many; None takes all as they come.
+
+        Returns:
+            The same as `Engine.retrieve` gives; the hits are in the order of `passages`, or with
+            `top_n` best first, the earlier one first among equals.
+
+        Raises:
+            InputError: The query is blank, or the query or a text is not a string.
+            ConfigError: `max_tokens` is negative or not an integer, or `top_n` is not one of at least 1.
+            TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
+        """
+        config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
+        check("top_n", top_n, top_n is None or is_count(top_n, 1), "None or an integer of at least 1")
+        watch = Stopwatch()
+        with traced("trim") as note:
+            hits = self._hits(query, passages, config, watch)
+            hits = hits if top_n is None else _ranked(hits, top_n)
+            context = trim_hits(query, hits, self._encoder.calibration, config, self._count_tokens, watch)
+            note({"passages": len(passages), **context.report.to_dict()})
+        return context
+
+    async def acontext(
+        self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None, top_n: int | None = None
+    ) -> Context:
+        """Trim passages in a worker thread; see `context`."""
+        return await asyncio.to_thread(self.context, query, passages, max_tokens=max_tokens, top_n=top_n)
+
+    def evidence(self, query: str, texts: Sequence[str]) -> list[TokenEvidence]:
+        """Give the evidence probability of every token of every text.
+
+        Args:
+            query: The question, not blank.
+            texts: Any texts; an empty one has no tokens.
+
+        Raises:
+            InputError: The query is blank, or the query or a text is not a string.
+        """
+        _check_texts(texts)
+        hits = self._hits(query, [Passage("", text) for text in texts], self._config, Stopwatch())
+        return [hit.token_scores for hit in hits]
+
+    def _hits(self, query: str, passages: Sequence[Passage], config: TrimConfig, watch: Stopwatch) -> list[Hit]:
+        """Score every passage and its tokens, a few passages at a time."""
+        texts = [passage.text for passage in passages]
+        _check_texts(texts)
+        with watch("encode"):
+            (question,) = Question.encode(self._encoder, [query])
+        hits: list[Hit] = []
+        groups = _groups(self._encoder, texts)
+        while True:
+            with watch("encode"):
+                group = next(groups, None)
+            if group is None:
+                return hits
+            with watch("evidence"):
+                found = [
+                    Match(passages[blocks[0].passage], _maxsim(question.vectors, blocks), StoredTokens.of(blocks))
+                    for blocks in group
+                ]
+                hits += read_hits(self._encoder, question, found, config, first=len(hits) + 1)
+
+
+def trim_hits(
+    query: str,
+    hits: Sequence[Hit],
+    own: Calibration,
+    config: TrimConfig,
+    count: TokenCounter | None,
+    watch: Stopwatch,
+) -> Context:
+    """Trim hits for a prompt and report on it.
+
+    Args:
+        query: The question.
+        hits: What was found, with its evidence.
+        own: The calibration of the model.
+        config: How to trim.
+        count: What counts tokens; None takes the tokenizer of the config if there is a budget, and
+            else counts nothing: a tokenizer may be a download.
+        watch: What the stages before this one took.
+
+    Raises:
+        TokenCounterError: There is a budget, and the tokenizer cannot be had.
+    """
+    with watch("trim"):
+        limited = config.max_tokens is not None
+        count = count or (token_counter(config.tokenizer) if limited else None)
+        scored = [Scored(hit.passage.text, hit.token_scores, hit.score, Origin.of(hit.passage)) for hit in hits]
+        done = trim(scored, *resolve_cut(own, config), count if limited else None)
+        text = done.assembly.text
+        before = sum(count(hit.passage.text) for hit in hits) if count else None
+        after = count(text) if count else None
+    report = make_report(query, hits, scored, done, (before, after), watch)
+    trimmed = tuple(replace(one, scores=hit.scores) for one, hit in zip(done.trimmed, hits, strict=True))
+    found = done.assembly
+    return Context(query, tuple(hits), trimmed, found.text, before, after, found.sources, found.excerpts, report)
+
+
+def _ranked(hits: Sequence[Hit], count: int) -> list[Hit]:
+    """Give the best hits, best first."""
+    best = sorted(hits, key=lambda hit: -hit.score)[:count]
+    return [replace(hit, rank=rank) for rank, hit in enumerate(best, start=1)]
+
+
+def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:
+    """Encode texts lazily, in groups of at least `_GROUP_TOKENS` tokens."""
+    group: list[list[TokenBlock]] = []
+    for _, blocks in groupby(encoder.encode_passages(texts), key=lambda block: block.passage):
+        group.append(list(blocks))
+        if sum(len(block.vectors) for text in group for block in text) >= _GROUP_TOKENS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _maxsim(query: Tensor, blocks: Sequence[TokenBlock]) -> float:
+    """Score one text, block by block; one without tokens, whose score is -inf, gets the least that JSON knows."""
+    best = [best_matches(query, torch.from_numpy(one.vectors), torch.tensor([len(one.vectors)])) for one in blocks]
+    return max(float(torch.cat(best).amax(dim=0).sum()), -float(len(query)))
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Raise InputError unless texts are a sequence of strings."""
+    if isinstance(texts, str) or not isinstance(texts, Sequence):
+        raise InputError(f"texts must be a sequence of strings, got {type(texts).__name__}: put one text into a list")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {position}: must be a string, got {type(text).__name__}")

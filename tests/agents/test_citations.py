@@ -1,0 +1,210 @@
+"""Citations of an answer: found, led back to their spans, judged."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
+from fgr_retriever.agents.evidence_search import CITATION, describe
+from fgr_retriever.errors import InputError
+from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.testing import WordEncoder
+
+CURIE = "Marie Curie found radium in 1898. She was born in Warsaw."
+FLEMING = "Fleming came home in May. He found penicillin in a dish. It held 2,500 spores."
+NOBEL = "Nobel mixed clay with oil. He sold it as dynamite, he found."
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory):
+    """Three sources in the order of the list; of each, whole sentences with "found"."""
+    engine = Engine.open(tmp_path_factory.mktemp("index"), encoder=WordEncoder())
+    texts = {"curie": CURIE, "fleming": FLEMING, "nobel": NOBEL}
+    starts = {"curie": {"start_index": 100}}
+    engine.add(Passage(id, text, {"source": f"{id}.txt", **starts.get(id, {})}) for id, text in texts.items())
+    trim = TrimConfig(unit="sentence", order="source", citation=CITATION, on_empty="keep", context_sentences=1)
+    return engine.retrieve("found", k=3, trim=trim)
+
+
+def numbers(answer, context):
+    return [citation.number for citation in verify_citations(answer, context)]
+
+
+def cited(answer, context):
+    """The number and the sentence of each citation."""
+    return [(one.number, answer[slice(*one.sentence)]) for one in verify_citations(answer, context)]
+
+
+def test_the_sources_of_these_tests(context):
+    assert [source.title for source in context.sources] == ["curie.txt", "fleming.txt", "nobel.txt"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ("No citation at all.", []),
+        ("Radium [1].", [1]),
+        ("Radium[1].", [1]),
+        ("Radium [1, 3].", [1, 3]),
+        ("Radium [1,3; 2].", [1, 3, 2]),
+        ("Radium [2][3].", [2, 3]),
+        ("Radium [1-3].", [1, 2, 3]),
+        ("Radium [1 \N{EN DASH} 2].", [1, 2]),
+        ("Radium [3-1].", [1, 2, 3]),
+        ("Radium [2-9].", [2, 3, 9]),
+        ("Radium [0-9999].", [0, 1, 2, 3, 9999]),
+        ("Radium [1, 1].", [1]),
+        ("Radium [^2].", [2]),
+        ("Radium \N{LEFT BLACK LENTICULAR BRACKET}3\N{DAGGER}source\N{RIGHT BLACK LENTICULAR BRACKET}.", [3]),
+        ("See [the book](https://a.example/1), [a], [], [1.5], [-1], [12345].", []),
+        ("Take `rows[1]` and\n```\nx = rows[2]\n```\nas in [3].", [3]),
+        ("```\nopen fence [1]", []),
+    ],
+)
+def test_which_numbers_an_answer_cites(context, answer, found):
+    assert numbers(answer, context) == found
+
+
+def test_the_place_of_a_mark_is_exact(context):
+    answer = "Radium \N{GRINNING FACE} [1, 2] is rare."
+    first, second = verify_citations(answer, context)
+    assert answer[first.start : first.end] == answer[second.start : second.end] == "[1, 2]"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentences"),
+    [
+        ("Radium is rare [1]. Tin is not [2].", [(1, "Radium is rare [1]."), (2, "Tin is not [2].")]),
+        ("Radium is rare.[1] Tin is not.[2]", [(1, "Radium is rare.[1]"), (2, "Tin is not.[2]")]),
+        ("Radium is rare. [1] Tin is not. [2]", [(1, "Radium is rare."), (2, "[1] Tin is not.")]),
+        ("Radium is rare. [1][2] Tin is not.", [(1, "Radium is rare."), (2, "Radium is rare.")]),
+        ("Radium is rare. [1] says that tin is not.", [(1, "[1] says that tin is not.")]),
+        ("[1] Radium is rare.", [(1, "[1] Radium is rare.")]),
+        ("Radium is rare.\n\n[1] Curie, 1898", [(1, "[1] Curie, 1898")]),
+        ("- Radium is rare [1]\n- Tin is not [2]", [(1, "- Radium is rare [1]"), (2, "- Tin is not [2]")]),
+        ("[1]", [(1, "[1]")]),
+    ],
+)
+def test_the_sentence_that_a_mark_belongs_to(context, answer, sentences):
+    assert cited(answer, context) == sentences
+
+
+def test_without_an_encoder_only_existence_is_decided(context):
+    there, missing = verify_citations("Bananas are blue [1]. Radium was found [4].", context)
+    assert (there.supported, there.reason) == (None, "not checked: no encoder was given")
+    assert (missing.supported, missing.reason) == (False, "there is no source [4]")
+    assert missing.source is None
+    assert missing.spans == ()
+
+
+def test_spans_lead_back_to_passage_and_source_document(context):
+    first, second = verify_citations("Radium [1]. Penicillin [2].", context)
+    for citation, text in ((first, CURIE), (second, FLEMING)):
+        for span in citation.spans:
+            assert text[span["start"] : span["end"]] == span["text"]
+    assert [span["source_start"] for span in first.spans] == [100 + span["start"] for span in first.spans]
+    assert second.spans[0]["source_start"] is None
+
+
+def judged(answer, context):
+    return [(one.number, one.supported, one.reason) for one in verify_citations(answer, context, encoder=WordEncoder())]
+
+
+def test_a_sentence_whose_words_are_in_the_spans_is_supported(context):
+    answer = "Curie found radium in 1898 [1]. Fleming found penicillin [2]."
+    assert judged(answer, context) == [(1, True, ""), (2, True, "")]
+
+
+def test_only_the_spans_that_support_are_given(context):
+    (citation,) = verify_citations("Radium was found in 1898 [1].", context, encoder=WordEncoder())
+    assert all("radium" in span["text"] for span in citation.spans)
+
+
+def test_a_source_about_something_else_supports_nothing(context):
+    assert judged("Bananas ripen [2].", context) == [(2, False, "no span of [2] is evidence for it")]
+
+
+def test_words_that_no_span_has_are_named_when_they_are_many(context):
+    reason = 'the cited spans have nothing for "zeppelin", "bicycle"'
+    assert judged("Curie found a zeppelin and a bicycle [1].", context) == [(1, False, reason)]
+    assert judged("Curie found glowing radium in Warsaw [1].", context) == [(1, True, "")]
+
+
+def test_a_name_must_be_matched(context):
+    reason = 'the cited spans have nothing for "Einstein", "said"'
+    assert judged("Radium was found in Warsaw by Marie Curie, said Einstein [1].", context) == [(1, False, reason)]
+
+
+def test_a_number_must_be_there_to_the_digit(context):
+    assert judged("It held 2500 spores [2].", context) == [(2, True, "")]
+    reason = 'the cited spans have nothing for "1899"'
+    assert judged("Curie found radium in 1899 [1].", context) == [(1, False, reason)]
+
+
+def test_sources_cited_together_share_the_words(context):
+    assert judged("Curie found radium [1] and Fleming penicillin [2].", context) == [(1, True, ""), (2, True, "")]
+    alone = judged("Curie found radium and Fleming penicillin [1].", context)
+    assert alone == [(1, False, 'the cited spans have nothing for "Fleming", "penicillin"')]
+
+
+def test_a_mark_without_a_sentence_is_not_judged(context):
+    assert judged("[1]", context) == [(1, None, "not checked: the mark stands in no sentence")]
+
+
+def test_the_artifact_of_a_tool_does_as_well_as_the_context(context):
+    answer = "Curie found radium [1]. Fleming found helium [2, 8]."
+    artifact = json.loads(json.dumps(describe(context)))
+    assert verify_citations(answer, artifact, encoder=WordEncoder()) == verify_citations(
+        answer, context, encoder=WordEncoder()
+    )
+
+
+def test_the_answer_of_an_empty_context(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    (citation,) = verify_citations("Radium [1].", engine.retrieve("radium"), encoder=WordEncoder())
+    assert citation.supported is False
+
+
+@pytest.mark.parametrize(("answer", "given"), [(None, "context"), (b"[1]", "context"), ("[1]", None), ("[1]", {})])
+def test_wrong_input_is_refused(context, answer, given):
+    with pytest.raises(InputError, match="must be"):
+        verify_citations(answer, context if given == "context" else given)
+
+
+@given(st.text(st.sampled_from("[]【】0123456789 ,-^`.\nAb"), max_size=60))
+def test_every_citation_points_at_a_mark_inside_its_answer(context, answer):
+    found = verify_citations(answer, context, encoder=WordEncoder())
+    assert found == sorted(found, key=lambda citation: citation.start)
+    for citation in found:
+        mark = answer[citation.start : citation.end]
+        assert mark[0] in "[【"
+        assert mark[-1] in "]】"
+        start, end = citation.sentence
+        assert 0 <= start < end <= len(answer)
+        assert (citation.source is None) == (citation.number not in (1, 2, 3))
+
+
+@pytest.mark.golden
+def test_the_embedded_model_tells_paraphrase_from_invention(tmp_path):
+    encoder = Encoder.default()
+    with Engine.open(tmp_path / "index", encoder=encoder) as engine:
+        engine.add(
+            [
+                Passage("cache", "The cache keeps the last 500 entries. When it is full, the oldest is thrown out."),
+                Passage("bat", "Bats find their way by calling and listening to the echo."),
+            ]
+        )
+        trim = TrimConfig(order="source", on_empty="keep", threshold=0.0, citation=CITATION)
+        context = engine.retrieve("How do bats and caches work?", k=2, trim=trim)
+    number = {source.title: source.number for source in context.sources}
+    answer = (
+        f"Once full, the cache evicts the oldest entry [{number['cache']}]. "
+        f"Bats navigate by echolocation [{number['bat']}]. "
+        f"The cache holds 1000 entries [{number['cache']}]. "
+        f"Bats sleep through the winter [{number['bat']}]. "
+        f"The cache holds 500 entries [{number['bat']}]."
+    )
+    checked = verify_citations(answer, context, encoder=encoder)
+    assert [citation.supported for citation in checked] == [True, True, False, False, False]

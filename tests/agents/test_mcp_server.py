@@ -1,0 +1,210 @@
+"""The MCP server, driven by the SDK's own client: in process, over stdio and over HTTP."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("mcp")
+
+import httpx
+from mcp import Client, StdioServerParameters
+from mcp.types import Tool
+
+from fgr_retriever import Engine, Passage
+from fgr_retriever.agents.evidence_search import EvidenceSearch
+from fgr_retriever.agents.mcp_server import PAGE, make_server
+from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.testing import WordEncoder, tiny_checkpoint
+
+CURIE = "Marie Curie found radium in 1898. She worked in Paris. She died in 1934."
+LONG = "Radium glows. " * 1_000
+
+
+@pytest.fixture
+def server(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add(
+        [
+            Passage("curie", CURIE, {"title": "Curie's life", "start_index": 500}),
+            Passage("fleming", "Fleming found penicillin in a dish. It was mould."),
+        ]
+    )
+    return make_server(EvidenceSearch.of(engine, k=2, count_tokens=len))
+
+
+async def call(server, tool: str, **arguments):
+    async with Client(server) as client:
+        return await client.call_tool(tool, arguments)
+
+
+async def refused(server, tool: str, **arguments) -> str:
+    found = await call(server, tool, **arguments)
+    assert found.is_error
+    assert found.structured_content is None
+    return found.content[0].text
+
+
+async def test_tools_say_what_they_take_and_give_and_that_they_only_read(server):
+    async with Client(server) as client:
+        tools: dict[str, Tool] = {tool.name: tool for tool in (await client.list_tools()).tools}
+    assert tools.keys() == {"search_evidence", "read_passage", "expand_span"}
+    for tool in tools.values():
+        assert tool.description
+        assert tool.annotations.read_only_hint
+        assert not tool.annotations.destructive_hint
+        assert not tool.annotations.open_world_hint
+    assert tools["search_evidence"].input_schema["required"] == ["query"]
+    assert {"sources", "weak", "uncovered", "note"} <= tools["search_evidence"].output_schema["properties"].keys()
+    assert {"text", "start", "end", "length"} <= tools["expand_span"].output_schema["properties"].keys()
+    assert tools["expand_span"].input_schema["required"] == ["passage", "start", "end"]
+
+
+async def test_search_gives_text_to_the_model_and_offsets_to_the_program(server):
+    found = await call(server, "search_evidence", query="who found radium", k=1)
+    assert not found.is_error
+    assert found.content[0].text == "[1] Curie's life\nMarie Curie found radium in 1898."
+    (source,) = found.structured_content["sources"]
+    (span,) = source["spans"]
+    assert CURIE[span["start"] : span["end"]] == span["text"] == "Marie Curie found radium in 1898."
+    assert (span["passage"], span["source_start"], span["source_end"]) == ("curie", 500, 533)
+    assert found.structured_content["note"] == ""
+
+
+async def test_a_weak_search_says_so_to_both(server):
+    found = await call(server, "search_evidence", query="zeppelin")
+    assert found.content[0].text.splitlines()[-1].startswith("Note: the evidence is weak")
+    assert found.structured_content["weak"] is True
+    assert found.structured_content["uncovered"] == ["zeppelin"]
+
+
+async def test_a_span_expands_by_whole_sentences(server):
+    found = await call(server, "expand_span", passage="curie", start=40, end=45)
+    assert found.structured_content["text"] == CURIE
+    found = await call(server, "expand_span", passage="curie", start=40, end=45, sentences=0)
+    assert found.structured_content["text"] == "She worked in Paris."
+    assert (found.structured_content["start"], found.structured_content["source_start"]) == (34, 534)
+    assert found.content[0].text == "Curie's life (passage curie, characters 34 to 54 of 72)\nShe worked in Paris."
+
+
+async def test_a_long_passage_is_read_page_by_page(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add([Passage("long", LONG)])
+    server = make_server(EvidenceSearch.of(engine, count_tokens=len))
+    first = (await call(server, "read_passage", passage="long")).structured_content
+    assert (first["end"], first["length"]) == (PAGE, len(LONG))
+    second = (await call(server, "read_passage", passage="long", start=first["end"])).structured_content
+    assert first["text"] + second["text"] == LONG
+    assert second["source_start"] is None
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("search_evidence", {"query": "  "}, "must be a string that is not blank"),
+        ("search_evidence", {}, "Field required"),
+        ("search_evidence", {"query": "radium", "k": 0}, "greater than or equal to 1"),
+        ("read_passage", {"passage": "nobody"}, "there is no passage 'nobody': take the id"),
+        ("read_passage", {"passage": "curie", "start": 73}, "start=73: the passage has the characters 0 to 72"),
+        ("read_passage", {"passage": "curie", "start": -1}, "start=-1"),
+        ("expand_span", {"passage": "nobody", "start": 0, "end": 1}, "there is no passage 'nobody'"),
+        ("expand_span", {"passage": "curie", "start": 60, "end": 90}, "span (60, 90): the passage has the characters"),
+        ("expand_span", {"passage": "curie", "start": 9, "end": 3}, "span (9, 3)"),
+        (
+            "expand_span",
+            {"passage": "curie", "start": 0, "end": 1, "sentences": -1},
+            "must be an integer of at least 0",
+        ),
+    ],
+)
+async def test_bad_input_is_told_to_the_model(server, tool, arguments, message):
+    assert message in await refused(server, tool, **arguments)
+
+
+async def test_what_goes_wrong_inside_is_not_told(server, tmp_path):
+    engine = Engine.open(tmp_path / "other", encoder=WordEncoder())
+    engine.add([Passage("a", "Radium glows.")])
+
+    def broken(text: str) -> int:
+        raise RuntimeError("secret")
+
+    broken_server = make_server(EvidenceSearch.of(engine, count_tokens=broken))
+    assert "secret" not in await refused(broken_server, "search_evidence", query="radium")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """The command line that serves a small index with a real model."""
+    folder = tmp_path_factory.mktemp("served")
+    model = tiny_checkpoint(folder / "model")
+    with Engine.open(folder / "index", encoder=Encoder.from_pretrained(model)) as engine:
+        engine.add([Passage("curie", CURIE, {"title": "Curie's life"})])
+    options = ["--model", str(model), "--tokenizer", str(model), "--device", "cpu"]
+    return [sys.executable, "-m", "fgr_retriever.cli", "mcp", str(folder / "index"), *options]
+
+
+async def drive(client: Client) -> None:
+    """What an agent does: search, look around the best span, and err."""
+    found = await client.call_tool("search_evidence", {"query": "radium"})
+    assert found.content[0].text.startswith("[1] Curie's life\n")
+    span = found.structured_content["sources"][0]["spans"][0]
+    assert CURIE[span["start"] : span["end"]] == span["text"]
+    place = {"passage": span["passage"], "start": span["start"], "end": span["end"]}
+    wider = await client.call_tool("expand_span", {**place, "sentences": 3})
+    assert wider.structured_content["text"] == CURIE
+    for tool, arguments in [
+        ("search_evidence", {"query": ""}),
+        ("read_passage", {"passage": "nobody"}),
+        ("expand_span", {**place, "end": 10_000}),
+    ]:
+        assert (await client.call_tool(tool, arguments)).is_error
+
+
+async def test_over_stdio(command):
+    server = StdioServerParameters(command=command[0], args=command[1:], env={"HF_HUB_OFFLINE": "1"})
+    async with Client(server) as client:
+        await drive(client)
+
+
+def test_stdout_belongs_to_the_protocol(command):
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "fgr: 1 passages, at stdio\n"
+
+
+@pytest.fixture
+def address(command):
+    """A server over HTTP on a port of its own; stops after the test."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    process = subprocess.Popen(
+        [*command, "--http", str(port)], stdout=subprocess.PIPE, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                pytest.fail(f"the server ended with {process.returncode}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.terminate()
+        assert process.communicate(timeout=30)[0] == b""  # logs go to stderr
+
+
+async def test_over_http_on_loopback(address):
+    async with Client(address) as client:
+        await drive(client)
+    async with Client(address, mode="legacy") as client:  # the handshake of older clients
+        await drive(client)
+    headers = {"host": "evil.example", "accept": "application/json, text/event-stream"}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    refused = httpx.post(address, content=json.dumps(request), headers={**headers, "content-type": "application/json"})
+    assert refused.status_code == 421  # a web page that rebinds its name to this machine gets nothing

@@ -1,0 +1,60 @@
+"""Token offsets in 2 bytes a token: exact for any offsets."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever.index.storage.offsets import CompactOffsets, compact_offsets
+
+
+def joined(parts):
+    """Put passages one after the other, as a segment does."""
+    shifts = np.cumsum([0, *(len(part.gaps) for part in parts)])
+    wide = [part.wide + np.array([shift, 0, 0], np.int32) for part, shift in zip(parts, shifts, strict=False)]
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("gaps", "widths")]
+    return CompactOffsets(*columns, np.concatenate(wide)), shifts.tolist()
+
+
+def test_by_hand():
+    """[CLS], "Marie", "Curie" after a blank, a word after 200 blanks, a word of 300 letters, [SEP] at its end."""
+    offsets = np.array([[0, 0], [0, 5], [6, 11], [211, 214], [215, 515], [515, 515]], np.int32)
+    compact = compact_offsets(offsets)
+    assert compact.gaps.tolist() == [0, 0, 1, -128, -128, 0]
+    assert compact.widths.tolist() == [0, 5, 5, 0, 0, 0]
+    assert compact.wide.tolist() == [[3, 211, 214], [4, 215, 515]]
+    np.testing.assert_array_equal(compact.decode(slice(0, 6)), offsets)
+    assert compact.fits()
+
+
+numbers = st.one_of(st.integers(0, 300), st.integers(-(2**31), 2**31 - 1))
+passages = st.lists(st.lists(st.tuples(numbers, numbers), max_size=12), min_size=1, max_size=5)
+
+
+@given(passages, st.data())
+def test_any_offsets_come_back(passages, data):
+    """In a segment, in blocks of any size, and where only some passages are copied."""
+    arrays = [np.array(passage, np.int32).reshape(-1, 2) for passage in passages]
+    parts = []
+    for array in arrays:
+        cut = data.draw(st.integers(0, len(array)))
+        end = int(array[cut - 1, 1]) if cut else 0
+        parts += [joined([compact_offsets(array[:cut]), compact_offsets(array[cut:], end)])[0]]
+    segment, bounds = joined(parts)
+    assert segment.fits()
+    places = [slice(*pair) for pair in pairwise(bounds)]
+    for array, place in zip(arrays, places, strict=True):
+        np.testing.assert_array_equal(segment.decode(place), array)
+    kept = [number for number in range(len(arrays)) if data.draw(st.booleans())]
+    taken = np.concatenate([np.zeros(0, np.int64), *(np.arange(places[k].start, places[k].stop) for k in kept)])
+    copy, start = segment.take(taken), 0
+    assert copy.fits()
+    for number in kept:
+        np.testing.assert_array_equal(copy.decode(slice(start, start + len(arrays[number]))), arrays[number])
+        start += len(arrays[number])
+
+
+def test_a_table_that_misses_a_token_does_not_fit():
+    compact = compact_offsets(np.array([[500, 501], [502, 503]], np.int32))
+    assert not CompactOffsets(compact.gaps, compact.widths, compact.wide[:0]).fits()
