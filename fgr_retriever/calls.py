@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
+from typing_extensions import Self
+
 try:
     from opentelemetry import trace
 except ImportError:  # an extra: without it nobody traces
@@ -67,6 +69,30 @@ class Stopwatch:
             yield
         finally:
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+class Closing:
+    """Something that is closed at the end of a `with` or `async with` block."""
+
+    def close(self) -> None:
+        """Give back what is held; each class says what that is."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        """Use it in a `with` block."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Use it in an `async with` block."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close it in a worker thread."""
+        await asyncio.to_thread(self.close)
 
 
 def in_thread(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typing_extensions import Self
 
-from fgr_retriever.calls import Stopwatch, in_thread, traced
+from fgr_retriever.calls import Closing, Stopwatch, in_thread, traced
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
@@ -25,7 +25,7 @@ from fgr_retriever.trim.trimmer import trim_hits
 from fgr_retriever.types import Passage
 
 
-class Engine:
+class Engine(Closing):
     """An index with its model; make one with `Engine.open`.
 
     Safe to use from many threads: searches never wait, also while a write is under way, and see
@@ -130,6 +130,18 @@ class Engine:
             raise InputError(f"queries {queries!r:.200}: must be a sequence of strings; use search for one query")
         return self._search(queries, k, filter, trim or TrimConfig(), Stopwatch())
 
+    def rank(self, query: str, *, k: int = 10, filter: Filter | None = None) -> list[tuple[str, float]]:
+        """Rank passages without their evidence: no text is read, so this is cheaper than `search`.
+
+        Returns:
+            Ids and scores of the hits that `search` gives for the same arguments, best first. It
+            raises the same errors.
+        """
+        (question,) = Question.encode(self._encoder, [query])
+        if self._pipeline is None:
+            return self._index.rank(question.vectors, k, filter, self._search_config)
+        return self._pipeline.rank(self._request(question, k, filter, TrimConfig(), Stopwatch()))
+
     def retrieve(
         self,
         query: str,
@@ -231,6 +243,7 @@ class Engine:
 
     aadd = in_thread(add)
     asearch = in_thread(search)
+    arank = in_thread(rank)
     asearch_batch = in_thread(search_batch)
     aretrieve = in_thread(retrieve)
     aget = in_thread(get)
@@ -256,22 +269,6 @@ class Engine:
             cls.open, path, encoder=encoder, config=config, search=search, pipeline=pipeline, create=create
         )
 
-    def __enter__(self) -> Self:
-        """Use the engine in a `with` block."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Close the files."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        """Use the engine in an `async with` block."""
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Close the files."""
-        await asyncio.to_thread(self.close)
-
     def _search(
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
     ) -> list[list[Hit]]:
@@ -287,8 +284,14 @@ class Engine:
                     pairs = zip(questions, matches, strict=True)
                     hits = [read_hits(encoder, question, found, config) for question, found in pairs]
             else:
-                given = filter, self._index, self._encoder, k, config, watch, self._search_config
-                requests = [Request(one.text, one.vectors, *given) for one in questions]
+                requests = [self._request(one, k, filter, config, watch) for one in questions]
                 hits = [self._pipeline.search(*pair) for pair in zip(requests, questions, strict=True)]
             note({"queries": len(queries), "k": k, "hits": sum(map(len, hits)), "times_ms": watch.times_ms})
         return hits
+
+    def _request(
+        self, question: Question, k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
+    ) -> Request:
+        """Say what the stages of the pipeline work on."""
+        given = filter, self._index, self._encoder, k, config, watch, self._search_config
+        return Request(question.text, question.vectors, *given)

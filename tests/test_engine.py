@@ -66,6 +66,17 @@ def test_a_batch_is_the_same_as_one_by_one(engine):
     assert engine.search_batch([]) == []
 
 
+def test_rank_gives_ids_and_scores_of_the_hits_without_reading_texts(engine, monkeypatch):
+    hits = engine.search("who found radium in 1898", k=3)
+    monkeypatch.setattr("fgr_retriever.index.storage.rows.fetch_number", None)  # what reads a text
+    with pytest.raises(TypeError):
+        engine.search("who found radium in 1898")
+    assert engine.rank("who found radium in 1898", k=3) == [(hit.passage.id, hit.score) for hit in hits]
+    assert [id for id, _ in engine.rank("found", filter={"year": {"$gte": 1928}})] == ["penicillin"]
+    with pytest.raises(InputError, match="blank"):
+        engine.rank(" ")
+
+
 def test_filter(engine):
     assert [hit.passage.id for hit in engine.search("found", filter={"lang": "de"})] == ["dynamit"]
 

@@ -9,11 +9,10 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fgr_retriever.agents.evidence_search import EvidenceSource, EvidenceSpan
 from fgr_retriever.evidence.support import coverage
-from fgr_retriever.evidence.token_evidence import evidence_of, support
+from fgr_retriever.evidence.token_evidence import Question, evidence_of, support
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
 from fgr_retriever.text.query_words import QueryWord
 
@@ -88,10 +87,10 @@ def judge(encoder: TokenEncoder, claims: Sequence[Claim]) -> list[Verdict]:
     """
     kept = _encoded(encoder, {source["number"]: source for claim in claims for source in claim.sources}.values())
     texts = [claim.text for claim in claims]
-    rows = zip(claims, encoder.encode_queries(texts), encoder.query_offsets(texts), strict=True)
+    read = map(Question, texts, encoder.encode_queries(texts), encoder.query_offsets(texts))
     return [
-        _verdict(encoder, claim.text, query, offsets, [kept[source["number"]] for source in claim.sources])
-        for claim, query, offsets in rows
+        _verdict(encoder, one, [kept[source["number"]] for source in claim.sources])
+        for claim, one in zip(claims, read, strict=True)
     ]
 
 
@@ -113,18 +112,16 @@ def _ranges(source: EvidenceSource) -> NDArray[np.int64]:
     return np.stack([ends - lengths, ends], axis=1)
 
 
-def _verdict(
-    encoder: TokenEncoder, text: str, query: Tensor, offsets: NDArray[np.int32], kept: Sequence[_Kept]
-) -> Verdict:
-    found = evidence_of(encoder, query, [one.tokens for one in kept])
+def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> Verdict:
+    found = evidence_of(encoder, claim.vectors, [one.tokens for one in kept])
     threshold = encoder.calibration.threshold
     supporting = {
         one.source["number"]: one.spans_at(told.offsets[told.probabilities >= threshold, 0])
         for one, told in zip(kept, found, strict=True)
     }
-    supports = [support(text, query, offsets, one.tokens.vectors[one.visible]) for one in kept]
+    supports = support(claim, [one.tokens.vectors[one.visible] for one in kept])
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
-    return Verdict(supporting, _missing(text, words, " ".join(one.text for one in kept)))
+    return Verdict(supporting, _missing(claim.text, words, " ".join(one.text for one in kept)))
 
 
 def _missing(text: str, words: Mapping[QueryWord, float], source: str) -> tuple[str, ...]:

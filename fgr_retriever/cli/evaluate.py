@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command()(retrieval)
     group.command()(runs)
     group.command()(curve)
+    group.command()(lists)
     app.add_typer(group, name="eval")
 
 
@@ -137,6 +138,35 @@ def curve(
     measures = ("answer_kept", "tokens_saved", "f1")
     table = {name: {measure: getattr(one, measure) for measure in measures} for name, one in rows.items()}
     _print(f"{found.n} examples, {found.answerable} with something to keep", table)
+
+
+def lists(
+    file: Annotated[
+        Path, typer.Argument(help="JSON Lines with query and passages, each with id, passage, grade (0 to 3), spans.")
+    ],
+    as_json: AsJson = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only this many lists.")] = None,
+    nbits: Nbits = None,
+    tokenizer: Tokenizer = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Measure what is kept of result lists, by grade and under budgets for a whole list."""
+    from fgr_retriever.evaluation import evaluate_lists, read_lists
+    from fgr_retriever.trim.budget import token_counter
+
+    require_files(file)
+    passages = (passage.text for one in islice(read_lists(file), limit) for passage in one.passages)
+    encoder = _load(model, device, nbits, passages)
+    count = token_counter(choose_tokenizer(tokenizer, model))
+    found = evaluate_lists(encoder, islice(read_lists(file), limit), count, progress=sys.stderr.isatty())
+    if as_json:
+        return write_json(found.to_json())
+    shares = {f"kept, grade {grade}": share for grade, share in enumerate(found.kept)}
+    _print(f"{found.n} lists, {sum(found.passages)} passages", {"fgr": {"f1, grades 2 and 3": found.f1, **shares}})
+    rows = {f"budget {one.budget:.0%}": one for one in found.budgets}
+    measures = ("evidence_recall", "grade_0")
+    _print("", {name: {measure: getattr(one, measure) for measure in measures} for name, one in rows.items()})
 
 
 def _load(model: str | None, device: str | None, nbits: int | None, passages: Iterable[str]) -> TokenEncoder:

@@ -113,8 +113,8 @@ def read_examples(path: Path) -> Iterator[SpanExample]:
         annotations = record.get("annotations", {"spans": record.get("spans")})
         if not isinstance(annotations, dict) or not annotations:
             raise InputError(f"{where}: 'annotations' must be an object with at least one annotator")
-        ranges = tuple(_ranges(spans, len(passage), f"{where}: {name!r}") for name, spans in annotations.items())
-        answers = _ranges(record.get("answers") or [], len(passage), f"{where}: 'answers'")
+        ranges = tuple(checked_ranges(spans, len(passage), f"{where}: {name!r}") for name, spans in annotations.items())
+        answers = checked_ranges(record.get("answers") or [], len(passage), f"{where}: 'answers'")
         yield SpanExample(query, passage, ranges, answers)
 
 
@@ -240,8 +240,12 @@ def _as_scores(row: Sequence[float]) -> SpanScores:
     return SpanScores(f1, precision, recall, kept, None if np.isnan(answered) else answered)
 
 
-def _ranges(value: Any, length: int, where: str) -> tuple[Range, ...]:
-    """Check a list of [start, end] against a text of `length` characters."""
+def checked_ranges(value: Any, length: int, where: str) -> tuple[Range, ...]:
+    """Check a list of [start, end] against a text of `length` characters.
+
+    Raises:
+        InputError: It is something else; the message begins with `where`.
+    """
     if not isinstance(value, list):
         raise InputError(f"{where} must be a list of [start, end], got {value!r}")
     return tuple(_range(item, length, where) for item in value)

@@ -65,11 +65,12 @@ def read_hits(
         first: Rank of the first of them.
     """
     config, threshold = resolve_cut(encoder.calibration, config)
-    evidence = evidence_of(encoder, question.vectors, [one.tokens for one in found])
+    tokens = [one.tokens for one in found]
+    evidence = evidence_of(encoder, question.vectors, tokens)
+    supports = support(question, [one.vectors[_visible(one)] for one in tokens])
     hits = []
-    for rank, (one, told) in enumerate(zip(found, evidence, strict=True), start=first):
+    for rank, (one, told, matched) in enumerate(zip(found, evidence, supports, strict=True), start=first):
         spans = find_spans(one.passage.text, told, config, threshold)
-        matched = support(question.text, question.vectors, question.offsets, one.tokens.vectors[_visible(one.tokens)])
         hits.append(Hit(one.passage, one.score, rank, spans, told, matched, {LATE: one.score}))
     return hits
 
@@ -121,18 +122,20 @@ def _visible(tokens: StoredTokens) -> NDArray[np.bool_]:
     return shown
 
 
-def support(question: str, query: Tensor, query_offsets: NDArray[np.int32], vectors: NDArray[np.float16]) -> Support:
-    """Compare the words of a question with the tokens of a passage.
+def support(question: Question, passages: Sequence[NDArray[np.float16]]) -> list[Support]:
+    """Compare the words of a question with the tokens of passages, in one matrix product for all.
 
     Args:
         question: The question.
-        query: Its token embeddings, (q, d) float32.
-        query_offsets: Their characters in it, (q, 2), as `TokenEncoder.query_offsets` gives them.
-        vectors: Token embeddings of the passage, (t, d), without its special tokens.
+        passages: Token embeddings of each passage, (t, d), without its special tokens.
     """
-    words, owners, rows = _words(question, query_offsets)
-    similarities = torch.from_numpy(vectors).float() @ query[rows].T
-    return Support(words, owners, similarities.numpy().astype(np.float16))
+    if not passages:
+        return []
+    words, owners, rows = _words(question.text, question.offsets)
+    vectors = torch.from_numpy(np.concatenate(passages)).float()
+    similarities = (vectors @ question.vectors[rows].T).half().numpy()
+    ends = np.cumsum([len(one) for one in passages])[:-1]
+    return [Support(words, owners, part) for part in np.split(similarities, ends)]
 
 
 def _words(

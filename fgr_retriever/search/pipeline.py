@@ -50,6 +50,15 @@ class Pipeline:
             candidates = run_stage(stage, request, candidates, stage.label)
         return (candidates or [])[: request.k]
 
+    def rank(self, request: Request) -> list[tuple[str, float]]:
+        """Find ids and scores of the hits that `search` gives, without reading them.
+
+        Candidates that the index does not have, or that have no tokens, are left out.
+        """
+        candidates = self.run(request)
+        known = request.index.maxsim(request.vectors, [one.id for one in candidates])
+        return [(one.id, one.score) for one in candidates if one.id in known]
+
     def search(self, request: Request, question: Question) -> list[Hit]:
         """Find and rank candidates, and the evidence in the best of them.
 

@@ -82,6 +82,14 @@ def asked(opened):
     return build
 
 
+def test_rank_gives_ids_and_scores_of_the_hits(opened):
+    for stages in [HYBRID.stages, (Fixed(ranking=(("gone", 3.0), ("glaze", 2.0), ("empty", 1.5), ("bread", 1.0))),)]:
+        engine = opened(*stages)
+        hits = engine.search("clay in the kiln", k=4)
+        assert engine.rank("clay in the kiln", k=4) == [(hit.passage.id, hit.score) for hit in hits]
+        assert hits
+
+
 def ids(candidates):
     return [one.id for one in candidates]
 

@@ -17,7 +17,8 @@ from fgr_retriever import Engine, Passage, TrimConfig, Trimmer, calls
 from fgr_retriever.calls import Stopwatch
 from fgr_retriever.evidence.spans import as_ranges, find_spans
 from fgr_retriever.evidence.support import coverage
-from fgr_retriever.evidence.token_evidence import support
+from fgr_retriever.evidence.token_evidence import Question, support
+from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.text.stop_words import is_content
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.layout import Scored
@@ -160,7 +161,7 @@ def test_support_by_hand():
     offsets = np.array([[0, 0], [0, 5], [6, 12], [13, 16], [16, 17], [0, 0]], np.int32)
     query = unit([1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 1, 1, 1])
     vectors = unit([1, 0, 0, 0], [0, 3, 4, 0], [0, 0, 0, 1]).numpy().astype(np.float16)
-    found = support(question, query, offsets, vectors)
+    [found] = support(Question(question, query, offsets), [vectors])
     assert [(word.text, word.start, word.end) for word in found.words] == [("Radio-active", 0, 12), ("tea", 13, 16)]
     assert found.owners.tolist() == [0, 0, 1]
     words, cosines = found.best()
@@ -174,10 +175,23 @@ def test_support_by_hand():
 
 @pytest.mark.parametrize("question", ["", "?!", "\U0001f600"])
 def test_a_question_without_words_supports_nothing(question):
-    found = support(question, torch.zeros(0, 4), np.zeros((0, 2), np.int32), np.zeros((3, 4), np.float16))
+    empty = Question(question, torch.zeros(0, 4), np.zeros((0, 2), np.int32))
+    assert support(empty, []) == []
+    [found] = support(empty, [np.zeros((3, 4), np.float16)])
     assert found.words == ()
     assert found.best()[0].tolist() == [-1, -1, -1]
     assert coverage([found], [np.ones(3, bool)]) == {}
+
+
+def test_passages_are_compared_together_as_each_alone(word_encoder):
+    texts = ["Curie found radium.", "", "Radium glows.", "Bread is old."]
+    [question] = Question.encode(word_encoder, ["Who found radium?"])
+    vectors = [StoredTokens.of(list(word_encoder.encode_passages([text]))).vectors for text in texts]
+    for together, one in zip(support(question, vectors), vectors, strict=True):
+        [alone] = support(question, [one])
+        np.testing.assert_array_equal(together.similarities, alone.similarities)
+        assert together.similarities.shape == (len(one), 3)
+        assert together.words == alone.words
 
 
 def test_each_hit_tells_which_word_a_token_matches(word_encoder):
