@@ -18,6 +18,8 @@ from fgr_retriever.trim.context import Excerpt, Source
 from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Span, TokenEvidence
 
+_MOST_MARKS = 8  # in a gap that is written: a comma, a closing quote and a dash, but no line of dashes
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
@@ -177,14 +179,20 @@ def _ordered(ranked: list[Block], order: Order) -> list[Block]:
 
 
 def joined(passage: Scored, spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Make one span of those with only white space between them."""
+    """Make one span of those with nothing to read between them: white space, and a few marks such as a comma."""
     ranges: list[tuple[int, int]] = []
     for span in spans:
-        if ranges and not passage.text[ranges[-1][1] : span.start].strip():
+        if ranges and _says_nothing(passage.text[ranges[-1][1] : span.start]):
             ranges[-1] = ranges[-1][0], span.end
         else:
             ranges.append((span.start, span.end))
     return spans if len(ranges) == len(spans) else EvidenceSums.of(passage.evidence).spans(as_ranges(ranges))
+
+
+def _says_nothing(gap: str) -> bool:
+    """Say whether a gap holds no letter and no digit, and no long rule of dashes, which would cost many tokens."""
+    marks = gap.strip()
+    return len(marks) <= _MOST_MARKS and not any(map(str.isalnum, marks))
 
 
 def with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:

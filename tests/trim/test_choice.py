@@ -252,6 +252,27 @@ def test_filling_prefers_the_rest_of_a_good_sentence():
     assert found.text == "The jar, which was cold, held radium."
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("It held radium, which was cold, in a jar. Bread is cheap.", 1),
+        ("It held radium \N{EM DASH} which was cold \N{EM DASH} in a jar. Bread is cheap.", 1),
+        ("It held radium (which was so cold), in a jar. Bread is cheap.", 1),
+        ("It held radium.\n\n------------\n\nWhich was so cold. Bread is cheap.", 2),  # a rule costs tokens
+    ],
+)
+def test_what_is_filled_in_goes_on_where_only_marks_are_between(text, parts):
+    config = TrimConfig(unit="phrase", max_tokens=11, fill=True)
+    trimming = trim_all([scored(text, "held", "radium")], config, 0.5, words)
+    (found,) = trimming.trimmed
+    assert len(found.spans) == len(trimming.assembly.excerpts) == parts
+    start, end = found.spans[0].start, found.spans[-1].end
+    assert "radium" in text[start:end]
+    assert "cold" in text[start:end]
+    if parts == 1:
+        assert found.text == text[start:end]
+
+
 def test_a_hopeless_budget_says_what_is_needed():
     context = [scored("Radiumchloride", "Radiumchloride")]
     config = TrimConfig(max_tokens=3)
