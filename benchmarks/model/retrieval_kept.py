@@ -36,7 +36,7 @@ from fgr_retriever.evaluation.bm25 import bm25
 from fgr_retriever.evaluation.measures import Ranking, quality
 from fgr_retriever.evaluation.systems import measure
 from fgr_retriever.model.bi_encoder import principal_axes
-from fgr_retriever.model.checkpoint import embedded_model
+from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.model.maxsim import best_matches
 from fgr_retriever.model.precision import autocast
 from fgr_retriever.training.start import locate

@@ -38,7 +38,8 @@ def calibrate(
     from fgr_retriever.evaluation import fit_calibration, read_examples
     from fgr_retriever.index.index import Index
     from fgr_retriever.index.storage.manifest import read_manifest
-    from fgr_retriever.model.checkpoint import check_output, embedded_model, save_calibrated
+    from fgr_retriever.model.checkpoint import check_output, save_calibrated
+    from fgr_retriever.model.embedded import embedded_model
 
     require_files(data)
     source = embedded_model() if model is None else Path(model)

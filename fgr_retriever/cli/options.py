@@ -92,7 +92,7 @@ def choose_tokenizer(tokenizer: str | None, model: str | None) -> str:
         model: The model in use; its tokenizer counts where the default one cannot be downloaded,
             and a note says so.
     """
-    from fgr_retriever.model.checkpoint import embedded_model
+    from fgr_retriever.model.embedded import embedded_model
     from fgr_retriever.trim.budget import token_counter
 
     if tokenizer is not None:

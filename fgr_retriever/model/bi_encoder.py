@@ -23,7 +23,8 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
-from fgr_retriever.model.checkpoint import Checkpoint, open_checkpoint, quiet_loading
+from fgr_retriever.model.checkpoint import open_checkpoint, quiet_loading
+from fgr_retriever.model.token_model import Checkpoint
 
 _BATCH = 32
 _LONGEST_WINDOW = 512  # tokens: some models state a length without an end

@@ -13,21 +13,25 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.util import load_file_path
+from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from fgr_retriever.errors import CheckpointError, ConfigError
-from fgr_retriever.model.evidence_head import SUBFOLDER, EvidenceHead
+from fgr_retriever.model.embedded import embedded_model
+from fgr_retriever.model.evidence_head import SUBFOLDER, EvidenceHead, hash_weights
+from fgr_retriever.model.importance import Attending
+from fgr_retriever.model.token_model import Checkpoint, Features
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +39,7 @@ logger = logging.getLogger(__name__)
 _LATE_INTERACTION_TYPES = {"MultiVectorEncoder", "ColBERT"}
 _PYLATE_KEYS = {"query_prefix", "document_prefix", "do_query_expansion", "attend_to_expansion_tokens"}
 _STANFORD_ARCHITECTURE = "HF_ColBERT"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """An opened checkpoint.
-
-    Args:
-        name: The folder or hub id that it came from.
-        model: The token encoder, in evaluation mode, float32, on the CPU.
-        head: The evidence head; the calibrated raw MaxSim when the checkpoint has none.
-        fingerprint: SHA-256 over everything that changes a token vector.
-    """
-
-    name: str
-    model: MultiVectorEncoder
-    head: EvidenceHead
-    fingerprint: str
+_DEFAULT_DOC_MAXLEN = 256
 
 
 def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None) -> Checkpoint:
@@ -77,22 +65,10 @@ def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None
             "Save it with its fast tokenizer (tokenizer.json)."
         )
     model.eval().float()
-    return Checkpoint(name, model, _open_head(name, model, revision), fingerprint(model))
-
-
-def embedded_model() -> Path:
-    """Locate the model that ships inside the package.
-
-    Raises:
-        CheckpointError: The installed package has no model folder.
-    """
-    folder = Path(str(resources.files("fgr_retriever"))) / "models" / "default"
-    if not (folder / "modules.json").is_file():
-        raise CheckpointError(
-            f"the embedded model is missing from {folder}: reinstall fgr-retriever, "
-            "or pass a folder or hub id to Encoder.from_pretrained"
-        )
-    return folder
+    transformer: Any = model[0]
+    length = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
+    head = _open_head(name, model, revision)
+    return Checkpoint(name, model, head, fingerprint(model), length, partial(_query_mask, model), Attending)
 
 
 def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
@@ -103,17 +79,10 @@ def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
     # A pooler gives no token vector, and many checkpoints lack it: it is random then.
     weights = {key: value for key, value in model.state_dict().items() if ".pooler." not in key}
     digest = hashlib.sha256()
-    _hash_weights(digest.update, weights)
+    hash_weights(digest.update, weights)
     digest.update(model.tokenizer.backend_tokenizer.to_str().encode("utf-8", "surrogatepass"))
     settings = [_module_settings(module) for module in model.children()]
     digest.update(json.dumps([model.prompts, settings], sort_keys=True, default=str).encode())
-    return digest.hexdigest()
-
-
-def head_fingerprint(head: EvidenceHead) -> str:
-    """Hash everything that changes an evidence logit: the weights; the calibration does not matter."""
-    digest = hashlib.sha256()
-    _hash_weights(digest.update, head.state_dict())
     return digest.hexdigest()
 
 
@@ -169,13 +138,6 @@ def check_output(source: Path, out: Path) -> None:
         raise ConfigError(f"{out} cannot be written to: give a new folder")
 
 
-def _hash_weights(update: Callable[[bytes], object], weights: Mapping[str, torch.Tensor]) -> None:
-    """Feed names, shapes and float32 values to a hash."""
-    for key, value in sorted(weights.items()):
-        update(f"{key} {tuple(value.shape)}".encode())
-        update(value.detach().cpu().float().contiguous().numpy().tobytes())
-
-
 @contextmanager
 def quiet_loading() -> Iterator[None]:
     """Hide transformers' bar of reading weights: it is over before it can be read."""
@@ -186,6 +148,16 @@ def quiet_loading() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def _query_mask(model: MultiVectorEncoder, features: Features) -> Tensor:
+    """Say which tokens of queries MaxSim counts, (b, t) bool, as the model's own mask does."""
+    masked: dict[str, Any] = dict(features)
+    for module in model:
+        if isinstance(module, MultiVectorMask):
+            masked = module(masked, task="query")
+    kept: Tensor = masked["attention_mask"].bool()
+    return kept
 
 
 def _module_settings(module: Any) -> dict[str, Any]:

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
-from fgr_retriever.model.checkpoint import Checkpoint, embedded_model, head_fingerprint, open_checkpoint
-from fgr_retriever.model.importance import Attending, quantise, standardise
+from fgr_retriever.model.embedded import embedded_model, open_embedded
+from fgr_retriever.model.importance import quantise, standardise
 from fgr_retriever.model.precision import best_dtype, open_device
+from fgr_retriever.model.token_model import Attend, Checkpoint
 from fgr_retriever.model.tokens import TokenBlock
 from fgr_retriever.model.windows import Window, Windows, aligned, batches, model_input
 
@@ -35,7 +35,6 @@ from fgr_retriever.model.windows import Window, Windows, aligned, batches, model
 _BUFFER_WINDOWS = 512
 _BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
 _ATTENTION_COST = 4  # times fewer tokens where the attention of all layers is kept
-_DEFAULT_DOC_MAXLEN = 256
 
 
 class Encoder:
@@ -58,18 +57,17 @@ class Encoder:
         self.model = checkpoint.model.to(self.device, self.dtype)
         self.head = checkpoint.head
         self._reading = self.head.in_precision(best_dtype(torch.device("cpu")))  # stored vectors are read on the CPU
-        transformer: Any = self.model[0]
+        self._query_mask, self._make_attending = checkpoint.query_mask, checkpoint.attending
         prompts = self.model.prompts
         self._query_prompt = prompts.get("query") or None
-        longest = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
-        self._windows = Windows(self.model.tokenizer, prompts.get("document") or "", longest)
+        self._windows = Windows(self.model.tokenizer, prompts.get("document") or "", checkpoint.document_length)
         # Tokenizing queries sets padding on the shared tokenizer, which two threads must not do at once.
         self._tokenizer_lock = threading.Lock()
 
     @classmethod
     def default(cls, *, device: str | None = None) -> Self:
         """Open the small English model that ships with the package; works offline."""
-        return cls.from_pretrained(embedded_model(), device=device)
+        return cls(open_embedded(), device=device)
 
     @classmethod
     def from_pretrained(
@@ -86,6 +84,10 @@ class Encoder:
             CheckpointError: Nothing there, not a late-interaction model, or damaged files.
             ConfigError: There is no such device.
         """
+        if Path(folder_or_hub_id).resolve() == embedded_model().resolve():
+            return cls(open_embedded(), device=device, dtype=dtype)
+        from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, ten seconds
+
         return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
 
     @classmethod
@@ -126,7 +128,7 @@ class Encoder:
     @property
     def head_fingerprint(self) -> str:
         """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
-        return head_fingerprint(self.head)
+        return self.head.fingerprint()
 
     @property
     def calibration(self) -> Calibration:
@@ -170,7 +172,8 @@ class Encoder:
         found: list[NDArray[np.int32]] = []
         for features in self._query_features(texts):
             attended = features["attention_mask"].bool().numpy()
-            rows = zip(features["input_ids"].numpy(), attended, self._scored(features), strict=True)
+            scored = self._query_mask(features).numpy()
+            rows = zip(features["input_ids"].numpy(), attended, scored, strict=True)
             found += [self._offsets(texts[len(found) + i], *row) for i, row in enumerate(rows)]
         return found
 
@@ -197,15 +200,6 @@ class Encoder:
         for start in range(0, len(texts), 64):
             with self._tokenizer_lock:
                 yield self.model.preprocess(list(texts[start : start + 64]), prompt=self._query_prompt, task="query")
-
-    def _scored(self, features: dict[str, Any]) -> NDArray[np.bool_]:
-        """Say which tokens of queries MaxSim counts, (b, t), as the model's own mask does."""
-        masked: dict[str, Any] = dict(features)
-        for module in self.model:
-            if isinstance(module, MultiVectorMask):
-                masked = module(masked, task="query")
-        kept: NDArray[np.bool_] = masked["attention_mask"].bool().cpu().numpy()
-        return kept
 
     def _offsets(
         self, text: str, ids: NDArray[np.int64], attended: NDArray[np.bool_], scored: NDArray[np.bool_]
@@ -296,5 +290,5 @@ class Encoder:
         return vectors, found["attention_mask"].bool(), received.cpu().numpy()
 
     @cached_property
-    def _attending(self) -> Attending:
-        return Attending(self.model)
+    def _attending(self) -> Attend:
+        return self._make_attending(self.model)

@@ -6,15 +6,16 @@ being evidence::
 
     p_j = sigmoid(scale * max_i H(q_i) . H(d_j) + bias)
 
-Optionally a `EvidenceReader` corrects the logits by what stands around a token. The authors feed H
+Optionally an `EvidenceReader` corrects the logits by what stands around a token. The authors feed H
 un-normalised encoder outputs, which no index keeps; here it works on the normalised vectors that
 the index gives back, so evidence never needs a second encoding.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -156,6 +157,12 @@ class EvidenceHead(nn.Module):
         other.config = replace(self.config, **asdict(calibration))
         return other
 
+    def fingerprint(self) -> str:
+        """Hash everything that changes an evidence logit: the weights; the calibration does not matter."""
+        digest = hashlib.sha256()
+        hash_weights(digest.update, self.state_dict())
+        return digest.hexdigest()
+
     def in_precision(self, dtype: torch.dtype) -> EvidenceHead:
         """Give a copy whose reader computes in another precision; never save it."""
         other = deepcopy(self)
@@ -195,3 +202,10 @@ class EvidenceHead(nn.Module):
                 "back to raw MaxSim evidence."
             ) from error
         return head.eval()
+
+
+def hash_weights(update: Callable[[bytes], object], weights: Mapping[str, Tensor]) -> None:
+    """Feed names, shapes and float32 values to a hash."""
+    for key, value in sorted(weights.items()):
+        update(f"{key} {tuple(value.shape)}".encode())
+        update(value.detach().cpu().float().contiguous().numpy().tobytes())

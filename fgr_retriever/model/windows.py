@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from fgr_retriever.errors import CheckpointError
+from fgr_retriever.model.token_model import Tokenizer
 
 # Characters tokenized at once: large enough to be fast, small enough to bound memory.
 _PIECE_CHARS = 100_000
@@ -61,7 +61,7 @@ class Windows:
         maxlen: Most tokens in a window, special tokens and marker included.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, marker: str, maxlen: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, marker: str, maxlen: int) -> None:
         # A copy: truncation and padding are settings of the tokenizer object, which the model shares.
         backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
         backend.no_truncation()
@@ -136,7 +136,7 @@ class Windows:
             yield np.array(encoding.ids, dtype=np.int64), _without_spaces(piece, offsets) + np.int32(start)
 
 
-def model_input(windows: Sequence[Window], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def model_input(windows: Sequence[Window], tokenizer: Tokenizer) -> dict[str, Any]:
     """Pad windows to what a model takes, (b, t)."""
     longest = max(len(window.ids) for window in windows)
     ids = np.full((len(windows), longest), tokenizer.pad_token_id or 0, dtype=np.int64)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.model.embedded import FINGERPRINT
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
 from fgr_retriever.model.precision import machine
@@ -83,6 +84,7 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
         scores=measure(Encoder.from_pretrained(folder), mixture.held_out, config.aside, data),
     )
     _write(report, out)
+    (folder / FINGERPRINT).write_text(Encoder.from_pretrained(folder).fingerprint + "\n", encoding="ascii")
     return folder
 
 

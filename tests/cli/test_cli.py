@@ -24,7 +24,7 @@ from fgr_retriever.errors import (
     InputError,
     ModelMismatchError,
 )
-from fgr_retriever.model.checkpoint import embedded_model
+from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.text.html import pieces, printable
 from fgr_retriever.trim.context import page

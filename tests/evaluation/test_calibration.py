@@ -30,7 +30,8 @@ from fgr_retriever.evaluation.calibration import (
 from fgr_retriever.evidence.spans import find_spans
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.storage.store import Store
-from fgr_retriever.model.checkpoint import embedded_model, save_calibrated
+from fgr_retriever.model.checkpoint import save_calibrated
+from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.types import TokenEvidence

@@ -673,6 +673,23 @@ def test_a_flipped_bit_of_the_database_is_seen_or_harmless(tmp_path_factory, ran
     reopened.close()
 
 
+def test_a_flipped_bit_of_the_schema_that_loses_the_rows_numbers_is_corruption(index, folder):
+    """INTEGER becomes INTEGDR: the column is no longer the row's number, and reads as NULL."""
+    index.close()
+    path = folder / "passages.sqlite"
+    content = path.read_bytes()
+    assert content.count(b"row INTEGER PRIMARY KEY") >= 1
+    path.write_bytes(content.replace(b"row INTEGER PRIMARY KEY", b"row INTEGDR PRIMARY KEY"))
+    for call in (
+        lambda damaged: damaged.verify(),
+        lambda damaged: damaged.search(ENCODER.encode_queries(["radium"]), 1, {"lang": "en"}),
+        lambda damaged: damaged.score(ENCODER.encode_queries(["radium"])[0], ["radium"]),
+        lambda damaged: damaged.add([Passage("radium", "new")]),
+    ):
+        with pytest.raises(IndexCorruptError), Index.open(folder, ENCODER) as damaged:
+            call(damaged)
+
+
 def test_verify_compares_passages_with_segments(index, folder):
     with sqlite3.connect(folder / "passages.sqlite") as connection:
         connection.execute("DELETE FROM passages WHERE id = 'radium'")

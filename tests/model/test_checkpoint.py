@@ -8,7 +8,8 @@ import torch
 from sentence_transformers import MultiVectorEncoder
 
 from fgr_retriever.errors import CheckpointError
-from fgr_retriever.model.checkpoint import embedded_model, fingerprint, open_checkpoint
+from fgr_retriever.model.checkpoint import fingerprint, open_checkpoint
+from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.model.evidence_head import EvidenceHead
 from fgr_retriever.testing import tiny_bert, tiny_checkpoint

@@ -110,6 +110,7 @@ def test_training_writes_a_model_that_opens_and_searches(finished, precision):
     report = json.loads((out / "report.json").read_text())
     assert encoder.calibration.threshold == report["threshold"]
     assert report["held_out"] > 0
+    assert (folder / "fingerprint").read_text().strip() == encoder.fingerprint
     assert report["machine"].endswith(f", {precision}")
     assert "FGR-ColBERT" in (folder / "README.md").read_text()
     (query,) = encoder.encode_queries(["which colour has the cup"])

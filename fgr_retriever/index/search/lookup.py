@@ -49,7 +49,7 @@ class Lookup:
         filter: Filter | None = None,
         config: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
     ) -> list[list[Match]]:
-        """Find the best passages for every query, by exact MaxSim over all that pass the filter.
+        """Find the best passages for every query, by exact MaxSim of those that are worth scoring.
 
         Args:
             queries: Query token embeddings, (q, d) float32 each; one without tokens finds nothing.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.index.storage.database import DATABASE
+from fgr_retriever.index.storage.database import DATABASE, row_number
 from fgr_retriever.index.storage.files import StoredFile, files_from_json, files_to_json
 from fgr_retriever.index.storage.segments import SegmentInfo
 
@@ -51,7 +51,7 @@ def fetch_segments(connection: sqlite3.Connection) -> Iterator[tuple[int, Segmen
         IndexCorruptError: An entry is damaged.
     """
     for entry in connection.execute(f"SELECT {_SEGMENT} FROM segments ORDER BY first_row"):
-        yield entry[0], _to_segment(entry)
+        yield row_number(entry[0]), _to_segment(entry)
 
 
 def fetch_segment(connection: sqlite3.Connection, first: int) -> SegmentInfo:
@@ -82,7 +82,7 @@ def drop_segments(connection: sqlite3.Connection, names: Iterable[str]) -> None:
 
 def next_row(connection: sqlite3.Connection) -> int:
     """Find the number after the last row of the last segment."""
-    return int(connection.execute("SELECT COALESCE(MAX(first_row + passages), 0) FROM segments").fetchone()[0])
+    return row_number(connection.execute("SELECT COALESCE(MAX(first_row + passages), 0) FROM segments").fetchone()[0])
 
 
 def fetch_codec(connection: sqlite3.Connection) -> CodecInfo | None:
@@ -111,7 +111,7 @@ def put_codec(connection: sqlite3.Connection, info: CodecInfo | None) -> None:
 
 def tombstones(connection: sqlite3.Connection) -> NDArray[np.int64]:
     """List the rows that were deleted or replaced."""
-    return np.array([row for (row,) in connection.execute("SELECT row FROM tombstones")], dtype=np.int64)
+    return np.array([row_number(row) for (row,) in connection.execute("SELECT row FROM tombstones")], dtype=np.int64)
 
 
 def _to_segment(entry: tuple[Any, ...]) -> SegmentInfo:

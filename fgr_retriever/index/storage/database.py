@@ -129,7 +129,7 @@ def create_database(folder: Path, manifest: str, words: WordTable) -> str:
         The manifest that counts: the given one, or that of another process that was faster.
 
     Raises:
-        ConfigError: WordTable cannot be kept by this SQLite.
+        ConfigError: This SQLite cannot keep words.
         IndexLockedError: Another process creates it, and does not get done.
         IndexWriteError: The disk refused.
     """
@@ -247,3 +247,14 @@ def _connect(path: Path, words: WordTable, create: bool = False) -> sqlite3.Conn
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted cannot be read from the file, either
     words.define(connection)
     return connection
+
+
+def row_number(value: object) -> int:
+    """Check the number of a row: a damaged page or schema can turn it into anything.
+
+    Raises:
+        IndexCorruptError: It is no integer.
+    """
+    if not isinstance(value, int):
+        raise IndexCorruptError(f"{DATABASE} has a row with the number {value!r:.50}: restore it from a copy")
+    return value

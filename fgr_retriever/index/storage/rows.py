@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.filters import Predicate
+from fgr_retriever.index.storage.database import row_number
 from fgr_retriever.types import Passage
 
 _COLUMNS = "id, metadata, text, checksum"
@@ -69,7 +70,7 @@ def put(connection: sqlite3.Connection, number: int, row: Row, first: int) -> No
         InputError: This write, whose rows begin at `first`, has stored the same id already.
     """
     older = connection.execute("SELECT row FROM passages WHERE id = ?", (row.id,)).fetchone()
-    if older is not None and older[0] >= first:
+    if older is not None and row_number(older[0]) >= first:
         raise InputError(f"passage id {row.id!r} comes twice in one call: ids must be unique; nothing was stored")
     bury(connection, row.id)
     put_row(connection, number, row)
@@ -117,9 +118,13 @@ def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
 
 
 def numbers_of(connection: sqlite3.Connection, ids: Iterable[str]) -> list[int | None]:
-    """Look up the live rows of ids, in their order; None where there is none."""
+    """Look up the live rows of ids, in their order; None where there is none.
+
+    Raises:
+        IndexCorruptError: A row has no number.
+    """
     found = (connection.execute("SELECT row FROM passages WHERE id = ?", (id,)).fetchone() for id in ids)
-    return [None if one is None else one[0] for one in found]
+    return [None if one is None else row_number(one[0]) for one in found]
 
 
 def fetch_id(connection: sqlite3.Connection, number: int) -> str:
@@ -146,7 +151,7 @@ def text_digests(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
     for number, digest, id in connection.execute(select):
         if not isinstance(digest, bytes):
             raise _damaged(id)
-        found.append((number, digest))
+        found.append((row_number(number), digest))
     return found
 
 
@@ -160,7 +165,7 @@ def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[in
     for number, id, metadata, checksum in connection.execute("SELECT row, id, metadata, checksum FROM passages"):
         _check_read(id, metadata, checksum)
         if matches(json.loads(metadata)):
-            found.append(number)
+            found.append(row_number(number))
     return found
 
 
@@ -189,8 +194,9 @@ def verify_rows(connection: sqlite3.Connection, progress: bool = False) -> NDArr
     (total,) = connection.execute("SELECT count(*) FROM passages").fetchone()
     stored = connection.execute(f"SELECT row, {_COLUMNS} FROM passages ORDER BY row")
     for number, *columns in tqdm(stored, total=total, unit=" passages", desc="texts", disable=not progress):
-        verify_row(Row(*columns))
-        numbers.append(number)
+        row = Row(*columns)
+        verify_row(row)
+        numbers.append(row_number(number))
     return np.array(numbers, dtype=np.int64)
 
 
