@@ -1,9 +1,9 @@
-"""What an adapter for a framework needs beside that framework's own vocabulary.
+"""Code that the adapters of all frameworks share.
 
-Every adapter goes through here, so that all of them give the same texts, spans and metadata.
+Every adapter uses this module, so that all of them give the same texts, spans and metadata.
 
-The metadata key `_fgr` is reserved: an adapter keeps there what its framework knows about a passage
-beside text and metadata. It is never shown to users.
+The metadata key `_fgr` is reserved: there an adapter keeps what its framework knows about a passage
+in addition to text and metadata. Users never see it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create
 
     Args:
         path: The folder of the index; None makes a temporary one that is deleted with the engine.
-        encoder: The model; None takes the embedded one.
+        encoder: The model; None uses the embedded one.
         create: Make an empty index when there is none.
 
     Raises:
@@ -59,14 +59,14 @@ def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create
 
 
 def copy_index(engine: Engine, path: str | Path) -> None:
-    """Copy the files of an open index, while nobody writes to it.
+    """Copy the files of an open index. Nobody may write to the index meanwhile.
 
     Args:
         engine: The open index.
-        path: A new or empty folder; nothing happens when it is the folder of the index itself.
+        path: A new or empty folder. If it is the folder of the index itself, nothing happens.
 
     Raises:
-        InputError: The folder holds something else.
+        InputError: The folder contains something else.
     """
     source, target = engine.folder, Path(path)
     if target.exists() and target.samefile(source):
@@ -77,18 +77,19 @@ def copy_index(engine: Engine, path: str | Path) -> None:
 
 
 def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: Any = None) -> Trimmer:
-    """Make a trimmer for an adapter; `encoder=None` takes the embedded model, loaded once a process."""
+    """Make a trimmer for an adapter; `encoder=None` uses the embedded model, loaded only once."""
     from fgr_retriever.trim.trimmer import Trimmer  # loads torch only when something is trimmed
 
     return Trimmer(encoder or _default_encoder(), trim, count_tokens=count_tokens)
 
 
 def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
-    """Retrieve `k` passages that keep some text, with the text, sources and report of the whole context.
+    """Retrieve `k` passages of which text is kept, and make one context of them.
 
-    Searches on past passages without evidence (with `on_empty="drop"`) and past those whose text
-    others have word for word, until there are `k` or the index is exhausted. The hits may then be
-    more than `k`; `with_text` leaves out those that keep nothing. A budget can still leave fewer.
+    The search goes on past passages without evidence (with `on_empty="drop"`) and past passages whose
+    text other passages have word for word. It ends when there are `k` passages or no more passages in
+    the index. The hits may then be more than `k`; `with_text` leaves out those of which nothing is
+    kept. A budget can still leave fewer than `k` passages.
 
     Args:
         engine: Where to search.
@@ -96,6 +97,9 @@ def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **
         k: How many passages to give at most.
         trim: How to trim.
         **options: Further options of `Engine.retrieve`.
+
+    Returns:
+        The context with its text, sources and report.
     """
     depth = k
     context = engine.retrieve(query, k=depth, trim=trim, **options)
@@ -118,13 +122,14 @@ def visible_metadata(metadata: Metadata) -> dict[str, Json]:
 
 
 def result_metadata(metadata: Mapping[str, Any], trimmed: Trimmed, source_start: Any) -> dict[str, Any]:
-    """Copy metadata and add what a trim found.
+    """Copy metadata and add the results of trimming.
 
     Args:
-        metadata: That of the passage. If its text was trimmed before, the new spans refer to the
-            trimmed text, and `fgr_source_spans` is left out: the text is not in one piece any more.
-        trimmed: What was kept.
-        source_start: Where the passage begins in its source; ignored unless an integer.
+        metadata: The metadata of the passage. If its text was trimmed before, the new spans refer to
+            the trimmed text. `fgr_source_spans` is then left out, because the text is no longer in one
+            piece.
+        trimmed: The trimmed passage.
+        source_start: Position in the source at which the passage begins; ignored unless an integer.
     """
     was_trimmed = "fgr_spans" in metadata
     known = isinstance(source_start, int) and not isinstance(source_start, bool) and not was_trimmed
@@ -133,12 +138,13 @@ def result_metadata(metadata: Mapping[str, Any], trimmed: Trimmed, source_start:
 
 
 def trimmed_items(items: Sequence[Item], passages: Sequence[Passage], context: Context) -> list[tuple[Item, Trimmed]]:
-    """Pair what a framework gave with what was kept of it, in the order of the context.
+    """Pair each document or node with its trimmed passage, in the order of the context.
 
     Args:
         items: Documents or nodes.
-        passages: The same, as they were trimmed.
-        context: What was made of them; with `top_n` in another order, and not of all.
+        passages: The passages made from `items`, in the same order; the same objects as were trimmed.
+        context: The context made from the passages. With `top_n` it has another order, and it does not
+            have all of them.
     """
     # Not by id: what somebody else stored need not have one of its own.
     places = {id(passage): place for place, passage in enumerate(passages)}
@@ -165,5 +171,5 @@ def _results(context: Context, trim: TrimConfig) -> list[int]:
 
 
 def with_text(context: Context) -> list[tuple[Hit, Trimmed]]:
-    """Pair every hit with its trim, leaving out those of which nothing was kept."""
+    """Pair every hit with its trimmed passage, without the hits of which nothing was kept."""
     return [(hit, trimmed) for hit, trimmed in zip(context.hits, context.trimmed, strict=True) if trimmed.text]

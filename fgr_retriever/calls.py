@@ -1,7 +1,7 @@
-"""What surrounds a public call: its trace, its stopwatch and its async twin.
+"""Support for public calls: traces, stopwatches and async twins.
 
-Traces are OpenTelemetry spans, where its API is installed; else nothing at all. What was asked and found stays
-out of them: they hold numbers, and the words of a question that nothing supports.
+Traces are OpenTelemetry spans if its API is installed; otherwise nothing is traced. Questions and results stay out of
+the traces: they hold numbers, and the words of a question that nothing supports.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _Result = TypeVar("_Result")
 
 @contextmanager
 def traced(name: str) -> Iterator[Note]:
-    """Trace what happens inside the `with` block, as a span of the current trace.
+    """Record what happens inside the `with` block, as a span of the current trace.
 
     Args:
         name: Name of the span, without the prefix `fgr.`.
 
     Yields:
-        A function that adds attributes, each under the prefix `fgr.`; values that are None are left
-        out, and a mapping becomes an attribute for each of its keys.
+        A function that adds attributes, each under the prefix `fgr.`. Values that are None are left
+        out, and a mapping becomes one attribute for each of its keys.
     """
     if trace is None:
         yield _ignore
@@ -50,11 +50,11 @@ def traced(name: str) -> Iterator[Note]:
 
 
 class Stopwatch:
-    """Adds up what each stage of a call takes, and keeps what it has to tell.
+    """Adds up the time that each stage of a call takes, and collects notes.
 
     Attributes:
         times_ms: Milliseconds by stage.
-        notes: What went otherwise than asked.
+        notes: Messages about what did not go as asked.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Closing:
     """Something that is closed at the end of a `with` or `async with` block."""
 
     def close(self) -> None:
-        """Give back what is held; each class says what that is."""
+        """Release what the object holds; each class says what that is."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""Settings, one frozen class per lifetime: of the model, of the index, of a search, of a trim.
+"""Settings: one frozen class each for the model, the index, the search and the trimming.
 
-Override with `dataclasses.replace`; `to_json` and `from_json` round-trip strictly (an unknown or
-missing key is an error, never ignored).
+Use `dataclasses.replace` to make a changed copy. `to_json` and `from_json` are strict: an unknown
+or missing key is always an error and is never ignored.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Strict:
         """Read what `to_json` wrote.
 
         Raises:
-            ConfigError: Not a JSON object, or a key is unknown or missing, or a value is invalid.
+            ConfigError: The text is not a JSON object, a key is unknown or missing, or a value is invalid.
         """
         try:
             values = json.loads(text)
@@ -52,18 +52,18 @@ class _Strict:
 
 
 def check(name: str, value: Any, ok: bool, allowed: str) -> None:
-    """Raise ConfigError unless `ok`, naming the field, its value and what is allowed."""
+    """Raise ConfigError unless `ok`; the message has the field, its value and what is allowed."""
     if not ok:
         raise ConfigError(f"{name}={value!r}: must be {allowed}")
 
 
 def is_count(value: Any, least: int) -> bool:
-    """Say whether `value` is an integer (no bool) of at least `least`."""
+    """Say whether `value` is an integer (and not a bool) of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_number(value: Any) -> bool:
-    """Say whether `value` is an integer or a float (no bool)."""
+    """Say whether `value` is an integer or a float (and not a bool)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -81,13 +81,13 @@ def _is_citation(template: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration(_Strict):
-    """Which evidence probabilities count, where `TrimConfig.threshold` does not say it.
+    """How evidence probabilities are judged if `TrimConfig.threshold` is None.
 
     Args:
-        threshold: Evidence probability in [0, 1] from which a token counts.
+        threshold: Lowest evidence probability with which a token counts as evidence, in [0, 1].
         temperature: Divides the evidence logits before they become probabilities; above 0.
-        cut: `expected_f1` lets each passage find its own cut and takes the threshold for the least
-            that counts; `threshold` cuts every passage at the threshold.
+        cut: With `expected_f1`, each passage finds its own cut, and the threshold is only the lowest
+            probability that counts. With `threshold`, every passage is cut at the threshold.
     """
 
     threshold: float = 0.5
@@ -108,13 +108,13 @@ class IndexConfig(_Strict):
     """How an index stores its vectors; fixed when the index is created.
 
     Args:
-        segment_tokens: Tokens after which a segment file is closed and the next one begun.
-        nbits: Bits for each dimension of a vector: 1, 2, 4 or 8, by a residual codec that is
-            trained as soon as there are enough tokens; 16 always stores float16.
-        words: Keeps the words of the passages, too, for BM25: `english` or another language that
-            Snowball stems (extra `hybrid`), `plain` without stemming, or empty for no words.
-        importance: Keep how important each token is, in a byte, for the stage `attention`
-            (ColBERT-Att); `Encoder` can tell it.
+        segment_tokens: Number of tokens after which a segment file is closed and a new one begins.
+        nbits: Bits for each dimension of a vector. 1, 2, 4 and 8 use a residual codec, which is
+            trained as soon as there are enough tokens. 16 always stores float16.
+        words: Also keep the words of the passages, for BM25: `english` or another language for which
+            Snowball has a stemmer (extra `hybrid`), `plain` for no stemming, or empty for no words.
+        importance: Also keep the importance of each token, in one byte, for the stage `attention`
+            (ColBERT-Att). The model must be able to compute it, as `Encoder` can.
     """
 
     segment_tokens: int = 2_000_000
@@ -133,18 +133,18 @@ class IndexConfig(_Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchConfig(_Strict):
-    """How one search runs; `SearchConfig.preset` knows good settings.
+    """How a search runs; `SearchConfig.preset` gives good settings.
 
-    Passages that are stored as float16 are all scored exactly; the first three settings are about
-    those that went through the codec.
+    Passages that are stored as float16 are all scored exactly. The first three settings only concern
+    passages that were compressed by the codec.
 
     Args:
-        nprobe: Centroids whose passages become candidates, for each query token.
-        candidates: Passages to decode and score for each query, or k of them where k is more. Where
-            a filter leaves no more than these, all are scored.
-        exact: Score every passage; `nprobe` and `candidates` then count for nothing.
-        chunk_tokens: Passage tokens scored at once; bounds the memory of a search
-            (about `chunk_tokens` x (dim + query tokens) x 4 bytes).
+        nprobe: Number of centroids, for each query token, whose passages become candidates.
+        candidates: Number of passages to decode and score for each query; if `k` is larger, `k`
+            passages. If a filter leaves no more passages than this, all of them are scored.
+        exact: Score every passage; `nprobe` and `candidates` then have no effect.
+        chunk_tokens: Number of passage tokens that are scored at once. It limits the memory of a
+            search (about `chunk_tokens` x (dim + query tokens) x 4 bytes).
     """
 
     nprobe: int = 8
@@ -163,8 +163,9 @@ class SearchConfig(_Strict):
     def preset(cls, name: Preset) -> Self:
         """Give settings by name: `fast`, `balanced` (the default) or `exact`.
 
-        With 2 bits, 61,520 passages and 2 cores: recall at 10 of float16 MaxSim 0.86, 0.89 and 0.90
-        in 11, 13 and 2,270 ms; with 4 bits 0.90, 0.95 and 0.97 (`docs/performance.md`).
+        Recall at 10, relative to float16 MaxSim, with 61,520 passages and 2 cores: with 2 bits 0.858,
+        0.886 and 0.890, in 11, 13 and 2,270 ms (p50); with 4 bits 0.905, 0.954 and 0.970
+        (`docs/performance.md`).
 
         Raises:
             ConfigError: There is no such preset.
@@ -179,30 +180,34 @@ class TrimConfig(_Strict):
     """How passages are cut down to their evidence.
 
     Args:
-        threshold: Evidence probability in [0, 1] from which a token counts; None lets each passage
-            find its own, with the highest expected F1, above the least that the model was
-            calibrated to, or takes the threshold that `fgr calibrate` fixed.
-        unit: What a span grows to: the words of its tokens, the phrase (clause) or the sentence.
-        merge_gap: Spans with at most this many characters between them become one.
+        threshold: Lowest evidence probability with which a token counts as evidence, in [0, 1]. With
+            None, each passage finds its own cut, the one with the highest expected F1, and the model's
+            threshold is only the lowest probability that counts. If `fgr calibrate` fixed a threshold,
+            None uses that threshold instead.
+        unit: What tokens are extended to: whole words (`token`), the clause (`phrase`) or the sentence
+            (`sentence`).
+        merge_gap: Spans with at most this many characters between them become one span.
         min_length: Spans shorter than this many characters are left out.
-        context_sentences: Whole sentences kept on either side of every span.
-        max_tokens: Hard limit for all passages together, separators and citation marks included;
-            None sets no limit.
+        context_sentences: Number of whole sentences to keep on either side of every span.
+        max_tokens: Hard limit for all passages together, including separators and citation marks;
+            None means no limit.
         tokenizer: What counts the tokens: a tiktoken encoding, a model name that tiktoken knows,
             or a folder or hub id of a Hugging Face tokenizer.
         separator: Written between two spans of one passage (an elision mark).
         passage_separator: Written between two passages of one context.
-        citation: Written before each source of a context: a format string of `{number}`, which
-            counts from 1, `{title}` and `{id}`.
-        order: How a context orders its sources: `best` first; `edges`, the best at both ends and the
-            weakest in the middle (Liu et al. 2023, "Lost in the middle", arXiv 2307.03172); or
-            `source`, as they came, passages of one source together and in reading order.
-        merge: Write chunks of one source as one block, text that overlaps once, and a span whose
-            words another passage's span has, too, only there. Never loses a word.
-        on_empty: What a passage without evidence gives: its best span, its whole text, or nothing.
-        keep_title: Keep a passage's title line whenever anything else of it is kept.
-        fill: Spend what the evidence leaves of `max_tokens` on the next best units of the passages
-            that have some, though they are below the threshold; without `max_tokens` nothing changes.
+        citation: Written before each source of a context: a format string with the fields `{number}`
+            (counted from 1), `{title}` and `{id}`.
+        order: How a context orders its sources. `best`: the best first. `edges`: the best at both ends
+            and the weakest in the middle (Liu et al. 2023, "Lost in the middle", arXiv 2307.03172).
+            `source`: the given order, but passages of one source together and in reading order.
+        merge: Write the chunks of one source as one block, with overlapping text only once. If another
+            passage's span has all words of a span, write only that other span. No word is ever lost.
+        on_empty: What is kept of a passage without evidence: its best span (`best_span`), its whole
+            text (`keep`) or nothing (`drop`).
+        keep_title: Keep the title line of a passage whenever other text of the passage is kept.
+        fill: If the evidence leaves room in `max_tokens`, fill it with the next best units of the
+            passages that have evidence, even if these units are below the threshold. Without
+            `max_tokens` this changes nothing.
     """
 
     threshold: float | None = None

@@ -26,11 +26,11 @@ from fgr_retriever.types import Passage
 
 
 class Engine(Closing):
-    """An index with its model; make one with `Engine.open`.
+    """An index with its model. Make one with `Engine.open`.
 
-    Safe to use from many threads: searches never wait, also while a write is under way, and see
-    the state at their begin. One write runs at a time, over all processes. Every method has an
-    async twin with the prefix `a` that does the same in a worker thread.
+    You can use it from many threads. A search never waits for a write, and it sees the index as it
+    was when the search began. Only one write runs at a time, across all processes. Every method has
+    an async twin with the prefix `a`, which does the same in a worker thread.
     """
 
     def __init__(
@@ -53,25 +53,25 @@ class Engine(Closing):
         pipeline: Pipeline | None = None,
         create: bool = True,
     ) -> Self:
-        """Open the index in a folder, with the calibration that `fgr calibrate` left in it, if any.
+        """Open the index in a folder, and use the calibration that `fgr calibrate` stored there.
 
         Args:
             path: The folder of the index.
-            encoder: The model; None takes the embedded one.
-            config: How a new index stores vectors; None takes the defaults.
+            encoder: The model; None uses the embedded one.
+            config: How a new index stores vectors; None uses the defaults.
             search: How the index is searched.
-            pipeline: The stages that every search goes through; None is late interaction alone.
-            create: Make an empty index when there is none.
+            pipeline: The stages that every search goes through; None means late interaction alone.
+            create: Make an empty index if there is none.
 
         Raises:
-            IndexNotFoundError: There is no index and `create` is False, or the folder holds
+            IndexNotFoundError: There is no index and `create` is False, or the folder contains
                 something else.
             ModelMismatchError: The index was built with another model.
             ConfigError: The index was created with another config.
             IndexFormatError: The index has a format that this version cannot read.
             IndexCorruptError: A file is damaged, missing or has the wrong size.
-            IndexLockedError: Another process is creating it, and does not get done.
-            IndexWriteError: The disk refused to create it.
+            IndexLockedError: Another process is creating the index and does not finish.
+            IndexWriteError: The disk refused to create the index.
         """
         if encoder is None:
             from fgr_retriever.model.encoder import Encoder  # loads the model code only where it is used
@@ -81,22 +81,22 @@ class Engine(Closing):
         return cls(index, index.calibrated_model(), search, pipeline)
 
     def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
-        """Index passages: all of them, or on any error none.
+        """Index passages: all of them or, if there is an error, none.
 
-        Reads `passages` once and never holds all of them. A passage whose id is stored already
-        replaces the stored one.
+        The passages are read once, and never all held in memory. If the id of a passage is already
+        stored, the new passage replaces the stored one.
 
         Args:
-            passages: What to index; ids are unique within one call.
+            passages: The passages to index; each id may occur only once in a call.
             progress: Show a progress bar on stderr.
 
         Returns:
             How many passages were added or replaced.
 
         Raises:
-            InputError: A passage cannot be stored, or its id comes twice.
+            InputError: A passage cannot be stored, or its id occurs twice.
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         return self._index.add(passages, progress=progress)
 
@@ -108,17 +108,17 @@ class Engine(Closing):
         Args:
             query: The question, not blank.
             k: How many passages to find at most.
-            filter: Which passages count, by their metadata: `{"year": {"$gte": 1900}}`; all
-                operators are in `fgr_retriever.index.filters`.
-            trim: How evidence becomes spans; None takes the defaults.
+            filter: Condition on the metadata of the passages, such as `{"year": {"$gte": 1900}}`;
+                `fgr_retriever.index.filters` lists all operators.
+            trim: How evidence becomes spans; None uses the defaults.
 
         Returns:
-            Hits, best first; equals in the order in which they were added.
+            Hits, best first. Hits with equal scores are in the order in which they were added.
 
         Raises:
             InputError: The query is blank or the filter is invalid.
             ConfigError: `k` is not an integer of at least 1.
-            IndexCorruptError: What is stored is damaged.
+            IndexCorruptError: The stored data is damaged.
         """
         return self.search_batch([query], k=k, filter=filter, trim=trim)[0]
 
@@ -131,11 +131,11 @@ class Engine(Closing):
         return self._search(queries, k, filter, trim or TrimConfig(), Stopwatch())
 
     def rank(self, query: str, *, k: int = 10, filter: Filter | None = None) -> list[tuple[str, float]]:
-        """Rank passages without their evidence: no text is read, so this is cheaper than `search`.
+        """Rank passages without their evidence. No text is read, so this is cheaper than `search`.
 
         Returns:
-            Ids and scores of the hits that `search` gives for the same arguments, best first. It
-            raises the same errors.
+            Ids and scores of the hits that `search` gives for the same arguments, best first. `rank`
+            also raises the same errors as `search`.
         """
         (question,) = Question.encode(self._encoder, [query])
         if self._pipeline is None:
@@ -156,16 +156,16 @@ class Engine(Closing):
         Args:
             query: The question, not blank.
             k: How many passages to find at most.
-            filter: Which passages count, by their metadata; see `search`.
-            trim: How to trim; None takes the defaults.
-            count_tokens: What counts the tokens; None takes the tokenizer of `trim` if there is a
-                budget, and else counts nothing: a tokenizer may be a download.
+            filter: Condition on the metadata of the passages; see `search`.
+            trim: How to trim; None uses the defaults.
+            count_tokens: Function that counts the tokens. None uses the tokenizer of `trim` if there
+                is a budget, and otherwise counts nothing, because a tokenizer may need a download.
 
         Raises:
             InputError: The query is blank or the filter is invalid.
             ConfigError: `k` is not an integer of at least 1.
-            TokenCounterError: There is a budget, and the tokenizer cannot be had.
-            IndexCorruptError: What is stored is damaged.
+            TokenCounterError: There is a budget, and its tokenizer is not available.
+            IndexCorruptError: The stored data is damaged.
         """
         config = trim or TrimConfig()
         watch = Stopwatch()
@@ -184,12 +184,12 @@ class Engine(Closing):
         return self._index.get(ids)
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Delete passages and return how many there were; unknown ids are left out.
+        """Delete passages and return how many were deleted; unknown ids are ignored.
 
         Raises:
             InputError: An id is not a string.
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         return self._index.delete(ids)
 
@@ -203,17 +203,17 @@ class Engine(Closing):
 
     @property
     def folder(self) -> Path:
-        """The folder of the index; copying it while nobody writes is a backup."""
+        """The folder of the index. To back up the index, copy the folder while nobody writes to it."""
         return self._index.folder
 
     @property
     def calibration(self) -> Calibration:
-        """Which evidence probabilities count: the model's own, or what `fgr calibrate` left in the index."""
+        """The calibration in use: the model's own, or what `fgr calibrate` left in the index."""
         return self._encoder.calibration
 
     @property
     def pipeline(self) -> Pipeline | None:
-        """The stages that every search goes through; None is late interaction alone."""
+        """The stages that every search goes through; None means late interaction alone."""
         return self._pipeline
 
     def info(self) -> IndexInfo:
@@ -221,19 +221,21 @@ class Engine(Closing):
         return self._index.info()
 
     def verify(self, *, progress: bool = False) -> None:
-        """Check every stored byte, with progress bars on stderr if wanted.
+        """Check every stored byte; `progress` shows progress bars on stderr.
 
         Raises:
-            IndexCorruptError: Something is damaged; names it.
+            IndexCorruptError: Something is damaged; the message names it.
         """
         self._index.verify(progress=progress)
 
     def compact(self, *, progress: bool = False) -> None:
-        """Rewrite the index without what was deleted or replaced, into few files, with progress bars if wanted.
+        """Rewrite the index into few files, without what was deleted or replaced.
+
+        `progress` shows progress bars on stderr.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         self._index.compact(progress=progress)
 

@@ -1,6 +1,6 @@
 """Every error that fgr-retriever raises on purpose.
 
-Catch `FgrError` for all of them, or the built-in that each one also is::
+Catch `FgrError` for all of them, or the built-in error from which an error also inherits::
 
     FgrError(Exception)
     ├── ConfigError(ValueError)             a setting is unknown or out of range
@@ -13,7 +13,7 @@ Catch `FgrError` for all of them, or the built-in that each one also is::
     ├── IndexLockedError                    another writer holds the index
     ├── ModelMismatchError                  the index was built with another model
     ├── MissingExtraError(ImportError)      an optional dependency is not installed
-    └── TokenCounterError                   no tokenizer for the token budget can be had
+    └── TokenCounterError                   no tokenizer is available for the token budget
 
 A message says what was wrong, with which value, and what to do about it.
 """
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 
 class FgrError(Exception):
-    """Base of every error of this library."""
+    """Base class of all errors of this library."""
 
 
 class ConfigError(FgrError, ValueError):
@@ -58,7 +58,7 @@ class IndexLockedError(FgrError):
 
 
 class ModelMismatchError(FgrError):
-    """The index was built with another model than the one that opens it."""
+    """The index was built with a different model from the one that opens it."""
 
 
 class MissingExtraError(FgrError, ImportError):
@@ -75,4 +75,4 @@ class MissingExtraError(FgrError, ImportError):
 
 
 class TokenCounterError(FgrError):
-    """No tokenizer for counting the token budget can be had."""
+    """No tokenizer is available to count the token budget."""

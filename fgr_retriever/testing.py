@@ -1,4 +1,4 @@
-"""Public helps for your own tests: an encoder whose scores you can work out by hand, a tiny real one.
+"""Helpers for your own tests: an encoder whose scores you can compute by hand, and a tiny real model.
 
 Use it as the encoder of a real engine::
 
@@ -37,10 +37,10 @@ _WORD = re.compile(r"\w+")
 class WordEncoder:
     """A `TokenEncoder` without a model: one fixed vector for each lower-cased word.
 
-    Tokens are the runs of word characters. The same word always has the same unit vector and two
-    different words are nearly orthogonal, so MaxSim is about the number of query words that a
-    passage has, and the evidence probability of a token is about 1 when its word is in the query
-    and about 0 otherwise. A word with a capital letter has the importance 1, any other 0.
+    Tokens are the runs of word characters. The same word always has the same unit vector, and two
+    different words are nearly orthogonal. So MaxSim is about the number of query words that occur in
+    the passage. The evidence probability of a token is about 1 if its word is in the query, and about
+    0 otherwise. A word with a capital letter has the importance 1, any other word has 0.
     """
 
     _calibration = Calibration(threshold=0.5)
@@ -62,7 +62,7 @@ class WordEncoder:
 
     @property
     def calibration(self) -> Calibration:
-        """Which evidence probabilities count: by default those from 0.5 on, and a temperature of 1."""
+        """The calibration; by default a threshold of 0.5 and a temperature of 1."""
         return self._calibration
 
     def calibrated(self, calibration: Calibration) -> Self:
@@ -103,7 +103,10 @@ class WordEncoder:
                 block = following
 
     def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Take the best cosine over the query's words, at least 0, of every token, at the temperature."""
+        """Compute the evidence probability of every token: its best cosine with a query word.
+
+        Negative cosines count as 0. The temperature of the calibration is applied.
+        """
         found = (vectors.float() @ query.T).amax(dim=1).clamp(0, 1)
         temperature = self._calibration.temperature
         return found if temperature == 1 else (found.logit(eps=1e-7) / temperature).sigmoid()
@@ -134,11 +137,11 @@ def tiny_checkpoint(folder: str | Path, *, head: bool = True) -> Path:
     """Save a real but tiny model with random weights, for tests of loading and encoding.
 
     It has one layer, 16 dimensions, the markers [Q] and [D], queries expanded with [MASK] to 16
-    tokens, windows of 48 tokens, a punctuation skiplist, and a vocabulary of single characters:
-    passages with the letters of a query score high. The same weights every time.
+    tokens, windows of 48 tokens, a punctuation skiplist, and a vocabulary of single characters.
+    Passages with the letters of a query score high. The weights are the same every time.
 
     Args:
-        folder: Where to save it; made if missing.
+        folder: Where to save the model; created if missing.
         head: Add an evidence head.
 
     Returns:
@@ -170,7 +173,7 @@ def tiny_checkpoint(folder: str | Path, *, head: bool = True) -> Path:
 
 
 def tiny_bert(folder: Path) -> None:
-    """Save a one-layer BERT with random weights and its tokenizer: no late-interaction model yet."""
+    """Save a one-layer BERT with random weights and its tokenizer, without late interaction."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -1,7 +1,7 @@
-"""The values that every room knows: passages, spans and the evidence of their tokens.
+"""The values that all packages share: passages, spans and the evidence of their tokens.
 
-What one room makes is defined there: `Match` in `index`, `Hit` in `evidence`, `Context` in `trim`. All are
-immutable. Character offsets are half-open ranges of Python string positions in the
+Values that only one package makes are defined there: `Match` in `index`, `Hit` in `evidence`, `Context` in `trim`.
+All values are immutable. Character offsets are half-open ranges of Python string positions in the
 passage's own text, so ``passage.text[span.start:span.end]`` is always what the user sees.
 """
 
@@ -20,11 +20,11 @@ Metadata: TypeAlias = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What is indexed and returned.
+    """A text that is indexed and returned.
 
     Args:
         id: A stable, non-empty name; adding the same id again replaces the passage.
-        text: The full text. Stored and returned character for character.
+        text: The full text, stored and returned character for character.
         metadata: JSON-safe values with string keys; returned with every hit.
     """
 
@@ -35,11 +35,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A half-open character range of a passage's text and its evidence probability.
+    """A half-open character range of a passage's text, with its evidence probability.
 
     Args:
-        start: First character.
-        end: One past the last character.
+        start: Position of the first character.
+        end: Position after the last character.
         score: Evidence probability in [0, 1].
     """
 
@@ -50,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenEvidence:
-    """How likely each kept token of one passage is evidence for the query.
+    """For each kept token of one passage, the probability that it is evidence for the query.
 
     Args:
         offsets: Character range of each token, (t, 2) int32, ascending.
@@ -65,6 +65,6 @@ class TokenEvidence:
         return len(self.probabilities)
 
     def mean(self, start: int, end: int) -> float:
-        """Average the probabilities of the tokens that end in a range of characters, 0 where none does."""
+        """Average the probabilities of the tokens that end in a character range; 0 without tokens."""
         inside = (self.offsets[:, 1] > start) & (self.offsets[:, 1] <= end)
         return float(self.probabilities[inside].mean()) if inside.any() else 0.0

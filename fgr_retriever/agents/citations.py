@@ -1,7 +1,7 @@
-"""Check the citations of an answer: does each number exist, and does what it points to support the sentence?
+"""Check the citations of an answer: does each number exist, and does its source support the sentence?
 
-Nothing here asks an LLM. That a citation exists is read off the context. Whether its spans support
-the sentence it stands in is judged with the engine's own model, the sentence as the question.
+Nothing here asks an LLM. The context tells whether a citation exists. The engine's own model judges
+whether the cited spans support the sentence; it takes the sentence as the question.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ class Citation:
     """One number that an answer cites.
 
     Args:
-        start: First character of its mark in the answer; the numbers of one mark share it.
-        end: One past the last character of the mark.
-        number: What it cites.
-        sentence: First and one past the last character of the sentence that it is to support.
-        source: What the number stands for; None when there is no such number.
-        spans: The spans of the source that support the sentence, with their characters in passage
-            and source document; all spans of the source where no encoder looked.
-        supported: False when the number does not exist or an encoder finds no support; True when
-            it does; None when the number exists and no encoder looked.
-        reason: Why the citation is not supported, or why nobody knows; else empty.
+        start: Position of the first character of its mark in the answer; all numbers of one mark have
+            the same.
+        end: Position after the last character of the mark.
+        number: The cited number.
+        sentence: Start and end of the sentence that it should support; the end is not included.
+        source: The source that the number stands for; None if there is no such number.
+        spans: The spans of the source that support the sentence, with their character ranges in the
+            passage and in the source document; without an encoder, all spans of the source.
+        supported: False if the number does not exist or an encoder finds no support; True if an
+            encoder finds support; None if the number exists and there is no encoder.
+        reason: Why the citation is not supported, or why this is unknown; otherwise empty.
     """
 
     start: int
@@ -61,24 +62,24 @@ class Citation:
 def verify_citations(
     answer: str, context: Context | Evidence, *, encoder: TokenEncoder | None = None
 ) -> list[Citation]:
-    """Lead every citation of an answer back to its spans, and flag those that nothing supports.
+    """Trace every citation of an answer to its spans, and flag those that nothing supports.
 
-    Read are `[1]`, `[1, 3]`, `[2][4]`, `[1-3]` (of a range that leaves the context only the ends are
-    reported beside what exists), `[^1]` and `【1】`; not what stands in code. A mark belongs to the
-    sentence around it, or to the one before when it stands behind the full stop.
+    Citation marks are `[1]`, `[1, 3]`, `[2][4]`, `[1-3]`, `[^1]` and `【1】`; marks in code are ignored.
+    If a range goes beyond the context, only its two ends and the numbers that exist are reported. A mark
+    belongs to the sentence around it; a mark behind the full stop belongs to the sentence before it.
 
-    What decides:
+    How `supported` is decided:
 
-    - without an encoder: only whether the number exists. `supported` is None for those that do.
-    - with an encoder: the sentence is asked as a question. A citation is supported when its source
-      has a span with a token above the model's evidence threshold, and the sources that the
-      sentence cites together have its numbers verbatim, match its names, and match more than two
-      thirds of its content words (cosines). That words match is not that it is said: "A sold B" and
-      "B sold A" match the same words. Take a False for a reason to look, and a True for no proof.
+    - without an encoder: it is False if the number does not exist, and None if it exists.
+    - with an encoder: the sentence is asked as a question. A citation is supported if its source has a
+      span with a token above the model's evidence threshold, and if the sources that the sentence cites
+      together have its numbers verbatim, match its names, and match more than two thirds of its content
+      words (cosines). Matching words do not prove a statement: "A sold B" and "B sold A" match the same
+      words. So look closer at a False, and do not take a True for a proof.
 
     Args:
         answer: What the model wrote.
-        context: What it wrote it from: the context of `Engine.retrieve`, or the artifact
+        context: What the model answered from: the context of `Engine.retrieve`, or the artifact
             (`raw_output`) of an evidence tool.
         encoder: The model that judges; None only checks that the numbers exist.
 
@@ -86,7 +87,7 @@ def verify_citations(
         The citations in the order of the answer.
 
     Raises:
-        InputError: `answer` is no string, or `context` is neither a context nor such an artifact.
+        InputError: `answer` is not a string, or `context` is neither a context nor such an artifact.
     """
     if not isinstance(answer, str):
         raise InputError(f"answer must be a string, got {type(answer).__name__}")

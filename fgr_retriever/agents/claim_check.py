@@ -33,7 +33,7 @@ class Claim:
 
     Args:
         text: The sentence without its citation marks.
-        sources: What it cites.
+        sources: The sources that it cites.
     """
 
     text: str
@@ -42,11 +42,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What speaks for a claim, and what is missing.
+    """The support for a claim, and what is missing.
 
     Args:
         supporting: The spans of each source, by its number, in which the model sees evidence.
-        missing: Words and numbers of the claim that its sources lack, if that is too much.
+        missing: Words and numbers of the claim that its sources lack; empty if few enough are lacking.
     """
 
     supporting: Mapping[int, tuple[EvidenceSpan, ...]]
@@ -79,8 +79,8 @@ def judge(encoder: TokenEncoder, claims: Sequence[Claim]) -> list[Verdict]:
     """Judge claims by what was kept of their sources.
 
     Args:
-        encoder: The model; its calibration says from which probability a token is evidence.
-        claims: Sentences with what they cite. Sources with the same number are the same.
+        encoder: The model; its calibration has the lowest probability with which a token is evidence.
+        claims: Sentences with the sources that they cite. Equal numbers must mean the same source.
 
     Returns:
         One verdict for each claim, in the same order.

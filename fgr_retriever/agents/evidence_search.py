@@ -1,4 +1,4 @@
-"""What an agent gets from a search: numbered evidence to read, and the same with offsets to compute with.
+"""What an agent gets from a search: numbered evidence to read, and the same with offsets for a program.
 
 The tools of both frameworks and the MCP server are thin wrappers around `EvidenceSearch`, so that
 an agent reads the same text everywhere.
@@ -41,9 +41,9 @@ _MOST_WORDS = 8  # of the question that a note names
 class EvidenceSpan(TypedDict):
     """A verbatim piece of a passage.
 
-    `start` and `end` are its characters in the passage, `source_start` and `source_end` those in the
-    document that the passage was cut from, None where that is not known. `score` is its mean
-    evidence probability.
+    `start` and `end` are its character range in the passage. `source_start` and `source_end` are its
+    character range in the document that the passage was cut from, or None if that is not known.
+    `score` is its mean evidence probability.
     """
 
     passage: str
@@ -56,14 +56,14 @@ class EvidenceSpan(TypedDict):
 
 
 class EvidencePassage(TypedDict):
-    """A passage that gives text to a source: its id and metadata."""
+    """A passage whose text is in a source: its id and metadata."""
 
     id: str
     metadata: dict[str, Any]
 
 
 class EvidenceSource(TypedDict):
-    """What one number stands for: a passage, or the chunks of one document."""
+    """The meaning of one number: a passage, or the chunks of one document."""
 
     number: int
     title: str
@@ -74,9 +74,9 @@ class EvidenceSource(TypedDict):
 class Evidence(TypedDict):
     """The result of one search, in JSON-safe values.
 
-    `weak` and `uncovered` are the signals to search again: no passage has evidence above its
-    threshold, and words of the question that nothing supports. `note` says it in words and is empty
-    when all is well. `report` is the trust report of the call.
+    Two fields are signals to search again: `weak` (no passage has evidence above its threshold) and
+    `uncovered` (words of the question that nothing supports). `note` says what is lacking in words; it
+    is empty if nothing is. `report` is the trust report of the call.
     """
 
     query: str
@@ -89,14 +89,14 @@ class Evidence(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSearch:
-    """A search with its settings fixed, as an agent calls it; make one with `EvidenceSearch.of`.
+    """A search with fixed settings, for an agent to call. Make one with `EvidenceSearch.of`.
 
     Args:
         engine: Where to search.
         k: How many passages to find at most.
-        trim: How they are trimmed; has a budget and a citation mark with the number.
-        filter: Which passages count, by their metadata.
-        count_tokens: What counts the tokens of the budget.
+        trim: How passages are trimmed; has a budget and a citation mark with the number.
+        filter: Condition on the metadata of the passages.
+        count_tokens: Function that counts the tokens of the budget.
     """
 
     engine: Engine
@@ -120,15 +120,15 @@ class EvidenceSearch:
         Args:
             engine: Where to search.
             k: How many passages to find at most.
-            trim: How they are trimmed. Without a budget it gets `MAX_TOKENS`, without a citation
-                mark `CITATION`.
-            filter: Which passages count, by their metadata.
-            count_tokens: What counts the tokens; None takes the tokenizer of `trim`.
+            trim: How passages are trimmed. Without a budget it gets `MAX_TOKENS`, without a citation
+                mark it gets `CITATION`.
+            filter: Condition on the metadata of the passages.
+            count_tokens: Function that counts the tokens; None uses the tokenizer of `trim`.
 
         Raises:
-            InputError: `engine` is no engine.
+            InputError: `engine` is not an engine.
             ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
-            TokenCounterError: The tokenizer cannot be had.
+            TokenCounterError: The tokenizer is not available.
         """
         if not isinstance(engine, Engine):
             raise InputError(f"an evidence search needs an Engine or an FGRRetriever, got {type(engine).__name__}")
@@ -143,13 +143,13 @@ class EvidenceSearch:
         return cls(engine=engine, k=k, trim=config, filter=filter, count_tokens=count)
 
     def search(self, query: str) -> tuple[str, Evidence]:
-        """Search.
+        """Search for evidence.
 
         Args:
             query: The question, not blank.
 
         Returns:
-            What the model reads, and the same for the program; see `present`.
+            The text for the model, and the same evidence for the program; see `present`.
 
         Raises:
             InputError: The query is blank.
@@ -165,14 +165,14 @@ class EvidenceSearch:
 
 
 def present(context: Context) -> tuple[str, Evidence]:
-    """Give a context to an agent.
+    """Present a context to an agent.
 
     Args:
         context: What `Engine.retrieve` found, trimmed with a citation mark.
 
     Returns:
-        What the model reads: the text of the context, within its budget, and after it the note of
-        at most one line, if there is one; and the same for the program.
+        The text for the model, and the same evidence for the program. The text for the model is the
+        text of the context, within its budget; if there is a note, it follows in at most one line.
     """
     evidence = describe(context)
     return "\n\n".join(filter(None, (context.text, evidence["note"]))), evidence

@@ -1,6 +1,6 @@
 """A server of the Model Context Protocol over one index: search, read on, look around a span.
 
-Built with the official SDK (`mcp`, version 2). Everything that it offers only reads.
+Built with the official SDK (`mcp`, version 2). All its tools only read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PassageId = Annotated[str, Field(description="The id of a passage, as search_evi
 
 
 class Stretch(TypedDict):
-    """A verbatim stretch of a passage: its characters there and, where known, in the source document."""
+    """A verbatim stretch of a passage, with its range there and, if known, in the source document."""
 
     passage: str
     start: int
@@ -65,9 +65,10 @@ class Stretch(TypedDict):
 def make_server(search: EvidenceSearch) -> MCPServer:
     """Make the server; run it with `server.run("stdio")` or `serve_http`.
 
-    It offers `search_evidence` (the text that a model reads as content; `Evidence` as structured
-    content), `read_passage` and `expand_span` (both `Stretch`). Bad input comes back as a tool
-    result with `is_error` and a message that says what to do.
+    It offers the tools `search_evidence`, `read_passage` and `expand_span`. The content of
+    `search_evidence` is the text for the model, its structured content is `Evidence`. The other two
+    give a `Stretch`. Bad input comes back as a tool result with `is_error` and a message that says what
+    to do.
 
     Args:
         search: The index and the settings of a search.
@@ -91,11 +92,11 @@ def make_server(search: EvidenceSearch) -> MCPServer:
 def serve_http(server: MCPServer, port: int, host: str = LOOPBACK) -> None:
     """Serve streamable HTTP at `http://host:port/mcp` until interrupted.
 
-    On a loopback address only requests to and from such addresses are answered, which keeps web
-    pages out (DNS rebinding). On any other address nothing is checked: put a proxy in front.
+    On a loopback address the server answers only requests to and from such addresses; this keeps web
+    pages out (DNS rebinding). On any other address it checks nothing: put a proxy in front.
 
     Args:
-        server: What `make_server` made.
+        server: A server from `make_server`.
         port: The port.
         host: The address.
     """

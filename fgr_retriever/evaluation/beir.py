@@ -1,4 +1,4 @@
-"""Judged retrieval data: folders in BEIR layout, and data sets as `ir_datasets` gives them."""
+"""Judged retrieval data: folders in BEIR layout, and data sets from `ir_datasets`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Beir:
 
 
 class IrDataset(Protocol):
-    """What `ir_datasets.load` gives, or anything like it.
+    """What `ir_datasets.load` returns, or anything like it.
 
-    Documents have `doc_id` and `text` or `default_text()`, queries `query_id` and `text` or
-    `default_text()`, judgements `query_id`, `doc_id` and `relevance`.
+    Documents have `doc_id` and `text` or `default_text()`, queries have `query_id` and `text` or
+    `default_text()`, judgements have `query_id`, `doc_id` and `relevance`.
     """
 
     def docs_iter(self) -> Iterable[Any]:
@@ -43,7 +43,7 @@ class IrDataset(Protocol):
 
 
 def take_dataset(dataset: IrDataset, limit_queries: int | None = None) -> Beir:
-    """Take passages and judged queries out of a data set of `ir_datasets`.
+    """Take passages and judged queries from a data set of `ir_datasets`.
 
     Args:
         dataset: The data set; its documents are held in memory.

@@ -1,4 +1,4 @@
-"""BM25 over passages in memory: what every other system is measured beside."""
+"""BM25 over passages in memory: the system with which every other system is compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fgr_retriever.evaluation.trec import Scored
 
 
 def bm25(passages: Mapping[str, str]) -> System:
-    """Build Lucene's variant with k1=1.5, b=0.75, English stop words and stemmer.
+    """Build Lucene's variant of BM25 with k1=1.5, b=0.75, English stop words and stemmer.
 
     Args:
         passages: Texts by id.

@@ -1,9 +1,9 @@
-"""Fit temperature and threshold of a model on labelled data of one's own, for a target answer-kept rate.
+"""Fit temperature and threshold of a model to your own labelled data, for a target answer-kept rate.
 
 The temperature makes the token probabilities honest (Guo et al. 2017, "On calibration of modern
 neural networks", arXiv 1706.04599, section 4.2). The threshold is then the highest at which enough
-examples keep their answer. It is a fixed cut: a rate can be promised of one threshold for all
-passages, not of a cut that each passage finds for itself.
+examples keep their answer. It is a fixed cut: a rate can be promised for one threshold for all
+passages, but not if each passage finds its own cut.
 """
 
 from __future__ import annotations
@@ -47,16 +47,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class CutScores:
-    """What a calibration gives on the data; rates are in [0, 1].
+    """The scores of a calibration on the data; rates are in [0, 1].
 
     Args:
-        calibration: What was measured.
+        calibration: The calibration that was measured.
         nll: Mean negative log-likelihood of the token labels, in nats.
         ece: Expected calibration error of the token probabilities, in 15 bins of equal width.
-        answer_kept: Examples with something to keep (see `keeps_answer`) that keep it.
-        tokens_saved: Tokens of all passages that are not kept.
+        answer_kept: Share of the examples with something to keep (see `keeps_answer`) that keep it.
+        tokens_saved: Share of the tokens of all passages that is not kept.
         f1: Mean word F1 over all examples, as `evaluate_spans` measures it.
-        abstained: Examples with nothing to keep of which nothing is kept; None if there are none.
+        abstained: Share of the examples with nothing to keep of which nothing is kept; None if there
+            are none.
     """
 
     calibration: Calibration
@@ -73,8 +74,8 @@ class CalibrationReport:
     """A calibration that was fitted, and what it changes.
 
     Args:
-        n: Examples.
-        answerable: Examples with something to keep.
+        n: Number of examples.
+        answerable: Number of examples with something to keep.
         keep: The target for `answer_kept`.
         before: The calibration that the model had.
         after: The fitted one, on the same data: on other data it may keep a little less.
@@ -109,18 +110,20 @@ class _Case:
 def fit_calibration(
     encoder: TokenEncoder, examples: Iterable[SpanExample], keep: float = 0.95, *, progress: bool = False
 ) -> CalibrationReport:
-    """Find the temperature of the most likely labels, and the highest threshold that keeps enough answers.
+    """Fit the temperature to the labels, and find the threshold that keeps enough answers.
 
-    Measured are the default spans, without a budget and without the fallback for passages without evidence.
+    The temperature is the one under which the labels are most likely; the threshold is the highest that
+    keeps enough answers. The default spans are measured, without a budget and without the fallback for
+    passages without evidence.
 
     Args:
-        encoder: The model, with the calibration that is to be improved.
-        examples: Labelled data like that on which the model will be used; a few hundred.
-        keep: The least share, in (0, 1], of the examples with something to keep that shall keep it.
+        encoder: The model, with the calibration that you want to improve.
+        examples: Labelled data like that on which the model will be used; a few hundred examples.
+        keep: Of the examples with something to keep, the least share that must keep it, in (0, 1].
         progress: Show a progress bar on stderr.
 
     Raises:
-        ConfigError: `keep` is no number in (0, 1].
+        ConfigError: `keep` is not a number in (0, 1].
         InputError: No example has something to keep, or not enough keep it at any threshold.
     """
     if isinstance(keep, bool) or not isinstance(keep, (int, float)) or not 0 < keep <= 1:
@@ -148,11 +151,11 @@ def fit_calibration(
 def keeps_answer(example: SpanExample, kept: Sequence[Range]) -> bool | None:
     """Say whether kept ranges answer the question.
 
-    They do when one of the short answers lies wholly inside one range. Of an example without short
+    They do if one of the short answers lies wholly inside one range. If an example has no short
     answers, all words that one of the annotators marked must be kept.
 
     Returns:
-        None when there is nothing to keep: no answers, and no annotator marked a word.
+        None if there is nothing to keep: no answers, and no annotator marked a word.
     """
     if example.answers:
         return holds_answer(example, kept)
@@ -163,24 +166,29 @@ def keeps_answer(example: SpanExample, kept: Sequence[Range]) -> bool | None:
 
 
 def token_labels(example: SpanExample, evidence: TokenEvidence) -> Floats:
-    """Label each token with the share of the annotators who marked a character of it: (t,) in [0, 1]."""
+    """Label each token with the share of the annotators who marked a character of it.
+
+    Returns:
+        (t,) in [0, 1].
+    """
     marked = [overlapping(evidence.offsets, ranges) for ranges in example.annotations]
     labels: Floats = np.mean(marked, axis=0, dtype=np.float64)
     return labels
 
 
 def fit_temperature(logits: Floats, labels: Floats) -> float:
-    """Find the temperature T with the least mean negative log-likelihood of labels y under sigmoid(z / T).
+    """Find the temperature under which labels are most likely.
 
-    It is convex in 1 / T, so bisection on the sign of its slope, mean((sigmoid(z / T) - y) z), ends at the minimum.
-    Guo et al. 2017 (arXiv 1706.04599), section 4.2, for two classes.
+    This is the T with the least mean negative log-likelihood of labels y under sigmoid(z / T). It is convex in
+    1 / T, so bisection on the sign of its slope, mean((sigmoid(z / T) - y) z), ends at the minimum. Guo et al.
+    2017 (arXiv 1706.04599), section 4.2, for two classes.
 
     Args:
         logits: z, (t,).
         labels: y, (t,) in [0, 1].
 
     Returns:
-        T within `TEMPERATURES`; one of these limits where the minimum lies beyond it.
+        T within `TEMPERATURES`; one of these limits if the minimum lies beyond it.
     """
     low, high = (-math.log(temperature) for temperature in reversed(TEMPERATURES))  # of log(1 / T)
     for _ in range(40):
@@ -200,18 +208,19 @@ def fit_temperature(logits: Floats, labels: Floats) -> float:
 def highest_threshold(keeps: Callable[[int, float], bool], count: int, keep: float, *, progress: bool = False) -> float:
     """Find the highest of `THRESHOLDS` at which enough examples keep their answer.
 
-    Searched downwards without a gap: a lower threshold keeps less now and then, where a phrase that was kept for
-    want of a better one meets a better one. Bisection could miss the highest. A threshold is given up as soon as
-    too many answers are lost, and those lost at the one above are looked at first, so most cost little.
+    Thresholds are tried downwards without a gap; bisection could miss the highest. A lower
+    threshold sometimes keeps less, because a phrase that was kept for want of a better one meets a better one. A
+    threshold is given up as soon as too many answers are lost. The answers lost at the threshold above are tried
+    first, so most thresholds cost little.
 
     Args:
-        keeps: Says of the example at a place, from 0, whether it keeps its answer at a threshold.
-        count: Examples, at least 1.
-        keep: The least share that shall keep its answer, in (0, 1].
+        keeps: Says whether the example at a position, from 0, keeps its answer at a threshold.
+        count: Number of examples, at least 1.
+        keep: The least share of the examples that must keep their answer, in (0, 1].
         progress: Show a progress bar on stderr.
 
     Raises:
-        InputError: Too few keep it, even at the lowest threshold.
+        InputError: Too few examples keep their answer, even at the lowest threshold.
     """
     may_lose = count - math.ceil(keep * count - 1e-9)
     order: Sequence[int] = range(count)
@@ -234,9 +243,9 @@ def highest_threshold(keeps: Callable[[int, float], bool], count: int, keep: flo
 
 
 def expected_calibration_error(probabilities: Floats, labels: Floats) -> float:
-    """Average |mean probability - mean label| over 15 bins of equal width, weighted by their tokens.
+    """Average |mean probability - mean label| over 15 bins of equal width, weighted by tokens.
 
-    Guo et al. 2017 (arXiv 1706.04599), equation 3, of the probability of one class.
+    Guo et al. 2017 (arXiv 1706.04599), equation 3, for the probability of one class.
     """
     bins = np.minimum((probabilities * _BINS).astype(np.int64), _BINS - 1)
     return float(np.abs(np.bincount(bins, probabilities - labels)).sum() / max(len(labels), 1))

@@ -21,13 +21,13 @@ _BATCH = 1_000  # resamples held at once
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A run beside the first one, on one measure, query by query.
+    """The difference between a run and the first run, on one measure, query by query.
 
     Args:
-        mean: Its mean minus that of the first run.
-        wins: Queries on which it is better.
-        losses: Queries on which it is worse.
-        p: Chance of a mean at least as far from 0 if the two runs were alike, in [0, 1].
+        mean: Its mean minus the mean of the first run.
+        wins: Number of queries on which it is better.
+        losses: Number of queries on which it is worse.
+        p: Probability of a mean at least as far from 0 if the two runs were alike, in [0, 1].
     """
 
     mean: float
@@ -41,9 +41,9 @@ class Row:
     """One run in a comparison.
 
     Args:
-        name: Of the run.
+        name: Name of the run.
         scores: Mean of each measure over all judged queries, in [0, 1].
-        difference: To the first run; None for the first itself.
+        difference: Difference to the first run; None for the first run itself.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Comparison:
     """Runs on the same judgements.
 
     Args:
-        n_queries: Queries with something relevant; one that a run does not have counts 0.
-        measure: What the differences are of.
+        n_queries: Number of queries with something relevant; a query that a run does not have counts 0.
+        measure: The measure of the differences.
         rows: The runs, in the order in which they were given.
     """
 
@@ -77,7 +77,7 @@ class Comparison:
         }
 
     def to_markdown(self) -> str:
-        """Write a table, a row for each run."""
+        """Write a table with a row for each run."""
         heads = ["run", *MEASURES, f"Δ {self.measure}", "better / worse", "p"]
         rows = [
             [row.name, *(f"{row.scores[measure]:.4f}" for measure in MEASURES), *_cells(row.difference)]
@@ -89,12 +89,13 @@ class Comparison:
 def compare(qrels: Qrels, runs: Sequence[Run], measure: str = "ndcg@10") -> Comparison:
     """Compare runs with the first of them.
 
-    With several runs, each p is of its own test: the more there are, the likelier is a small one by chance.
+    With several runs, each p comes from a test of its own: the more runs there are, the more likely it
+    is that one p is small by chance.
 
     Args:
         qrels: Grades by query and passage id.
-        runs: At least one; names differ.
-        measure: What is tested, one of `MEASURES`.
+        runs: At least one run; their names differ.
+        measure: The measure to test, one of `MEASURES`.
 
     Raises:
         ConfigError: There is no such measure.
@@ -127,15 +128,14 @@ def compare(qrels: Qrels, runs: Sequence[Run], measure: str = "ndcg@10") -> Comp
 def difference(first: NDArray[np.float64], other: NDArray[np.float64], seed: int = 0) -> Difference:
     """Test the mean difference of paired values by randomisation.
 
-    Under the hypothesis that both systems are alike, each query's difference could as well have the other sign. All
-    choices of signs are tried where they are few (up to 13 queries that differ), else 9,999 random ones. Smucker,
-    Allan and Carterette 2007, "A comparison of statistical significance tests for information retrieval evaluation",
-    section 3.
+    If both systems are alike, the difference of each query could as well have the other sign. All choices of signs are
+    tried if there are few of them (up to 13 queries that differ), else 9,999 random ones. Smucker, Allan and Carterette
+    2007, "A comparison of statistical significance tests for information retrieval evaluation", section 3.
 
     Args:
         first: A measure of each query, (n,), n >= 1.
-        other: The same of another system, (n,).
-        seed: Of the random signs.
+        other: The same measure of another system, (n,).
+        seed: Seed of the random signs.
 
     Raises:
         MissingExtraError: scipy is not installed.

@@ -1,4 +1,4 @@
-"""How many answers are kept for how many tokens: every threshold and every budget a point."""
+"""How many answers are kept for how many tokens: one point for every threshold and every budget."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Point:
     """One setting on the curve; rates are in [0, 1].
 
     Args:
-        kind: What was set: `threshold`, `budget`, or nothing, the model's `own` cut.
-        value: The threshold, or the share of each passage's tokens that its budget is; None for `own`.
-        answer_kept: Examples with something to keep that keep it (see `keeps_answer`).
-        tokens_saved: Tokens of all passages that are not kept.
+        kind: The setting: a `threshold`, a `budget`, or the model's `own` cut, for which nothing is set.
+        value: The threshold, or the budget as a share of each passage's tokens; None for `own`.
+        answer_kept: Share of the examples with something to keep that keep it (see `keeps_answer`).
+        tokens_saved: Share of the tokens of all passages that is not kept.
         f1: Mean word F1 over all examples.
     """
 
@@ -52,11 +52,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCurve:
-    """What was measured.
+    """The points that were measured.
 
     Args:
-        n: Examples.
-        answerable: Examples with something to keep.
+        n: Number of examples.
+        answerable: Number of examples with something to keep.
         points: The settings, kind by kind.
     """
 
@@ -79,13 +79,14 @@ def answer_curve(
 ) -> AnswerCurve:
     """Measure the default spans at every threshold, and trimming at every budget.
 
-    By threshold there is no fallback for passages without evidence, as in `evaluate_spans`; by budget there is, and
-    what the evidence leaves of the budget is filled: otherwise a budget would not be what is spent.
+    For thresholds there is no fallback for passages without evidence, as in `evaluate_spans`. For budgets
+    there is one, and what the evidence leaves of the budget is filled; otherwise not the whole budget
+    would be spent.
 
     Args:
         encoder: The model.
-        examples: What to measure on; consumed lazily, in bounded memory.
-        count: What counts the tokens of budgets.
+        examples: Examples to measure on; consumed lazily, in bounded memory.
+        count: Function that counts the tokens of budgets.
         thresholds: Evidence probabilities in [0, 1].
         budgets: Shares of each passage's tokens, in [0, 1].
 

@@ -1,4 +1,4 @@
-"""Score evidence over result lists: what is kept of passages that answer, and what of those that only look like it.
+"""Score evidence over result lists: what is kept of passages that answer, and of passages that only look like it.
 
 A list is a question with the passages that a search returned, each with a grade from 0 (does not help) to 3 (answers)
 and the evidence that somebody marked in it. Words count as in `fgr_retriever.evaluation.spans`.
@@ -36,10 +36,10 @@ class GradedPassage:
     """One passage of a list.
 
     Args:
-        id: Of the passage.
+        id: Id of the passage.
         text: Its text.
         grade: From 0 (does not help) to 3 (answers the question).
-        spans: Ranges of its evidence; none where it has none.
+        spans: Ranges of its evidence; empty if it has none.
     """
 
     id: str
@@ -58,12 +58,12 @@ class ResultList:
 
 @dataclass(frozen=True, slots=True)
 class BudgetPoint:
-    """What a budget for a whole list keeps; means over the lists, in [0, 1].
+    """What is kept under a budget for a whole list; means over the lists, in [0, 1].
 
     Args:
         budget: Share of the tokens of all passages of a list.
-        evidence_recall: Words of the evidence of a list that are kept; None where no list has evidence.
-        grade_0: Share of passages of grade 0 in the words that are kept; None where nothing is kept.
+        evidence_recall: Share of the words of a list's evidence that is kept; None if no list has evidence.
+        grade_0: Share of passages of grade 0 in the kept words; None if nothing is kept.
     """
 
     budget: float
@@ -76,11 +76,11 @@ class ListReport:
     """How a model treats result lists; rates are in [0, 1].
 
     Args:
-        n: Lists.
-        passages: Passages by grade, from 0 to 3.
+        n: Number of lists.
+        passages: Number of passages by grade, from 0 to 3.
         f1: Mean word F1 over the passages of grades 2 and 3; None without any.
         kept: Mean share of the words that is kept, by grade; None for a grade without passages.
-        budgets: What is kept under budgets, the rest of which `fill` spends.
+        budgets: What is kept under budgets, where `fill` spends what the evidence leaves.
     """
 
     n: int
@@ -101,7 +101,7 @@ def read_lists(path: Path) -> Iterator[ResultList]:
     of [start, end]). Other keys are ignored.
 
     Raises:
-        InputError: A line does not fit; the message names file and line.
+        InputError: A line is not valid; the message names file and line.
         OSError: The file cannot be read.
     """
     for where, record in read_jsonl(path):
@@ -116,12 +116,12 @@ def evaluate_lists(
 ) -> ListReport:
     """Measure the default spans on result lists, and trimming of whole lists to budgets.
 
-    The spans are those of the model's own cut, without the fallback for passages without evidence.
+    The spans come from the model's own cut, without the fallback for passages without evidence.
 
     Args:
         encoder: The model.
-        lists: What to measure on; consumed lazily.
-        count: What counts the tokens of budgets.
+        lists: Lists to measure on; consumed lazily.
+        count: Function that counts the tokens of budgets.
         progress: Show a bar on stderr.
 
     Raises:

@@ -1,6 +1,6 @@
 """How good rankings are, by trec_eval, and how long a search takes.
 
-nDCG has graded labels; for MRR and recall every label of at least 1 is relevant.
+nDCG uses graded labels; for MRR and recall every label of at least 1 is relevant.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ _TIMED = 50
 def query_measures(
     qrels: Mapping[str, Mapping[str, int]], rankings: Mapping[str, Sequence[str]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Measure the ranking of each query of `qrels`, in their order; one that found nothing scores 0.
+    """Measure the ranking of each query of `qrels`, in their order.
+
+    A query that found nothing scores 0.
 
     Args:
         qrels: Grades by query and passage id, at least one of them 1 or more for each query.
-        rankings: Passage ids by query id, best first; of other queries, too, which do not count.
+        rankings: Passage ids by query id, best first. Other queries may be there, too; they do not count.
 
     Returns:
         For each of `MEASURES` an array (queries,) in [0, 1].
@@ -65,8 +67,8 @@ def latency(search: Callable[[str], object], queries: Sequence[str]) -> dict[str
     """Time single queries, at most 50, after a warm-up: `p50_ms` and `p95_ms` in milliseconds.
 
     Args:
-        search: What a user waits for.
-        queries: At least one.
+        search: The function that a user waits for.
+        queries: At least one query.
     """
     for query in queries[:_WARM_UP]:
         search(query)

@@ -22,9 +22,9 @@ def panels(needed: tuple[str, str], rows: int = 1, columns: int = 1) -> tuple[An
     """Make a figure and its panels, row by row; save it with `savefig`.
 
     Args:
-        needed: What is drawn, and the extra that brings matplotlib.
-        rows: Of panels.
-        columns: Of panels.
+        needed: The subject of the picture, and the extra that brings matplotlib.
+        rows: Number of rows of panels.
+        columns: Number of columns of panels.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -42,11 +42,13 @@ def panels(needed: tuple[str, str], rows: int = 1, columns: int = 1) -> tuple[An
 
 
 def draw_curve(curve: AnswerCurve, file: Path) -> None:
-    """Draw answers kept against tokens saved: a line by threshold, one by budget, and the model's own cut.
+    """Draw the answers that are kept against the tokens that are saved.
+
+    There is one line by threshold, one by budget, and the model's own cut.
 
     Args:
-        curve: What was measured.
-        file: The picture to write; its ending says the format.
+        curve: The measured curve.
+        file: The picture to write; its ending decides the format.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -73,8 +75,8 @@ def draw_trade(points: Mapping[str, tuple[float, float]], labels: Sequence[str],
 
     Args:
         points: Milliseconds and quality by name.
-        labels: What the two are.
-        file: The picture to write; its ending says the format.
+        labels: Labels of the two axes.
+        file: The picture to write; its ending decides the format.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""A model as an index with a residual codec sees it: passages' vectors go through the codec."""
+"""A model as seen by an index with a residual codec: the vectors of passages go through the codec."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _SAMPLE_VECTORS = 1 << 20
 
 @dataclass(frozen=True)
 class Quantised:
-    """A `TokenEncoder` whose passages lose what a codec loses; queries are as they were.
+    """A `TokenEncoder` whose passage vectors lose what a codec loses; queries do not change.
 
     Args:
         encoder: The model.
-        codec: Trained on vectors of this model.
+        codec: A codec trained on vectors of this model.
     """
 
     encoder: TokenEncoder
@@ -52,12 +52,12 @@ class Quantised:
 
     @property
     def head_fingerprint(self) -> str:
-        """The model's own: the evidence head stays as it was."""
+        """The model's own fingerprint: the evidence head does not change."""
         return self.encoder.head_fingerprint
 
     @property
     def calibration(self) -> Calibration:
-        """The model's own, fitted on vectors that went through no codec."""
+        """The model's own calibration, fitted on vectors that went through no codec."""
         return self.encoder.calibration
 
     def calibrated(self, calibration: Calibration) -> Quantised:
@@ -91,7 +91,7 @@ def codec_for(encoder: TokenEncoder, texts: Iterable[str], nbits: int, *, progre
 
     Args:
         encoder: The model.
-        texts: The passages; one that comes again counts once, as in an index.
+        texts: The passages; a repeated text counts once, as in an index.
         nbits: Bits for each dimension: 1, 2, 4 or 8.
         progress: Show bars on stderr.
 

@@ -1,6 +1,6 @@
-"""Measure a model on judged retrieval data, beside BM25 over the same text in the same run.
+"""Measure a model on judged retrieval data, together with BM25 over the same text in the same run.
 
-The numbers are those of trec_eval; queries without a relevant passage are left out.
+The numbers are computed by trec_eval; queries without a relevant passage are left out.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class RetrievalReport:
     """Quality and latency of a model and of BM25 on the same passages and queries.
 
     Args:
-        n_queries: Queries with at least one relevant passage.
-        n_passages: Passages searched.
-        bytes_per_token: What the index takes for each token; see `IndexInfo`.
-        systems: By name: the model, `fgr`, and `bm25`. The latency of the model is that of ten results, the
-            encoding of the query and the evidence included.
+        n_queries: Number of queries with at least one relevant passage.
+        n_passages: Number of passages searched.
+        bytes_per_token: Bytes in the index for each token; see `IndexInfo`.
+        systems: By name: the model, `fgr`, and `bm25`. The latency of the model is for ten results, including
+            the encoding of the query and the evidence.
     """
 
     n_queries: int
@@ -113,7 +113,7 @@ def index_search(index: Index, encoder: TokenEncoder, config: SearchConfig | Non
     Args:
         index: An open index.
         encoder: Its model.
-        config: How to search; None takes the defaults.
+        config: How to search; None uses the defaults.
     """
     settings = config or SearchConfig()
 

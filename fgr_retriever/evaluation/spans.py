@@ -1,4 +1,4 @@
-"""Score evidence spans against human spans, word by word, beside two floors.
+"""Score evidence spans against human spans, word by word, together with two simple baselines.
 
 Words are runs of word characters; punctuation does not count. A word is kept (or gold) when its
 range overlaps a kept (or gold) span. Every number is a mean over the examples, so a long passage
@@ -43,7 +43,7 @@ class SpanExample:
         passage: The text that the ranges point into.
         annotations: The evidence ranges of each annotator, at least one annotator; an annotator
             with no range says that the passage has no evidence.
-        answers: Ranges of short answers, any of which suffices; may be empty.
+        answers: Ranges of short answers, any one of which is enough; may be empty.
     """
 
     query: str
@@ -58,11 +58,11 @@ class SpanScores:
 
     Args:
         f1: F1 over words against the annotator that agrees best.
-        precision: Kept words that this annotator marked.
-        recall: Marked words that were kept.
+        precision: Share of the kept words that this annotator marked.
+        recall: Share of the marked words that were kept.
         kept: Kept words divided by all words of the passage.
-        answer_kept: Examples with an answer that lies wholly inside one kept span; None when no
-            example has answers.
+        answer_kept: Share of the examples with an answer that lies wholly inside one kept span; None
+            when no example has answers.
     """
 
     f1: float
@@ -74,14 +74,14 @@ class SpanScores:
 
 @dataclass(frozen=True, slots=True)
 class SpanReport:
-    """The scores of a model and of what it must beat, from the same run.
+    """The scores of a model and of two baselines that it must beat, from the same run.
 
     Args:
-        n: Examples.
-        threshold: Evidence probability from which a token counted.
+        n: Number of examples.
+        threshold: Lowest evidence probability with which a token counted.
         ours: The model's spans.
         keep_all: The whole passage kept.
-        best_sentence: The one sentence with the highest MaxSim kept.
+        best_sentence: Only the sentence with the highest MaxSim kept.
     """
 
     n: int
@@ -103,7 +103,7 @@ def read_examples(path: Path) -> Iterator[SpanExample]:
     (spans by annotator); `answers` is optional. Other keys are ignored.
 
     Raises:
-        InputError: A line does not fit; the message names file and line.
+        InputError: A line is not valid; the message names file and line.
         OSError: The file cannot be read.
     """
     for where, record in read_jsonl(path):
@@ -125,7 +125,7 @@ def evaluate_spans(
 
     Args:
         encoder: The model.
-        examples: What to measure on; consumed lazily, in bounded memory.
+        examples: Examples to measure on; consumed lazily, in bounded memory.
         config: How tokens become spans; by default the shipped settings with the model's own
             calibration.
 
@@ -197,7 +197,11 @@ def _best_sentence(text: str, query: Tensor, tokens: StoredTokens) -> list[Range
 
 
 def score_ranges(example: SpanExample, kept: Sequence[Range]) -> tuple[float, float, float, float, float]:
-    """Score kept ranges: f1, precision, recall, kept and whether an answer is kept (NaN: none to keep)."""
+    """Score kept ranges.
+
+    Returns:
+        f1, precision, recall, kept, and whether an answer is kept (NaN: none to keep).
+    """
     words = words_of(example.passage)
     ours = overlapping(words, kept)
     f1, precision, recall = max(_agreement(ours, overlapping(words, gold)) for gold in example.annotations)
@@ -207,7 +211,7 @@ def score_ranges(example: SpanExample, kept: Sequence[Range]) -> tuple[float, fl
 
 
 def holds_answer(example: SpanExample, kept: Sequence[Range]) -> bool | None:
-    """Say whether an answer lies wholly inside one kept range; None when the example has no answers."""
+    """Say whether an answer lies wholly inside one kept range; None if there are no answers."""
     if not example.answers:
         return None
     return any(start <= first and last <= end for first, last in example.answers for start, end in kept)

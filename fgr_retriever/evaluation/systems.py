@@ -1,4 +1,4 @@
-"""Measure anything that ranks passages: a system is a name and a function, and nothing here knows how it works."""
+"""Measure anything that ranks passages. A system is a name and a function; how it works does not matter here."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class System:
     """Something that ranks passages.
 
     Args:
-        name: What tables and run files call it.
+        name: Its name in tables and run files.
         search: Takes a query and how many passages to find at most; gives their ids and scores, best first.
-        ask: What one question of a user costs; None times `search` for ten passages.
+        ask: Function to time, which does all the work for one question of a user; None times `search` for ten
+            passages.
     """
 
     name: str
@@ -33,7 +34,7 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a system did.
+    """The results of a system.
 
     Args:
         run: What it found for every query, 100 passages deep.
@@ -49,8 +50,8 @@ def measure(data: Beir, system: System, *, progress: bool = False) -> Measured:
     """Ask a system every query of judged data, and time some of them.
 
     Args:
-        data: Queries and judgements; that the system searches the same passages is up to the caller.
-        system: What to measure.
+        data: Queries and judgements. The caller makes sure that the system searches the same passages.
+        system: The system to measure.
         progress: Show a progress bar on stderr.
 
     Raises:

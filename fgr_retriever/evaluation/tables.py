@@ -9,18 +9,18 @@ from fgr_retriever.errors import InputError
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table whose first column is text and whose others are numbers.
+    """Write a table whose first column is text and whose other columns are numbers.
 
     Args:
-        heads: Of the columns.
-        rows: As many cells each.
+        heads: Heads of the columns.
+        rows: Rows with as many cells each.
     """
     lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in cells)} |" for cells in lines)
 
 
 def replace_between(path: Path, name: str, text: str) -> None:
-    """Replace what stands between `<!-- name -->` and `<!-- /name -->` in a page.
+    """Replace the text between `<!-- name -->` and `<!-- /name -->` in a page.
 
     Raises:
         InputError: The page does not have each marker once.

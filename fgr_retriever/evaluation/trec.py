@@ -17,10 +17,10 @@ Qrels: TypeAlias = dict[str, dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a system found.
+    """The results of a system for all queries.
 
     Args:
-        name: The system.
+        name: Name of the system.
         rankings: For each query id, passage ids with their scores, best first.
     """
 
@@ -40,7 +40,7 @@ def read_qrels(path: Path) -> Qrels:
             (query id, passage id, grade), with or without a head line.
 
     Raises:
-        InputError: A line does not fit, or judges a passage again.
+        InputError: A line is not valid, or judges a passage again.
         OSError: The file cannot be read.
     """
     qrels: Qrels = {}
@@ -65,7 +65,7 @@ def read_topics(path: Path) -> dict[str, str]:
     """Read queries by id from lines of id, tab, text.
 
     Raises:
-        InputError: A line does not fit, or an id comes twice.
+        InputError: A line does not fit, or an id occurs twice.
         OSError: The file cannot be read.
     """
     topics: dict[str, str] = {}
@@ -82,10 +82,10 @@ def read_topics(path: Path) -> dict[str, str]:
 def read_run(path: Path) -> Run:
     """Read a run of one system: query id, `Q0`, passage id, rank, score, name of the system.
 
-    The score orders the passages of a query, the rank only those of equal score.
+    The score orders the passages of a query. The rank orders only passages of equal score.
 
     Raises:
-        InputError: A line does not fit, a passage comes twice for a query, or there are several systems or none.
+        InputError: A line is not valid, a passage occurs twice for a query, or the file has several systems or none.
         OSError: The file cannot be read.
     """
     found: dict[str, dict[str, tuple[float, int]]] = {}
@@ -112,9 +112,9 @@ def write_run(run: Run, path: Path) -> None:
     trec_eval orders passages of equal score by their ids, whatever the rank.
 
     Raises:
-        InputError: A name or an id is empty or has white space, or a score is not a finite number: no such line
-            could be read again.
-        OSError: The disk refused.
+        InputError: A name or an id is empty or has white space, or a score is not a finite number. Such a line
+            could not be read again.
+        OSError: The disk refused the write.
     """
     name = _word(run.name, "the name of the system")
     lines = [

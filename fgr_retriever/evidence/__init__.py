@@ -1,4 +1,4 @@
-"""Found passages to hits: which tokens are evidence, which spans they make, which words these support.
+"""Make hits of found passages: which tokens are evidence, which spans they form, which words they support.
 
 In: a question and `index.match.Match`. Out: `hit.Hit`. `token_evidence.read_hits` is the front door; `spans.py`
 decides where evidence begins and ends.

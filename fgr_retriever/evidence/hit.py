@@ -1,4 +1,4 @@
-"""What a search gives: a passage with its evidence."""
+"""The result of a search: a passage with its evidence."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from fgr_retriever.types import Passage, Span, TokenEvidence
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hit:
-    """One result of a search, best first, with its evidence.
+    """One result of a search: a passage with its evidence.
 
     Args:
         passage: The whole passage as it was stored.
-        score: What ranks it: MaxSim of query and passage, in [-q, q] for q query tokens, or what
-            the last stage of a pipeline gave it.
-        rank: Position in the results, from 1.
-        spans: Evidence spans in text order, disjoint; empty when nothing passes the threshold.
+        score: The score that ranks it: MaxSim of query and passage, in [-q, q] for q query tokens, or
+            the score from the last stage of a pipeline.
+        rank: Position in the results, best first, from 1.
+        spans: Evidence spans in text order, disjoint; empty if no token reaches the threshold.
         token_scores: The evidence probability of every kept token.
         support: Which words of the question each kept token matches.
-        scores: What each stage gave it, by the stage's name or kind; MaxSim is always there, as `late`.
+        scores: The score from each stage, by the stage's name or kind. MaxSim is always included, as
+            `late`.
     """
 
     passage: Passage
@@ -38,7 +39,7 @@ class Hit:
         return fragment(self.article(self.spans, score_text(self)))
 
     def article(self, spans: Sequence[Span], facts: str) -> str:
-        """Write the passage with some spans marked, to be part of a fragment or a page."""
+        """Write the passage with some spans marked, for use inside a fragment or a page."""
         return article(f"{self.rank}. <bdi>{escaped(self.passage.id)}</bdi>", facts, self.passage.text, spans)
 
     def _repr_html_(self) -> str:
@@ -47,7 +48,7 @@ class Hit:
 
 
 def score_text(hit: Hit) -> str:
-    """Say what ranks a hit, and, where several stages scored it, what each gave it."""
+    """Write the score of a hit and, if several stages scored it, the score of each stage."""
     each = ", ".join(f"{kind} {_number(score)}" for kind, score in hit.scores.items())
     return f"score {_number(hit.score)}" + (f" ({each})" if len(hit.scores) > 1 else "")
 

@@ -1,10 +1,10 @@
 # ruff: noqa: RUF001 (the look-alike characters are meant)
-"""Token probabilities to spans: the stretches of a text that a reader needs as evidence.
+"""Turn token probabilities into spans: the parts of a text that a reader needs as evidence.
 
 The words, phrases or sentences around likely tokens are the units to choose from. By default each
 passage finds its own cut: the choice with the highest expected F1. Chosen units that lie close
-together become one span. Everything is vectorised over tokens; Python loops run over the sentences
-that hold evidence and over the final spans only.
+together become one span. Everything is vectorised over tokens; Python loops run only over the
+sentences that hold evidence and over the final spans.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def find_spans(text: str, evidence: TokenEvidence, config: TrimConfig, threshold
     Args:
         text: The passage.
         evidence: Probability and character range of each of its tokens.
-        config: The unit, merge gap, minimum length and context of a span, and whether `threshold` is
-            fixed (`config.threshold` is set) or only the least that counts (it is None).
+        config: The unit, merge gap, minimum length and context of a span. `threshold` is a fixed cut if
+            `config.threshold` is set; if that is None, it is only the lowest probability that counts.
         threshold: Probability in [0, 1]: units without a token that reaches it are never kept.
 
     Returns:
-        Disjoint spans in text order, with the mean probability of their tokens as score. None
+        Disjoint spans in text order, with the mean probability of their tokens as score. No span
         begins or ends with white space or inside a grapheme, word, number, identifier or URL.
     """
     hot = np.flatnonzero(evidence.probabilities >= threshold)
@@ -65,7 +65,7 @@ def find_spans(text: str, evidence: TokenEvidence, config: TrimConfig, threshold
 
 
 def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | None:
-    """Find the sentence (for unit "sentence") or else the phrase with the highest mean probability.
+    """Find the phrase (for unit "sentence": the sentence) with the highest mean probability.
 
     Args:
         text: The passage.
@@ -73,7 +73,7 @@ def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | 
         config: The unit of a span.
 
     Returns:
-        The first of the best; None when the passage has no tokens.
+        The best one, the first among equals; None if the passage has no tokens.
     """
     layout = _Layout.of(text, evidence)
     units = layout.sentences[layout.sums.counts(layout.sentences) > 0]
@@ -92,13 +92,13 @@ def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | 
 
 
 def other_units(text: str, evidence: TokenEvidence, unit: Unit, spans: Sequence[Span]) -> tuple[Span, ...]:
-    """List the sentences (for unit "sentence") or else the phrases with tokens that no span touches.
+    """List the phrases (for unit "sentence": the sentences) that have tokens and touch no span.
 
     Args:
         text: The passage.
         evidence: Probability and character range of each of its tokens.
         unit: The unit of a span.
-        spans: Disjoint, in text order.
+        spans: Disjoint spans in text order.
 
     Returns:
         Disjoint spans in text order, with the mean probability of their tokens as score.
@@ -140,10 +140,11 @@ def _by_share(sums: EvidenceSums, units: Ranges, hot: NDArray[np.int64], least: 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvidenceSums:
-    """Running sums over the tokens of a passage: what any stretch of it holds, at once.
+    """Running sums over the tokens of a passage; they give the sums of many ranges at once.
 
     Args:
-        anchors: The last character of each token, which decides where it belongs, (t,) int64.
+        anchors: Position of each token's last character, which decides to which range the token
+            belongs, (t,) int64.
         mass: Sum of the probabilities of the first i tokens, (t + 1,) float64.
     """
 
@@ -167,11 +168,11 @@ class EvidenceSums:
         return np.subtract(self.mass[edges[:, 1]], self.mass[edges[:, 0]])
 
     def means(self, ranges: Ranges) -> NDArray[np.float64]:
-        """Average the probabilities of the tokens in each range, 0 where there are none."""
+        """Average the probabilities of the tokens in each range, 0 if a range has none."""
         return np.clip(self.masses(ranges) / np.maximum(self.counts(ranges), 1), 0.0, 1.0)
 
     def spans(self, ranges: Ranges) -> tuple[Span, ...]:
-        """Give ranges the mean probability of their tokens as score."""
+        """Make spans of ranges, with the mean probability of their tokens as score."""
         scores = self.means(ranges).tolist()
         return tuple(Span(start, end, score) for (start, end), score in zip(ranges.tolist(), scores, strict=True))
 
@@ -292,5 +293,5 @@ class _Layout:
 
 
 def as_ranges(pairs: list[tuple[int, int]]) -> Ranges:
-    """Make an array of start and end, (n, 2), also of none."""
+    """Make an array of starts and ends, (n, 2), also from an empty list."""
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)

@@ -1,8 +1,8 @@
 """Which words of a question each token of a passage matches.
 
 The similarities are those of late interaction (Khattab & Zaharia 2020, ColBERT, arXiv 2004.12832):
-a query word supports a passage token as far as the cosine of their vectors says. It costs one small
-matrix product with the vectors that are at hand anyway.
+the cosine of two vectors says how well a query word supports a passage token. This costs one small
+matrix product with vectors that are in memory anyway.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Support:
     """How well each kept token of one passage matches each token of the question.
 
     Args:
-        words: The words of the question that have a token, in its order.
+        words: The words of the question that have a token, in the order of the question.
         owners: Number of the word that each query token belongs to, (q,) int64, ascending.
         similarities: Cosine of passage token and query token, (t, q) float16, in [-1, 1]. Special
             tokens and query expansion are left out on both sides.
@@ -48,7 +48,7 @@ class Support:
         """Find the word of the question that each passage token matches best.
 
         Returns:
-            Numbers in `words`, (t,) int64, -1 where the question has no words; and the cosines,
+            Positions in `words`, (t,) int64, -1 if the question has no words; and the cosines,
             (t,) float32.
         """
         if not len(self.owners):
@@ -75,7 +75,7 @@ def coverage(supports: Sequence[Support], tokens: Iterable[NDArray[np.bool_]]) -
     """Give the best match of each word of a question over tokens of several passages.
 
     Args:
-        supports: Those of the passages, for one question; none gives no words.
+        supports: The support of each passage, all for one question; without passages there are no words.
         tokens: Which tokens of each passage count, (t,) bool each.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Stored tokens and a question to hits: the evidence in passages and the words that it supports."""
+"""Make hits of stored tokens and a question: the evidence in passages and the words that it supports."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Question:
     """An encoded question.
 
     Args:
-        text: As asked.
+        text: The question as asked.
         vectors: Its token embeddings, (q, d) float32.
-        offsets: Their characters in the text, (q, 2).
+        offsets: Character range of each token in the text, (q, 2).
     """
 
     text: str
@@ -44,7 +44,7 @@ class Question:
         """Encode questions.
 
         Raises:
-            InputError: One is no string or is blank.
+            InputError: A question is not a string or is blank.
         """
         for text in texts:
             check_query(text)
@@ -62,7 +62,7 @@ def read_hits(
         question: The question.
         found: The passages, in order.
         config: How evidence becomes spans.
-        first: Rank of the first of them.
+        first: Rank of the first passage.
     """
     config, threshold = resolve_cut(encoder.calibration, config)
     tokens = [one.tokens for one in found]
@@ -82,11 +82,11 @@ def check_query(query: str) -> None:
 
 
 def resolve_cut(own: Calibration, config: TrimConfig) -> tuple[TrimConfig, float]:
-    """Settle how evidence is cut: as the config says, or else by the model's own calibration.
+    """Decide how evidence is cut: by the config, or else by the model's own calibration.
 
     Returns:
-        The settings, whose threshold is now set if the model's is fixed, and the probability in
-        [0, 1] from which a token counts: both as `find_spans` and `trim` take them.
+        The config, with its threshold set if the model's threshold is a fixed cut; and the lowest
+        probability in [0, 1] with which a token counts. `find_spans` and `trim` take both.
     """
     if config.threshold is not None:
         return config, config.threshold
@@ -99,8 +99,8 @@ def evidence_of(encoder: TokenEncoder, query: Tensor, passages: Sequence[StoredT
     Args:
         encoder: The model.
         query: Query token embeddings, (q, d) float32.
-        passages: What an index stores of each. Special tokens, whose range is empty, are read but
-            left out of the result: there is nothing to show for them.
+        passages: The stored tokens of each passage. Special tokens, whose range is empty, are read but
+            left out of the result, because they have no characters to show.
     """
     lengths = [len(passage.vectors) for passage in passages]
     if len(query) and sum(lengths):
@@ -123,7 +123,7 @@ def _visible(tokens: StoredTokens) -> NDArray[np.bool_]:
 
 
 def support(question: Question, passages: Sequence[NDArray[np.float16]]) -> list[Support]:
-    """Compare the words of a question with the tokens of passages, in one matrix product for all.
+    """Compare the words of a question with the tokens of all passages, in one matrix product.
 
     Args:
         question: The question.

@@ -6,11 +6,11 @@ objects. A plain value means `$eq`.
 ==========================  ======================================================================
 `$eq`, `$ne`                the value is (not) equal; 1 equals 1.0 but never `true`
 `$gt` `$gte` `$lt` `$lte`   compares numbers with numbers and strings with strings, else no match
-`$in`, `$nin`               the value is (not) equal to one of a list
-`$contains`                 a list has an equal element, or a string this substring
-`$icontains`                a string has this substring, whatever the case
-`$exists`                   the key is there (`true`) or not (`false`)
-`$and`, `$or`, `$not`       combine filters: a list, a list, one filter
+`$in`, `$nin`               the value is (not) equal to one element of a list
+`$contains`                 a list has an equal element, or a string has this substring
+`$icontains`                a string has this substring; upper and lower case are the same
+`$exists`                   the key exists (`true`) or does not exist (`false`)
+`$and`, `$or`, `$not`       combine filters: `$and` and `$or` take a list, `$not` takes one filter
 ==========================  ======================================================================
 
 A passage without the key matches only `$ne`, `$nin` and `{"$exists": false}`.

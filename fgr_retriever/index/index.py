@@ -1,6 +1,6 @@
 """The index: passages with their token vectors on disk, and search over them.
 
-This is the seam between the engine and how vectors are kept; nothing above it knows segments.
+This module separates the engine from how vectors are stored; no code above it knows segments.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class Index(Lookup):
-    """A persistent index of passages; make one with `Index.open`.
+    """A persistent index of passages. Make one with `Index.open`.
 
-    Safe to use from many threads and processes: one writes at a time, all others read, and a
-    search sees the state at its begin.
+    You can use it from many threads and processes. Only one writes at a time, all others read. A
+    search sees the index as it was when the search began.
     """
 
     def __init__(self, store: Store, encoder: TokenEncoder) -> None:
@@ -46,20 +46,20 @@ class Index(Lookup):
         Args:
             path: The folder.
             encoder: The model.
-            config: How to store vectors in a new index; None takes the defaults. For an existing
-                index, None or exactly what it was created with.
-            create: Make an empty index when there is none.
+            config: How to store vectors in a new index; None uses the defaults. For an existing
+                index, None or exactly the config with which it was created.
+            create: Make an empty index if there is none.
 
         Raises:
-            IndexNotFoundError: There is no index and `create` is False, or the folder holds
+            IndexNotFoundError: There is no index and `create` is False, or the folder contains
                 something else.
             ModelMismatchError: The index was built with another model.
-            ConfigError: The index was created with another config, or a new one cannot be had with this
-                model: its bits do not suit the width, or the model cannot tell importance.
+            ConfigError: The index was created with another config, or a new index is not possible with
+                this model: `nbits` does not suit its width, or it cannot compute importance.
             IndexFormatError: The index has a format that this version cannot read.
             IndexCorruptError: A file is damaged, missing or has the wrong size.
-            IndexLockedError: Another process is creating it, and does not get done.
-            IndexWriteError: The disk refused to create it.
+            IndexLockedError: Another process is creating the index and does not finish.
+            IndexWriteError: The disk refused to create the index.
         """
         folder = Path(path)
         if create and not (folder / MANIFEST).exists():
@@ -81,22 +81,22 @@ class Index(Lookup):
         return cls(store, encoder)
 
     def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
-        """Encode and store passages: all of them, or on any error none.
+        """Encode and store passages: all of them or, if there is an error, none.
 
-        Reads `passages` once and never holds all of them. A passage whose id is stored already
-        replaces the stored one.
+        The passages are read once, and never all held in memory. If the id of a passage is already
+        stored, the new passage replaces the stored one.
 
         Args:
-            passages: What to store; ids are unique within one call.
+            passages: The passages to store; each id may occur only once in a call.
             progress: Show a progress bar on stderr.
 
         Returns:
             How many passages were added or replaced.
 
         Raises:
-            InputError: A passage cannot be stored, or its id comes twice.
+            InputError: A passage cannot be stored, or its id occurs twice.
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
@@ -106,7 +106,7 @@ class Index(Lookup):
         return self._store.add(passages, encode, progress=progress)
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Delete passages; unknown ids are left out.
+        """Delete passages; unknown ids are ignored.
 
         Returns:
             How many passages were deleted.
@@ -114,27 +114,28 @@ class Index(Lookup):
         Raises:
             InputError: An id is not a string.
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         return self._store.delete(checked_ids(ids))
 
     def calibrate(self, calibration: Calibration | None) -> None:
-        """Keep a calibration of the model with the index; whoever opens the index then uses it.
+        """Keep a calibration with the index; everyone who opens the index then uses it.
 
         Args:
-            calibration: Fitted with the model of this index; None removes what is kept.
+            calibration: A calibration fitted with the model of this index; None removes the one that
+                the index keeps.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         kept = StoredCalibration(calibration, self._encoder.head_fingerprint) if calibration else None
         self._store.calibrate(kept)
 
     def calibrated_model(self) -> TokenEncoder:
-        """Give the model with the calibration that the index keeps, or with its own if there is none.
+        """Give the model with the calibration that the index keeps, or else with its own.
 
-        A calibration that was fitted with another evidence head is left alone, and a warning says so.
+        A calibration that was fitted with another evidence head is not used; a warning says so.
 
         Raises:
             IndexCorruptError: The calibration is damaged.
@@ -153,7 +154,7 @@ class Index(Lookup):
 
     @property
     def config(self) -> IndexConfig:
-        """How the index was created."""
+        """The config with which the index was created."""
         return self._store.manifest.config
 
     @property
@@ -172,22 +173,22 @@ class Index(Lookup):
             progress: Show progress bars on stderr.
 
         Raises:
-            IndexCorruptError: Something is damaged; names it.
+            IndexCorruptError: Something is damaged; the message names it.
         """
         self._store.verify(progress=progress)
 
     def compact(self, *, progress: bool = False) -> None:
-        """Rewrite the live passages into few segments and free what deleted ones take.
+        """Rewrite the live passages into few segments and free the space of deleted ones.
 
-        Encodes vectors that are not encoded yet, and all of them anew when the index has outgrown
-        its codec.
+        Vectors that the codec has not encoded yet are encoded. If the index has outgrown its codec, all
+        vectors are encoded again.
 
         Args:
             progress: Show progress bars on stderr.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused.
+            IndexWriteError: The disk refused the write.
         """
         self._store.compact(progress=progress)
 

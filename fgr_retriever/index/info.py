@@ -1,4 +1,4 @@
-"""What an index holds, in numbers. Needs no model."""
+"""The contents of an index in numbers. Needs no model."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ class IndexInfo:
     """What an index holds; every value is JSON-safe.
 
     Args:
-        passages: Live passages.
-        tokens: Token vectors of the live passages.
-        nbits: Bits per dimension of a stored vector: those of the codec, 16 while there is none.
-        bytes: Size of the index: segments, codec, texts and words; without SQLite's passing log, and without
-            the vectors that a `Dense` stage keeps in the folder `dense`.
+        passages: Number of live passages.
+        tokens: Number of token vectors of the live passages.
+        nbits: Bits per dimension of a stored vector; 16 while there is no codec.
+        bytes: Size of the index: segments, codec, texts and words; without SQLite's temporary log, and
+            without the vectors that a `Dense` stage keeps in the folder `dense`.
         bytes_per_token: Size of the segments and the codec, which is everything but the texts, divided
-            by the stored tokens, those of deleted passages included; 0 for an empty index.
-        raw_segments: Segments of float16 vectors, searched exactly.
-        coded_segments: Segments of codes and residuals.
-        centroids: Of the codec; 0 while there is none.
-        quantisation_error: Mean squared distance between a vector and what is decoded of it, from
-            0 to 4, over the tokens that the codec was trained for; None while there is none.
-        drift: That of the tokens encoded since, divided by it; None when there are none. `compact`
-            trains a new codec from 1.25 on.
+            by the number of stored tokens, including tokens of deleted passages; 0 for an empty index.
+        raw_segments: Number of segments of float16 vectors, which are searched exactly.
+        coded_segments: Number of segments of codes and residuals.
+        centroids: Number of centroids of the codec; 0 while there is no codec.
+        quantisation_error: Mean squared distance between a vector and its decoded copy, from 0 to 4,
+            over the tokens that the codec was trained for; None while there is no codec.
+        drift: The same error over the tokens that were encoded later, divided by `quantisation_error`;
+            None if there are no such tokens. From 1.25 on, `compact` trains a new codec.
         model: Fingerprint of the model.
-        format_version: Layout of the folder.
-        words: What the index keeps of words, as `IndexConfig.words`; empty for none.
-        importance: Whether it keeps the importance of tokens, as `IndexConfig.importance`.
-        calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None
-            when there is none, and the model's own counts.
+        format_version: Version of the folder's layout.
+        words: Which words the index keeps, as in `IndexConfig.words`; empty for none.
+        importance: Whether it keeps the importance of tokens, as in `IndexConfig.importance`.
+        calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None if
+            there is none and the model's own calibration is used.
     """
 
     passages: int

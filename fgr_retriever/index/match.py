@@ -1,4 +1,4 @@
-"""What an index finds."""
+"""The result of a search in an index."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fgr_retriever.types import Passage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """A passage that something found, with what evidence needs.
+    """A passage that was found, with the data that evidence needs.
 
     Args:
         passage: The passage as it was stored.
         score: MaxSim of query and passage.
-        tokens: Its tokens as they are stored.
+        tokens: Its stored tokens.
     """
 
     passage: Passage

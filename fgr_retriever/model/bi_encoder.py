@@ -1,8 +1,8 @@
-"""An ordinary bi-encoder as a late-interaction model, without training.
+"""Use an ordinary bi-encoder as a late-interaction model, without training.
 
-The token vectors that a sentence-transformers model pools are compared one by one, on the principal
-axes of the user's own texts: these keep most of the dot products. A random projection would destroy
-what the model knows.
+A sentence-transformers model pools its token vectors. Here they are compared one by one, on the
+principal axes of the user's own texts, because these axes keep most of the dot products. A random
+projection would destroy what the model knows.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ def open_bi_encoder(
     revision: str | None = None,
     progress: bool = False,
 ) -> Checkpoint:
-    """Make a late-interaction model of a bi-encoder.
+    """Make a late-interaction model from a bi-encoder.
 
     Args:
         folder_or_hub_id: A sentence-transformers model.
-        texts: What the axes are fitted on, each encoded once; a few hundred of the user's passages are enough.
-        dim: Width of a token embedding, at most that of the model.
-        out: A new or empty folder to keep the model in; it appears when it is complete.
+        texts: Texts to which the axes are fitted, each encoded once; a few hundred of the user's
+            passages are enough.
+        dim: Width of a token embedding, at most the width of the model.
+        out: A new or empty folder in which to keep the model; it appears when it is complete.
         revision: Branch, tag or commit on the hub.
         progress: Show a bar on stderr while texts are encoded.
 
     Raises:
         CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
-        ConfigError: `dim` is not an integer of at least 1, or `out` holds something.
+        ConfigError: `dim` is not an integer of at least 1, or `out` is not empty.
         InputError: There is no text with a token.
-        OSError: The disk refused.
+        OSError: The disk refused the write.
     """
     if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
         raise ConfigError(f"dim={dim!r}: must be an integer of at least 1")
@@ -79,12 +80,15 @@ def open_bi_encoder(
 def late_interaction(
     transformer: Transformer, prompts: Mapping[str, str], texts: Iterable[str], dim: int
 ) -> MultiVectorEncoder:
-    """Put a projection onto the principal axes of texts, a skiplist of punctuation and a normalisation on a model.
+    """Turn a transformer into a late-interaction model.
+
+    This adds a projection onto the principal axes of texts, a skiplist of punctuation and a
+    normalisation.
 
     Args:
         transformer: The model.
-        prompts: What stands before a `query` and a `document`; may lack either.
-        texts: What the axes are fitted on; read once, in bounded memory.
+        prompts: The text before a `query` and a `document`; may lack either.
+        texts: Texts to which the axes are fitted; read once, in bounded memory.
         dim: Number of axes.
 
     Raises:

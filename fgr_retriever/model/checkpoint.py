@@ -1,8 +1,8 @@
 """Open a late-interaction checkpoint: native sentence-transformers, PyLate or Stanford ColBERT.
 
-sentence-transformers' `MultiVectorEncoder` reads all three layouts; this module adds what it leaves
-out: the evidence head in the `evidence/` subfolder, the fingerprint that ties an index to its
-model, and a refusal of models that would load but were never trained for late interaction
+sentence-transformers' `MultiVectorEncoder` reads all three layouts. This module adds what is
+missing there: the evidence head in the `evidence/` subfolder and the fingerprint that ties an index
+to its model. It also refuses models that would load but were never trained for late interaction
 (sentence-transformers would silently give them a random projection).
 """
 
@@ -50,7 +50,7 @@ def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None
         revision: Branch, tag or commit on the hub.
 
     Raises:
-        CheckpointError: Nothing there, not a late-interaction model, or damaged files.
+        CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
     """
     name = str(folder_or_hub_id)
     _refuse_single_vector_models(name, revision)
@@ -74,7 +74,7 @@ def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None
 def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
     """Hash everything that changes a vector: weights, tokenizer, lengths, markers, masks.
 
-    Where the files lie, their format and the evidence head do not matter.
+    The location of the files, their format and the evidence head do not matter.
     """
     # A pooler gives no token vector, and many checkpoints lack it: it is random then.
     weights = {key: value for key, value in model.state_dict().items() if ".pooler." not in key}
@@ -87,17 +87,17 @@ def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
 
 
 def save_calibrated(source: Path, head: EvidenceHead, out: Path) -> None:
-    """Write a checkpoint folder again, with another calibration of its evidence head.
+    """Save a checkpoint folder with another calibration of its evidence head.
 
     Args:
         source: The checkpoint folder.
-        head: Its evidence head as it shall be.
+        head: Its evidence head with the new calibration.
         out: A new or empty folder, which appears when it is complete; or `source`, whose head is
             then replaced.
 
     Raises:
         ConfigError: `out` or `source` cannot be used for this; see `check_output`.
-        OSError: The disk refused.
+        OSError: The disk refused the write.
     """
     check_output(source, out)
     in_place = out.resolve() == source.resolve()
@@ -122,7 +122,7 @@ def check_output(source: Path, out: Path) -> None:
     """Check that a copy of a checkpoint can be written without harm.
 
     Raises:
-        ConfigError: `source` is no folder, `out` is in use, lies in `source` or is the embedded
+        ConfigError: `source` is not a folder; or `out` is in use, lies in `source`, is the embedded
             model, or cannot be written to.
     """
     if not source.is_dir():
@@ -140,7 +140,7 @@ def check_output(source: Path, out: Path) -> None:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Hide transformers' bar of reading weights: it is over before it can be read."""
+    """Hide the progress bar of transformers for reading weights: it ends too soon to be read."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
     try:
@@ -187,10 +187,10 @@ def _refuse_single_vector_models(name: str, revision: str | None) -> None:
 
 
 def read_model_json(name: str, filename: str, revision: str | None = None) -> dict[str, Any] | None:
-    """Read a JSON file of a checkpoint; None when the checkpoint has no such file.
+    """Read a JSON file of a checkpoint; None if the checkpoint has no such file.
 
     Raises:
-        CheckpointError: The file cannot be had, or is no JSON object.
+        CheckpointError: The file is not available, or it is not a JSON object.
     """
     try:
         found = load_file_path(name, filename, revision=revision)

@@ -1,7 +1,7 @@
-"""Texts to token embeddings with character offsets.
+"""Turn texts into token embeddings with character offsets.
 
-The model is sentence-transformers' `MultiVectorEncoder`; its modules are driven here directly,
-because offsets, windows over long texts and batching by length are needed and it has none of them.
+The model is sentence-transformers' `MultiVectorEncoder`. Its modules are called directly here,
+because it has no offsets, no windows over long texts and no batching by length.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ _ATTENTION_COST = 4  # times fewer tokens where the attention of all layers is k
 class Encoder:
     """A late-interaction model with its evidence head, ready to encode.
 
-    Use `Encoder.default`, `Encoder.from_pretrained` or `Encoder.from_bi_encoder`. Safe to use from several threads.
+    Make one with `Encoder.default`, `Encoder.from_pretrained` or `Encoder.from_bi_encoder`. You can use it from
+    several threads.
 
     Args:
         checkpoint: An opened checkpoint.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`; None takes the best that the machine has.
-        dtype: Precision of the forward pass; None takes bfloat16 where the processor gains from
-            it, else float32.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`; None uses the best device that the machine has.
+        dtype: Precision of the forward pass; None uses bfloat16 if the processor gains from it, else
+            float32.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, device: str | None = None, dtype: torch.dtype | None = None) -> None:
@@ -81,7 +82,7 @@ class Encoder:
         """Open a ColBERT checkpoint in sentence-transformers, PyLate or Stanford layout.
 
         Raises:
-            CheckpointError: Nothing there, not a late-interaction model, or damaged files.
+            CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
             ConfigError: There is no such device.
         """
         if Path(folder_or_hub_id).resolve() == embedded_model().resolve():
@@ -101,19 +102,20 @@ class Encoder:
         device: str | None = None,
         progress: bool = False,
     ) -> Self:
-        """Make a late-interaction model of an ordinary sentence-transformers model, without training.
+        """Make a late-interaction model from a sentence-transformers model, without training.
 
         Args:
             folder_or_hub_id: A bi-encoder such as `sentence-transformers/all-MiniLM-L6-v2`.
-            texts: A few hundred passages of yours, which the projection is fitted on.
-            dim: Width of a token embedding, at most that of the model.
-            out: A new or empty folder to keep the model in: an index is opened with the same one only.
+            texts: A few hundred of your passages, to which the projection is fitted.
+            dim: Width of a token embedding, at most the width of the model.
+            out: A new or empty folder in which to keep the model. An index opens only with the model
+                that built it, so keep it if you keep the index.
             device: See `Encoder`.
             progress: Show a bar on stderr.
 
         Raises:
             CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
-            ConfigError: `dim` is no count, `out` holds something, or there is no such device.
+            ConfigError: `dim` is not a positive integer, `out` is not empty, or there is no such device.
             InputError: There is no text.
         """
         from fgr_retriever.model.bi_encoder import open_bi_encoder  # needed only here
@@ -127,12 +129,12 @@ class Encoder:
 
     @property
     def head_fingerprint(self) -> str:
-        """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
+        """Hash of everything that changes an evidence logit; stored with a calibration in an index."""
         return self.head.fingerprint()
 
     @property
     def calibration(self) -> Calibration:
-        """Which evidence probabilities count."""
+        """The calibration of the model: which evidence probabilities count."""
         return self.head.config.calibration
 
     def calibrated(self, calibration: Calibration) -> Self:
@@ -146,10 +148,10 @@ class Encoder:
         """Encode queries with their marker and, if the model has it, [MASK] expansion.
 
         Args:
-            texts: Queries; beyond the model's query_maxlen they are cut.
+            texts: Queries; a longer query is cut to the model's query_maxlen.
 
         Returns:
-            One (q, d) float32 tensor each, L2-normalised, on the CPU.
+            One (q, d) float32 tensor for each query, L2-normalised, on the CPU.
         """
         found: list[Tensor] = []
         for features in self._query_features(texts):
@@ -158,7 +160,7 @@ class Encoder:
         return found
 
     def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """Give the characters of a query that each of its token vectors stands for.
+        """Give the character range in the query of each of its token vectors.
 
         Tokenizes only: no pass through the model.
 
@@ -166,8 +168,8 @@ class Encoder:
             texts: Queries, as for `encode_queries`.
 
         Returns:
-            One (q, 2) array each, row by row for the vectors of `encode_queries`; the range is empty
-            for special tokens, the marker and query expansion.
+            One (q, 2) array for each query, with a row for each vector of `encode_queries`. The range is
+            empty for special tokens, the marker and query expansion.
         """
         found: list[NDArray[np.int32]] = []
         for features in self._query_features(texts):
@@ -185,8 +187,8 @@ class Encoder:
             texts: Queries, as for `encode_queries`.
 
         Returns:
-            One (q,) float32 tensor each, row by row for the vectors of `encode_queries`; 0 is that of
-            an average token, of special tokens, the marker and query expansion.
+            One (q,) float32 tensor for each query, with a value for each vector of `encode_queries`. An
+            average token has 0, and so have special tokens, the marker and query expansion.
         """
         received: list[NDArray[np.float32]] = []
         for features in self._query_features(texts):
@@ -213,7 +215,7 @@ class Encoder:
     def encode_passages(
         self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
     ) -> Iterator[TokenBlock]:
-        """Encode passages lazily, in input order, one block a window.
+        """Encode passages lazily, in input order, one block for each window.
 
         Texts longer than the model's window are encoded in overlapping windows. At most a few
         hundred windows are held at a time, whatever the number and the length of the texts.
@@ -221,7 +223,7 @@ class Encoder:
         Args:
             texts: Passages of any length.
             progress: Show a bar on stderr.
-            importance: Also tell how important each token is in its window, which takes longer.
+            importance: Also compute the importance of each token in its window, which takes longer.
 
         Yields:
             Blocks in text order; special tokens that the model scores have empty offset ranges.
@@ -236,12 +238,13 @@ class Encoder:
                 bar.update(sum(window.last for _, window in buffer))
 
     def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Give the evidence probability of stored tokens of passages that lie one after the other.
+        """Give the evidence probability of the stored tokens of consecutive passages.
 
         Args:
             query: Query token embeddings, (q, d) float32.
-            vectors: Passage token embeddings, (sum(lengths), d) float16 or float32.
-            lengths: Tokens of each passage.
+            vectors: The passages' token embeddings one after the other, (sum(lengths), d) float16 or
+                float32.
+            lengths: Number of tokens of each passage.
 
         Returns:
             (sum(lengths),) float32 in [0, 1].

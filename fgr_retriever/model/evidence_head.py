@@ -1,14 +1,14 @@
 """The evidence head: how likely each passage token supports the query, from stored vectors.
 
-FGR-ColBERT (arXiv 2604.00242, section 3) turns late interaction round: the best match of a
+FGR-ColBERT (arXiv 2604.00242, section 3) reverses late interaction: the best match of a
 *passage* token over the *query* tokens, through a small projection H, is the logit of that token
 being evidence::
 
     p_j = sigmoid(scale * max_i H(q_i) . H(d_j) + bias)
 
-Optionally an `EvidenceReader` corrects the logits by what stands around a token. The authors feed H
-un-normalised encoder outputs, which no index keeps; here it works on the normalised vectors that
-the index gives back, so evidence never needs a second encoding.
+Optionally, an `EvidenceReader` corrects the logits with the context of a token. In the paper, H
+works on un-normalised encoder outputs, which no index keeps. Here it works on the normalised vectors
+that the index gives back, so evidence never needs a second encoding.
 """
 
 from __future__ import annotations
@@ -39,16 +39,18 @@ _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceConfig:
-    """What `evidence/config.json` holds.
+    """The content of `evidence/config.json`.
 
     Args:
         dim: Width of the token embeddings.
         width: Width of the head's projection; 0 for none (raw MaxSim, calibrated).
         reader_layers: Depth of the reader; 0 for the paper's head alone.
         reader_width: Width of the reader.
-        threshold: Probability from which a token counts as evidence, fitted on development data.
+        threshold: Lowest probability with which a token counts as evidence, fitted on development
+            data.
         temperature: Divides the logits; fitted on development data, 1 for none.
-        cut: Whether the threshold is fixed or only the least that counts; see `Calibration`.
+        cut: Whether the threshold is fixed or only the lowest probability that counts; see
+            `Calibration`.
 
     Raises:
         ConfigError: Threshold, temperature or cut is out of range.
@@ -68,12 +70,12 @@ class EvidenceConfig:
 
     @property
     def calibration(self) -> Calibration:
-        """Which evidence probabilities count."""
+        """The calibration of the model: which evidence probabilities count."""
         return Calibration(threshold=self.threshold, temperature=self.temperature, cut=self.cut)
 
 
 class EvidenceHead(nn.Module):
-    """Evidence logits of passage tokens, from normalised token embeddings.
+    """Computes evidence logits of passage tokens from normalised token embeddings.
 
     Args:
         config: Sizes and calibration.
@@ -94,7 +96,7 @@ class EvidenceHead(nn.Module):
 
     @classmethod
     def raw(cls, dim: int) -> EvidenceHead:
-        """Build the head of a checkpoint that has none: raw token similarity, calibrated.
+        """Build a head for a checkpoint that has none: raw token similarity, calibrated.
 
         The constants were fitted on the untrained default model (p = 0.5 at a cosine of 0.62);
         `fgr eval spans` tells how well they suit another model.
@@ -115,7 +117,7 @@ class EvidenceHead(nn.Module):
             passage_mask: True where a passage token is stored, (b, t) bool.
 
         Returns:
-            Evidence logits, (b, t) float32; those of masked tokens mean nothing.
+            Evidence logits, (b, t) float32; the logits of masked tokens have no meaning.
         """
         similarity = token_evidence(self.projection(query), self.projection(passages), passage_mask, query_mask)
         similarity = similarity.masked_fill(~passage_mask, 0)  # a reader turns infinities into NaN
@@ -127,13 +129,13 @@ class EvidenceHead(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Give the evidence probability of each token of passages that lie one after the other.
+        """Give the evidence probability of each token of consecutive passages.
 
         Args:
             query: (q, d) float32, L2-normalised, q >= 1.
-            vectors: (sum(lengths), d) float16 or float32, L2-normalised; each passage is read
-                `READ_TOKENS` at a time, several of such pieces together.
-            lengths: Tokens of each passage; 0 is allowed.
+            vectors: (sum(lengths), d) float16 or float32, L2-normalised. A passage is read in pieces of
+                `READ_TOKENS` tokens, several pieces at once.
+            lengths: Number of tokens of each passage; 0 is allowed.
 
         Returns:
             (sum(lengths),) float32 in [0, 1].
@@ -158,13 +160,13 @@ class EvidenceHead(nn.Module):
         return other
 
     def fingerprint(self) -> str:
-        """Hash everything that changes an evidence logit: the weights; the calibration does not matter."""
+        """Hash everything that changes an evidence logit: only the weights, not the calibration."""
         digest = hashlib.sha256()
         hash_weights(digest.update, self.state_dict())
         return digest.hexdigest()
 
     def in_precision(self, dtype: torch.dtype) -> EvidenceHead:
-        """Give a copy whose reader computes in another precision; never save it."""
+        """Give a copy whose reader computes in another precision. Never save this copy."""
         other = deepcopy(self)
         if other.reader is not None:
             other.reader.layers.to(dtype)
@@ -174,7 +176,7 @@ class EvidenceHead(nn.Module):
         """Write the head into the `evidence/` subfolder of a checkpoint folder.
 
         Raises:
-            OSError: The disk refused.
+            OSError: The disk refused the write.
         """
         folder = checkpoint / SUBFOLDER
         folder.mkdir(parents=True, exist_ok=True)

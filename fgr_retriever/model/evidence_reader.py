@@ -1,9 +1,9 @@
-"""Reads a passage's stored token vectors together with the query's, to see evidence in context.
+"""Read a passage's stored token vectors together with the query's, to see evidence in context.
 
 The paper's head judges every passage token alone. But evidence is a stretch of text, and whether it
-answers depends on what stands beside it. A small transformer over the *stored* vectors of query and
-passage sees both, and how well each token, and the stretch of text around it, matches the query beside the
-rest of the passage; nothing is encoded again.
+answers the query depends on the text around it. The reader is a small transformer over the *stored*
+vectors of query and passage, so nothing is encoded again. It also sees how well each token, and the
+stretch of text around it, matches the query compared with the rest of the passage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MATCHES = 3 + 2 * len(_STRETCHES)
 
 
 class EvidenceReader(nn.Module):
-    """A correction of evidence logits from the context of each token.
+    """Corrects evidence logits with the context of each token.
 
     Args:
         dim: Width of the token embeddings.
@@ -60,7 +60,7 @@ class EvidenceReader(nn.Module):
             passage_mask: True where a passage token is stored, (b, t) bool.
 
         Returns:
-            What to add to the logits, (b, t).
+            Values to add to the logits, (b, t).
         """
         asked = self.inputs(query[query_mask] * self.gain) + self._places(query_mask) + self.sides[0]
         told = self.inputs(passages[passage_mask] * self.gain) + self._places(passage_mask) + self.sides[1]
@@ -115,7 +115,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def token_matches(query: Tensor, passages: Tensor, query_mask: Tensor, passage_mask: Tensor) -> Tensor:
-    """Tell how each passage token takes part in the late interaction of query and passage.
+    """Describe the part of each passage token in the late interaction of query and passage.
 
     Args:
         query: (b, q, d), L2-normalised.
@@ -124,10 +124,11 @@ def token_matches(query: Tensor, passages: Tensor, query_mask: Tensor, passage_m
         passage_mask: True where a passage token is stored, (b, t) bool.
 
     Returns:
-        (b, t, MATCHES) float32: the token's best match among the query tokens; how near it comes to
-        being the passage's best match of a query token, summed over these and at most; then, for a
-        clause and for a sentence around it, the mean over the query tokens of the best match there
-        (MaxSim of that stretch), and how far this lies below the passage's best stretch.
+        (b, t, MATCHES) float32. First, the token's best match among the query tokens. Then two values
+        for how near the token comes to being the passage's best match of a query token: the sum over
+        the query tokens, and the maximum. Then, for a clause and for a sentence around the token, the
+        MaxSim of that stretch (the mean over the query tokens of the best match there), and how far it
+        lies below the passage's best stretch.
     """
     asked = query_mask[:, None, :].float()
     similarities = passages.float() @ query.float().mT  # (b, t, q)

@@ -5,10 +5,10 @@ its best match among the passage tokens, and the matches are summed::
 
     score(q, d) = sum_i max_j  E_qi . E_dj
 
-Evidence reads the same similarities the other way round (FGR-ColBERT, arXiv:2604.00242): every
+Evidence reads the same similarities in the other direction (FGR-ColBERT, arXiv:2604.00242): every
 passage token takes its best match among the query tokens.
 
-Padding is masked with -inf, never with 0: a real match may be negative.
+Padding is masked with -inf, never with 0, because a real match may be negative.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def best_matches(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
     Args:
         query: Query token embeddings, (q, d); several queries may be stacked.
         vectors: The passages' token embeddings one after the other, (sum(lengths), d).
-        lengths: Tokens of each passage, (n,) int64; 0 is allowed.
+        lengths: Number of tokens of each passage, (n,) int64; 0 is allowed.
 
     Returns:
         The similarity of each query token's best match, (n, q) float32; -inf where a passage has
@@ -96,7 +96,7 @@ def maxsim_ragged(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
     Args:
         query: Query token embeddings, (q, d) with q >= 1.
         vectors: The passages' token embeddings one after the other, (sum(lengths), d).
-        lengths: Tokens of each passage, (n,) int64; 0 is allowed.
+        lengths: Number of tokens of each passage, (n,) int64; 0 is allowed.
 
     Returns:
         MaxSim of each passage, (n,) float32; -inf for a passage without a token.
@@ -123,20 +123,20 @@ def attention_maxsim(
 
         score(q, d) = sum_i exp(a w_i) max_j s_ij exp(sign(s_ij) b w_j),     s_ij = E_qi . E_dj
 
-    That the exponentials of both tokens' attention modulate their similarity is ColBERT-Att's
-    (arXiv:2603.25248). Ours are the weights a and b, standardised importance (see `importance`), and
-    the sign: a plain product with exp(b w_j) would let an important token lose against an unimportant
-    one where both similarities are negative. As it is, a score never falls when a passage token
-    matches better, nor, with b > 0, when it becomes more important; a = b = 0 is MaxSim.
+    As in ColBERT-Att (arXiv:2603.25248), the exponentials of both tokens' attention modulate their
+    similarity. We added the weights a and b, standardised importance (see `importance`), and the sign.
+    With a plain product with exp(b w_j), an important token would lose against an unimportant one if
+    both similarities are negative. With the sign, a score never falls when a passage token matches
+    better. With b > 0, it never falls when a passage token becomes more important. a = b = 0 is MaxSim.
 
     Args:
         query: Query token embeddings, (q, d) with q >= 1.
-        query_importance: w_i of each, (q,) float32.
+        query_importance: w_i of each query token, (q,) float32.
         vectors: The passages' token embeddings one after the other, (sum(lengths), d).
-        importance: w_j of each, (sum(lengths),) float32.
-        lengths: Tokens of each passage, (n,) int64; 0 is allowed.
-        query_weight: a.
-        passage_weight: b.
+        importance: w_j of each passage token, (sum(lengths),) float32.
+        lengths: Number of tokens of each passage, (n,) int64; 0 is allowed.
+        query_weight: The weight a.
+        passage_weight: The weight b.
 
     Returns:
         Score of each passage, (n,) float32; -inf for a passage without a token.

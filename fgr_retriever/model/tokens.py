@@ -1,4 +1,4 @@
-"""What a model makes of texts: token vectors with their characters, and the model as the engine sees it."""
+"""Token vectors with their character ranges, and the interface of the model that the engine needs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBlock:
-    """Consecutive kept tokens of one passage; a long passage is several blocks in a row.
+    """Consecutive kept tokens of one passage; a long passage has several blocks in a row.
 
     Args:
         passage: Position of the passage in the input, from 0.
         vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
         offsets: Character range of each token in the original text, (t, 2) int32, ascending.
         last: True on the final block of this passage.
-        importance: Importance of each token in a byte, (t,) uint8, if it was asked for (see `importance`).
+        importance: Importance of each token in one byte, (t,) uint8, if it was asked for (see the
+            module `importance`).
     """
 
     passage: int
@@ -42,7 +43,7 @@ class StoredTokens:
         vectors: L2-normalised token embeddings, (t, d) float16; t may be 0.
         offsets: Character range of each token in the original text, (t, 2) int32, ascending;
             empty for special tokens.
-        importance: Importance of each token in a byte, (t,) uint8, if the index keeps it.
+        importance: Importance of each token in one byte, (t,) uint8, if the index keeps it.
     """
 
     vectors: NDArray[np.float16]
@@ -51,14 +52,14 @@ class StoredTokens:
 
     @classmethod
     def of(cls, blocks: Sequence[TokenBlock]) -> StoredTokens:
-        """Join the blocks of one passage, at least one; all have importance or none."""
+        """Join the blocks of one passage, at least one; either all have importance or none has."""
         weights = [one.importance for one in blocks if one.importance is not None]
         vectors, offsets = (np.concatenate([getattr(one, name) for one in blocks]) for name in ("vectors", "offsets"))
         return cls(vectors, offsets, np.concatenate(weights) if weights else None)
 
 
 class TokenEncoder(Protocol):
-    """What the engine needs of a model; `Encoder` is the real one."""
+    """The interface of a model that the engine needs; `Encoder` is the real model."""
 
     @property
     def dim(self) -> int:
@@ -67,17 +68,17 @@ class TokenEncoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that changes a token vector; an index remembers it."""
+        """Hash of everything that changes a token vector; an index stores it."""
         ...
 
     @property
     def head_fingerprint(self) -> str:
-        """Hash of everything that changes an evidence logit; a calibration in an index remembers it."""
+        """Hash of everything that changes an evidence logit; stored with a calibration in an index."""
         ...
 
     @property
     def calibration(self) -> Calibration:
-        """Which evidence probabilities count."""
+        """The calibration of the model: which evidence probabilities count."""
         ...
 
     def calibrated(self, calibration: Calibration) -> TokenEncoder:
@@ -85,13 +86,14 @@ class TokenEncoder(Protocol):
         ...
 
     def encode_queries(self, texts: Sequence[str]) -> list[Tensor]:
-        """Encode queries: one (q, d) float32 tensor each, L2-normalised, on the CPU."""
+        """Encode queries: one (q, d) float32 tensor for each, L2-normalised, on the CPU."""
         ...
 
     def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
-        """Give the character range in the query of each vector of `encode_queries`, (q, 2) each.
+        """Give the character range in the query of each vector of `encode_queries`.
 
-        The range is empty for special tokens and query expansion.
+        There is one (q, 2) array for each query. The range is empty for special tokens and query
+        expansion.
         """
         ...
 
@@ -100,12 +102,12 @@ class TokenEncoder(Protocol):
         ...
 
     def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Evidence probability of each token of passages that lie one after the other.
+        """Give the evidence probability of each token of consecutive passages.
 
         Args:
             query: (q, d) float32, q >= 1.
             vectors: (sum(lengths), d) float16 or float32.
-            lengths: Tokens of each passage; 0 is allowed.
+            lengths: Number of tokens of each passage; 0 is allowed.
 
         Returns:
             (sum(lengths),) float32 in [0, 1].
@@ -115,14 +117,17 @@ class TokenEncoder(Protocol):
 
 @runtime_checkable
 class ImportanceEncoder(TokenEncoder, Protocol):
-    """A model that also tells how important tokens are, for ColBERT-Att; `Encoder` is one."""
+    """A model that can also compute the importance of tokens, for ColBERT-Att; `Encoder` is one."""
 
     def encode_passages(
         self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
     ) -> Iterator[TokenBlock]:
-        """Encode passages as any model does; with `importance`, blocks have that of their tokens."""
+        """Encode passages; with `importance`, each block has the importance of its tokens."""
         ...
 
     def query_importance(self, texts: Sequence[str]) -> list[Tensor]:
-        """Give the importance of each vector of `encode_queries`, (q,) float32 each; 0 is that of an average token."""
+        """Give the importance of each vector of `encode_queries`, (q,) float32 for each query.
+
+        An average token has 0.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A pipeline: the stages that a search goes through, as a value that can be written down."""
+"""A pipeline: the stages that a search goes through, as a value that can be saved as JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fgr_retriever.types import Json
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Stages in the order in which they run: the first proposes candidates, each next one ranks them anew.
+    """Stages in the order in which they run: the first proposes candidates, each later one ranks them again.
 
     Args:
-        stages: At least one.
+        stages: At least one stage.
 
     Raises:
-        ConfigError: There is no stage, or something else is among them.
+        ConfigError: There is no stage, or `stages` contains something else.
     """
 
     stages: tuple[Stage, ...]
@@ -40,10 +40,10 @@ class Pipeline:
         """Find and rank candidates.
 
         Args:
-            request: The question; `request.watch` gets the time of each stage, by its label.
+            request: The question; the time of each stage is added to `request.watch`, by its label.
 
         Returns:
-            At most `request.k`, best first.
+            At most `request.k` candidates, best first.
         """
         candidates: list[Candidate] | None = None
         for stage in self.stages:
@@ -51,7 +51,7 @@ class Pipeline:
         return (candidates or [])[: request.k]
 
     def rank(self, request: Request) -> list[tuple[str, float]]:
-        """Find ids and scores of the hits that `search` gives, without reading them.
+        """Find ids and scores of the hits that `search` gives, without reading the passages.
 
         Candidates that the index does not have, or that have no tokens, are left out.
         """
@@ -60,14 +60,14 @@ class Pipeline:
         return [(one.id, one.score) for one in candidates if one.id in known]
 
     def search(self, request: Request, question: Question) -> list[Hit]:
-        """Find and rank candidates, and the evidence in the best of them.
+        """Find and rank candidates, and find the evidence in the best of them.
 
         Args:
-            request: The question, and what answers it.
+            request: The question and what the stages need to answer it.
             question: The same question, with its words.
 
         Returns:
-            At most `request.k`, best first, with what each stage gave them in `scores`. Candidates
+            At most `request.k` hits, best first, with the score from each stage in `scores`. Candidates
             that the index does not have, or that have no tokens, are left out.
         """
         candidates = {one.id: one for one in self.run(request)}
@@ -77,7 +77,7 @@ class Pipeline:
         return [_with_scores(hit, candidates[hit.passage.id]) for hit in hits]
 
     def describe(self) -> str:
-        """Say in a few lines what runs: one for each stage with its settings, inner stages indented."""
+        """Describe the stages in text: one line for each, with its settings, inner stages indented."""
         return "\n".join(_lines(self.stages, ""))
 
     def to_dict(self) -> dict[str, Json]:
@@ -86,7 +86,7 @@ class Pipeline:
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """Read what `to_dict` wrote; settings of a stage that are left out have their defaults.
+        """Read what `to_dict` wrote; settings that are left out have their defaults.
 
         Raises:
             ConfigError: A key, a kind or a setting is unknown, or a value is invalid.
@@ -104,7 +104,7 @@ class Pipeline:
         """Read what `to_json` wrote.
 
         Raises:
-            ConfigError: It is not valid JSON, or see `from_dict`.
+            ConfigError: The text is not valid JSON; for other reasons see `from_dict`.
         """
         try:
             values = json.loads(text)

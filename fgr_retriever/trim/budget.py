@@ -1,7 +1,7 @@
 """Token counters: how a budget measures text.
 
-tiktoken loads its encodings from the network once and keeps them in a cache. Where there is no
-cache, the copies that llama-index-core ships are read instead, so that counting works offline.
+tiktoken loads its encodings from the network once and keeps them in a cache. If there is no cache,
+the copies that llama-index-core ships are read instead, so that counting works offline.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Tokenizer(Protocol):
 def token_counter(tokenizer: str | Tokenizer | TokenCounter) -> TokenCounter:
     """Make a function that counts the tokens of a text.
 
-    Text that looks like a special token ("<|endoftext|>") counts as the ordinary text that it is
-    in a prompt, and no tokens are added at the ends.
+    Text that looks like a special token ("<|endoftext|>") is counted as ordinary text, as it is in a
+    prompt. No tokens are added at the ends.
 
     Args:
         tokenizer: The name of a tiktoken encoding ("o200k_base") or of a model that tiktoken
@@ -62,8 +62,8 @@ def token_counter(tokenizer: str | Tokenizer | TokenCounter) -> TokenCounter:
         The counter. Counters by name are made once and kept.
 
     Raises:
-        TokenCounterError: The name is unknown, its files cannot be had, or `tokenizer` is none of
-            these. The counter itself raises it for a function that returns no number of tokens.
+        TokenCounterError: The name is unknown, its files are not available, or `tokenizer` is none of
+            these. The counter itself raises it if a function does not return a number of tokens.
     """
     if isinstance(tokenizer, str):
         with _lock:

@@ -1,8 +1,8 @@
-"""Evidence and budget to trimmed passages: which spans to keep, and the text they make.
+"""Choose the spans to keep within a budget, and make the trimmed passages and their text.
 
-Without a budget every span is kept. With one, spans of all passages compete: those with the most
-evidence per token win. Counting tokens is not additive (a separator can fuse with its neighbours),
-so what is kept is only ever decided by counting the whole context as it will be written.
+Without a budget every span is kept. With a budget, the spans of all passages compete, and those
+with the most evidence per token win. Token counts cannot be added up, because a separator can fuse
+with its neighbours. So each decision counts the whole context as it will be written.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Trimming:
     Args:
         trimmed: One result for each passage, in input order.
         assembly: The text of the context, its sources and excerpts.
-        repeats: What is not written because the same text is written elsewhere.
+        repeats: Stretches that are not written because the same text is written elsewhere.
     """
 
     trimmed: tuple[Trimmed, ...]
@@ -58,15 +58,15 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
     Args:
         passages: Passages with their evidence.
         config: Span settings, policy for passages without evidence, and budget.
-        threshold: Evidence probability in [0, 1] from which a token counts.
-        count: What counts tokens; None takes `config.tokenizer` if there is a budget.
+        threshold: Lowest evidence probability in [0, 1] with which a token counts.
+        count: Function that counts tokens; None uses `config.tokenizer` if there is a budget.
 
     Returns:
-        One result for each passage, in input order, and the text of all, whose `count` is never
-        more than `config.max_tokens`.
+        One result for each passage, in input order, and the text of all passages. The `count` of this
+        text is never more than `config.max_tokens`.
 
     Raises:
-        TokenCounterError: No tokens can be counted.
+        TokenCounterError: The tokens cannot be counted.
     """
     if config.max_tokens is not None:
         count = count or token_counter(config.tokenizer)

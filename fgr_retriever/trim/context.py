@@ -1,4 +1,4 @@
-"""What trimming gives: passages cut to their evidence, the text that they make, its sources and its report."""
+"""The results of trimming: passages cut to their evidence, their joint text, its sources and its report."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Trimmed:
     Args:
         text: The kept spans of the source text, joined by the configured separator; empty when
             nothing was kept.
-        spans: What was kept, as ranges of the source text, ascending and disjoint.
+        spans: The kept spans, as ranges of the source text, ascending and disjoint.
         kept: Kept characters divided by all characters of the source, in [0, 1].
-        score: That of the passage's hit.
+        score: The score of the passage's hit.
         tokens: Tokens of `text` by the budget's tokenizer; None when there was no budget.
-        reason: Why nothing was kept, when nothing was; else empty.
-        scores: Those of the passage's hit.
+        reason: Why nothing was kept; empty if something was kept.
+        scores: The `scores` of the passage's hit.
     """
 
     text: str
@@ -36,15 +36,15 @@ class Trimmed:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     def to_metadata(self, source_start: int | None = None) -> dict[str, Json]:
-        """Describe the trim in JSON-safe values, under the same keys in every framework.
+        """Describe the result in JSON-safe values, under the same keys in every framework.
 
         Args:
-            source_start: Where the passage begins in the document that it was cut from; adds
-                `fgr_source_spans`, the spans in that document's coordinates.
+            source_start: Position at which the passage begins in the document that it was cut from. If
+                it is given, `fgr_source_spans` has the spans as ranges of that document.
 
         Returns:
-            `fgr_score`, `fgr_kept` and `fgr_spans` (a list of [start, end, score]), and
-            `fgr_scores`, what each stage gave the passage, where more than MaxSim did.
+            `fgr_score`, `fgr_kept` and `fgr_spans` (a list of [start, end, score]). If other stages than
+            MaxSim scored the passage, also `fgr_scores`, the score from each stage.
         """
         found: dict[str, Json] = {
             "fgr_score": float(self.score),
@@ -67,9 +67,9 @@ class Source:
     """One numbered source of a context: a passage, or the chunks of one document.
 
     Args:
-        number: What the citation mark calls it, from 1 in the order of the context.
-        positions: Places in `Context.hits` of the passages that give text to it, in reading order.
-        title: What to call it, on one line; from the metadata, else the id of its first passage.
+        number: Its number in the citation mark, from 1 in the order of the context.
+        positions: Positions in `Context.hits` of the passages whose text it has, in reading order.
+        title: Its title on one line, from the metadata, or else the id of its first passage.
     """
 
     number: int
@@ -82,10 +82,10 @@ class Excerpt:
     """A verbatim stretch of a passage: `text` is `hits[position].passage.text[span.start:span.end]`.
 
     Args:
-        number: The source that it belongs to.
-        position: Place of its passage in `Context.hits`.
-        span: Its characters in the passage.
-        text: These characters.
+        number: Number of the source that it belongs to.
+        position: Position of its passage in `Context.hits`.
+        span: Its character range in the passage.
+        text: The characters of the span.
         start: Where it begins in `Context.text`; None when it is not written there.
     """
 
@@ -102,7 +102,7 @@ class Dropped:
 
     Args:
         id: Id of the passage.
-        span: The stretch of it.
+        span: The stretch of the passage.
     """
 
     id: str
@@ -115,7 +115,7 @@ class Repeated:
 
     Args:
         id: Id of the passage.
-        span: The stretch of it.
+        span: The stretch of the passage.
         kept_in: Id of the passage whose text is written.
     """
 
@@ -126,22 +126,22 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class TrustReport:
-    """How far a trimmed context can be trusted.
+    """How far you can trust a trimmed context.
 
     Args:
-        tokens_before: Tokens of all passages; None when nothing counted them.
-        tokens_after: Tokens of the context; None when nothing counted them.
-        mass_kept: Share of all evidence probability that lies in what is kept, in [0, 1]; 1 where
-            there is none. Text that is written once for several passages counts for each.
+        tokens_before: Tokens of all passages; None if they were not counted.
+        tokens_after: Tokens of the context; None if they were not counted.
+        mass_kept: Share of all evidence probability that lies in the kept text, in [0, 1]; 1 if there
+            is none at all. Text that is written once for several passages counts for each of them.
         mass_dropped: The rest: `mass_kept` and `mass_dropped` sum to 1.
-        largest_dropped: Of the evidence that the budget left out, the stretch with the most
-            probability; None when all evidence is kept.
+        largest_dropped: The stretch with the most probability among the evidence that the budget left
+            out; None when all evidence is kept.
         repeated: Evidence that is kept in another passage's words.
-        uncovered: Words of the question with a meaning of their own that nothing kept matches, in
-            its order.
-        weak: No passage has evidence above its threshold: a sign to search again.
-        times_ms: Milliseconds by stage (encode, search, evidence, trim), none below 0.
-        notes: What went otherwise than asked, such as a reranker that did not answer.
+        uncovered: Content words of the question that no kept text matches, in the order of the
+            question.
+        weak: True if no passage has evidence above its threshold: a sign to search again.
+        times_ms: Milliseconds by stage (encode, search, evidence, trim), never below 0.
+        notes: Messages about what did not go as asked, such as a reranker that did not answer.
     """
 
     tokens_before: int | None
@@ -174,20 +174,20 @@ class TrustReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What a search found, trimmed to a budget and ready for a prompt.
+    """The results of a search, trimmed to a budget and ready for a prompt.
 
     Args:
         query: The question as asked.
-        hits: The results, best first, whole passages with their evidence; of `Trimmer.context`, the
-            passages in the order in which they were given.
-        trimmed: What was kept of each hit, in the same order.
-        text: The kept texts with citations and separators, as the budget counted it.
-        tokens_before: Tokens of all hits' full texts; None when nothing counted them.
-        tokens_after: Tokens of `text`, never more than the budget; None when nothing counted them.
-        sources: What the numbers of the citations mean, in the order of `text`.
-        excerpts: The verbatim stretches that `text` consists of, beside marks and separators, in
-            its order.
-        report: What trimming kept, dropped and took.
+        hits: The results: whole passages with their evidence, best first. From `Trimmer.context`
+            without `top_n`, they are in the order in which the passages were given.
+        trimmed: The trimmed passage of each hit, in the same order.
+        text: The kept texts with citation marks and separators, as the budget counted it.
+        tokens_before: Tokens of all hits' full texts; None if they were not counted.
+        tokens_after: Tokens of `text`, never more than the budget; None if they were not counted.
+        sources: The sources that the citation numbers stand for, in the order of `text`.
+        excerpts: The verbatim stretches in `text`, without marks and separators, in the order of
+            `text`.
+        report: What trimming kept and dropped, and how long it took.
     """
 
     query: str
@@ -201,22 +201,22 @@ class Context:
     report: TrustReport
 
     def expand(self, number: int, span: Span, sentences: int = 1, *, position: int | None = None) -> Excerpt:
-        """Show what stands around a span: the passage's own text, up to whole sentences.
+        """Show a span with the passage's own text around it, up to whole sentences.
 
         Args:
-            number: The source.
-            span: A range of the passage's text; any that `excerpts` or `trimmed` has will do.
-            sentences: Sentences to add on either side, beside the rest of those that the span
-                touches; 0 only completes these.
-            position: Which passage of the source, by its place in `hits`; needed only where several
-                chunks were merged and none, or more than one of them, keeps this very span.
+            number: Number of the source.
+            span: A range of the passage's text, such as a span from `excerpts` or `trimmed`.
+            sentences: Number of sentences to add on either side. The sentences that the span touches
+                are always completed; 0 only does that.
+            position: Position in `hits` of the passage. You need it only if several chunks were merged
+                and this very span is kept by none or by more than one of them.
 
         Returns:
             The wider stretch, which contains the span; its score is the mean evidence in it.
 
         Raises:
-            InputError: There is no such source, the span is no range of the passage, `sentences` is
-                negative, or the passage cannot be told.
+            InputError: There is no such source, the span is not a range of the passage, `sentences` is
+                negative, or it is not clear which passage is meant.
         """
         place = self._position(number, span) if position is None else position
         if place not in self._source(number).positions:

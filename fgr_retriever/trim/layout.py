@@ -1,8 +1,8 @@
-"""Kept spans of many passages to one text for a prompt: numbering, order, separators, merged chunks.
+"""Write the kept spans of many passages as one text: numbering, order, separators, merged chunks.
 
-Chunks of one source that overlap are written as one stretch where their places in the source are
-known and their texts agree there. What is written where is remembered, so every character of the
-text leads back to its passage.
+Overlapping chunks of one source are written as one stretch if their places in the source are known
+and their texts agree there. The layout records what is written where, so every character of the
+text can be traced to its passage.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Block:
     """Passages that are written under one number.
 
     Args:
-        positions: Their places in the input, in reading order.
-        located: Their places in the source are known; `start` of their origins is true.
+        positions: Their positions in the input, in reading order.
+        located: True if their places in the source are known: `start` of their origins is then right.
     """
 
     positions: tuple[int, ...]
@@ -62,12 +62,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """How passages are grouped and ordered, whatever is kept of them.
+    """How passages are grouped and ordered; this does not depend on what is kept of them.
 
     Args:
         passages: The passages of the context.
         config: Citation mark, separators, order and merging.
-        blocks: Groups of passages: by rank, or for the order `source` as they are written.
+        blocks: Groups of passages, best first; for the order `source`, as they are written.
     """
 
     passages: Sequence[Scored]
@@ -90,8 +90,8 @@ class Layout:
         """Write the kept spans as one text.
 
         Args:
-            spans: What is kept of each passage, in input order; ascending and disjoint, and disjoint
-                in the source, too, where chunks of it are merged.
+            spans: The kept spans of each passage, in input order. They are ascending and disjoint; the
+                spans of merged chunks are also disjoint in the source.
         """
         kept = [block for block in self.blocks if any(spans[i] for i in block.positions)]
         text = ""
@@ -179,7 +179,7 @@ def _ordered(ranked: list[Block], order: Order) -> list[Block]:
 
 
 def joined(passage: Scored, spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Make one span of those with nothing to read between them: white space, and a few marks such as a comma."""
+    """Join spans with only white space and a few marks, such as a comma, between them."""
     ranges: list[tuple[int, int]] = []
     for span in spans:
         if ranges and _says_nothing(passage.text[ranges[-1][1] : span.start]):
@@ -196,7 +196,7 @@ def _says_nothing(gap: str) -> bool:
 
 
 def with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:
-    """Put the title line before the spans of a passage, fused with those that overlap or follow it."""
+    """Put the title line before the spans of a passage; spans next to it become part of it."""
     head = title(passage.text) if spans else None
     if head is None:
         return tuple(spans)

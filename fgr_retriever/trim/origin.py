@@ -1,6 +1,6 @@
 """Where a passage comes from: its source document, its place in it, and its title.
 
-Frameworks say so in metadata, each in its own words; this module knows all of them.
+Frameworks keep this in the metadata, each under its own keys; this module knows all of them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Origin:
 
     Args:
         id: Id of the passage.
-        title: What to call its source in a citation, on one line.
-        source: Name of the source document, and of the page in it; None when nothing names it.
-        start: Where the passage begins in the source (in the page, if there is one); None when it
-            is unknown, or the passage is not in one piece any more.
+        title: Title of its source for a citation, on one line.
+        source: Name of the source document, and of the page in it; None if the metadata has no name.
+        start: Position at which the passage begins in the source (in the page, if there is one); None
+            if it is unknown, or if the passage is no longer in one piece.
     """
 
     id: str = ""

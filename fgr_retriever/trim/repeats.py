@@ -1,8 +1,8 @@
-"""Text that would stand twice in a context: which spans say again what another one says.
+"""Find text that would stand twice in a context: spans that repeat what another span says.
 
-Nothing is lost: a span counts as a repeat only when all its words stand in the other one, in the same
-order. Letter case, punctuation and articles do not matter; a number, a negation or a preposition that
-differs does.
+Nothing is lost: a span counts as a repeat only if all its words stand in the other span, in the same
+order. Letter case, punctuation and articles do not matter. A different number, negation or
+preposition does matter.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Repeat:
     """A stretch of a passage that is not written, because the same text is written elsewhere.
 
     Args:
-        position: Place of the passage in the input.
+        position: Position of the passage in the input.
         span: The stretch.
-        kept_in: Place of the passage that has the text.
+        kept_in: Position of the passage that has the text.
     """
 
     position: int
@@ -41,15 +41,15 @@ class Repeat:
 
 
 def repeated(passages: Sequence[Scored], spans: Sequence[tuple[int, Span]]) -> dict[int, list[int]]:
-    """Find spans whose words another passage's span has, too.
+    """Find spans whose words also stand in a span of another passage.
 
     Args:
         passages: The passages.
-        spans: Position of its passage and range, for each span that may be kept.
+        spans: For each span that may be kept, the position of its passage and its range.
 
     Returns:
-        For each span that repeats others, by its number in `spans`, the numbers of these others. Of
-        two that say the same, the one in the passage with the lower score repeats the other.
+        A mapping from the number in `spans` of each repeat to the numbers of the spans that it repeats.
+        If two spans say the same, the one in the passage with the lower score repeats the other.
     """
     words = [_words(passages[i].text[span.start : span.end]) for i, span in spans]
     texts = [f" {' '.join(one)} " for one in words]
@@ -73,10 +73,10 @@ def clip(passages: Sequence[Scored], block: Block, spans: list[tuple[Span, ...]]
     Args:
         passages: The passages.
         block: Chunks of one source whose places in it are known.
-        spans: What is kept of each passage; the entries of the block are replaced.
+        spans: The kept spans of each passage; the entries of the block are replaced.
 
     Returns:
-        What was cut off, with the chunk that has it.
+        The stretches that were cut off, each with the chunk that has its text.
     """
     starts = {i: passages[i].origin.start or 0 for i in block.positions}  # known, if the block is located
     queue = sorted(

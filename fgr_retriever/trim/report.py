@@ -1,4 +1,4 @@
-"""Measures what trimming kept and what it dropped, for the report of a context."""
+"""Measure what trimming kept and what it dropped, for the report of a context."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def make_report(
     Args:
         query: The question.
         hits: The hits.
-        passages: The same, as `trim` took them.
-        trimming: What `trim` made of them.
-        tokens: How many there were before and after, where they were counted.
-        watch: What each stage took and had to tell.
+        passages: The same hits, as `trim` took them.
+        trimming: What `trim` returned for them.
+        tokens: Number of tokens before and after, None where they were not counted.
+        watch: The times and notes of the stages.
     """
     kept = covered(trimming)
     share = mass_share(passages, kept)
@@ -54,9 +54,9 @@ def make_report(
 
 
 def uncovered(query: str, hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges]) -> tuple[str, ...]:
-    """List the words of the question with a meaning of their own that no kept token matches.
+    """List the content words of the question that no kept token matches.
 
-    A word that the model did not read, because the question is too long, is matched by nothing.
+    A word that the model did not read, because the question is too long, counts as not matched.
     """
     tokens = [kept_tokens(passage, ranges) for passage, ranges in zip(passages, kept, strict=True)]
     matches = coverage([hit.support for hit in hits], tokens)
@@ -65,7 +65,7 @@ def uncovered(query: str, hits: Sequence[Hit], passages: Sequence[Scored], kept:
 
 
 def covered(trimming: Trimming) -> list[Ranges]:
-    """Give the ranges of each passage whose text is in the context, there or in another's words.
+    """Give the ranges of each passage whose text, or a repeat of it, is in the context.
 
     Returns:
         One (n, 2) array for each passage, ascending and disjoint.
@@ -77,7 +77,7 @@ def covered(trimming: Trimming) -> list[Ranges]:
 
 
 def mass_share(passages: Sequence[Scored], kept: Sequence[Ranges]) -> float:
-    """Give the share of all evidence probability that lies in the kept ranges, 1 where there is none."""
+    """Give the share of all evidence probability in the kept ranges, 1 if there is none at all."""
     sums = [EvidenceSums.of(passage.evidence) for passage in passages]
     total = sum(float(one.mass[-1]) for one in sums)
     inside = sum(float(one.masses(ranges).sum()) for one, ranges in zip(sums, kept, strict=True))
@@ -91,8 +91,8 @@ def largest_dropped(
 
     Args:
         passages: The passages.
-        evidence: The evidence spans of each.
-        kept: The ranges of each that are in the context.
+        evidence: The evidence spans of each passage.
+        kept: The ranges of each passage that are in the context.
     """
     best, found = 0.0, None
     for passage, spans, ranges in zip(passages, evidence, kept, strict=True):

@@ -23,11 +23,11 @@ def shrink(text: str, evidence: TokenEvidence, span: Span, fits: Callable[[Span]
     Args:
         text: The passage.
         evidence: Probability and character range of each of its tokens.
-        span: What is too long.
+        span: The span that is too long.
         fits: Says whether a part is short enough; each call counts the whole context.
 
     Returns:
-        A run of words; or a whole sentence or phrase that has almost as much evidence; None when not
+        A run of words, or a whole sentence or phrase that has almost as much evidence; None if not
         even the likeliest word fits.
     """
     sums = EvidenceSums.of(evidence)

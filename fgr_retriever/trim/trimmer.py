@@ -30,12 +30,12 @@ _GROUP_TOKENS = 8_192  # passage tokens after which their evidence is computed
 
 
 class Trimmer:
-    """Cuts texts down to what supports a question, verbatim.
+    """Cuts texts down to the verbatim parts that support a question.
 
     Args:
         encoder: The model.
         config: How to trim.
-        count_tokens: What counts the tokens of the budget; None takes `config.tokenizer`.
+        count_tokens: Function that counts the tokens of the budget; None uses `config.tokenizer`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Trimmer:
         Args:
             query: The question, not blank.
             texts: Any texts; an empty one gives an empty result with a reason.
-            max_tokens: Hard limit for all texts together; None takes that of the config.
+            max_tokens: Hard limit for all texts together; None uses the limit of the config.
 
         Returns:
             One result for each text, in the same order.
@@ -64,7 +64,7 @@ class Trimmer:
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
             ConfigError: `max_tokens` is negative or not an integer.
-            TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
+            TokenCounterError: There is a limit, and the tokenizer of the config is not available.
         """
         _check_texts(texts)
         passages = [Passage(str(number), text) for number, text in enumerate(texts, start=1)]
@@ -77,22 +77,23 @@ class Trimmer:
     def context(
         self, query: str, passages: Sequence[Passage], *, max_tokens: int | None = None, top_n: int | None = None
     ) -> Context:
-        """Trim passages that something else found, into one text for a prompt.
+        """Trim passages that another system found, into one text for a prompt.
 
         Args:
             query: The question, not blank.
-            passages: Any passages; their metadata may name source, place in it and title.
-            max_tokens: Hard limit for the text; None takes that of the config.
-            top_n: Rank the passages by MaxSim and take only so many; None takes all as they come.
+            passages: Any passages. Their metadata may name their source, their place in it and a title.
+            max_tokens: Hard limit for the text; None uses the limit of the config.
+            top_n: Rank the passages by MaxSim and use only this many; None uses all, in their order.
 
         Returns:
-            The same as `Engine.retrieve` gives; the hits are in the order of `passages`, or with
-            `top_n` best first, the earlier one first among equals.
+            A context as `Engine.retrieve` gives it. The hits are in the order of `passages`; with `top_n`
+            they are best first, and among equals the earlier one comes first.
 
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
-            ConfigError: `max_tokens` is negative or not an integer, or `top_n` is not one of at least 1.
-            TokenCounterError: There is a limit, and the tokenizer of the config cannot be had.
+            ConfigError: `max_tokens` is negative or not an integer, or `top_n` is not an integer of at
+                least 1.
+            TokenCounterError: There is a limit, and the tokenizer of the config is not available.
         """
         config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
         check("top_n", top_n, top_n is None or is_count(top_n, 1), "None or an integer of at least 1")
@@ -157,15 +158,15 @@ def trim_hits(
 
     Args:
         query: The question.
-        hits: What was found, with its evidence.
+        hits: The found passages with their evidence.
         own: The calibration of the model.
         config: How to trim.
-        count: What counts tokens; None takes the tokenizer of the config if there is a budget, and
-            else counts nothing: a tokenizer may be a download.
-        watch: What the stages before this one took.
+        count: Function that counts tokens. None uses the tokenizer of the config if there is a budget,
+            and otherwise counts nothing, because a tokenizer may need a download.
+        watch: The times of the stages before this one.
 
     Raises:
-        TokenCounterError: There is a budget, and the tokenizer cannot be had.
+        TokenCounterError: There is a budget, and its tokenizer is not available.
     """
     with watch("trim"):
         limited = config.max_tokens is not None

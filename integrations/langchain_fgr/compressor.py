@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class FGRCompressor(BaseDocumentCompressor):
     """Trims documents to their evidence for the query, verbatim.
 
-    Order, ids and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans` come on top (see
-    `FGRRetriever`). A document of which nothing is kept is left out. No document is changed in
-    place, and none are joined. Every call sends its trust report to the callbacks, as the custom
-    event `fgr_report`.
+    Order, ids and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans` are added to the metadata (see
+    `FGRRetriever`). A document of which nothing is kept is left out. Documents are never changed in
+    place and never joined. Every call sends its trust report to the callbacks, as the custom event
+    `fgr_report`.
 
-    With `top_n`, documents are also ranked by MaxSim, and only the best so many are trimmed and
-    returned: a second stage over any vector store.
+    With `top_n`, documents are also ranked by MaxSim, and only the best `top_n` are trimmed and
+    returned. You can use this as a second stage over any vector store.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""LangChain documents to passages and back."""
+"""Convert LangChain documents to passages and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trimmed_document(document: Document, trimmed: Trimmed) -> Document:
 
 
 def from_passage(passage: Passage) -> Document:
-    """Make the document of a whole passage, also of one that another framework stored."""
+    """Make the document of a whole passage, also if another framework stored the passage."""
     metadata = dict(passage.metadata)
     stored = metadata.pop(RESERVED_KEY, None)
     if isinstance(stored, dict) and stored.get("source_start") is not None:

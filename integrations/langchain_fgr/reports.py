@@ -24,8 +24,8 @@ def send_report(context: Context, callbacks: Callbacks) -> None:
 
     Args:
         context: What was retrieved or trimmed.
-        callbacks: Those of the run that the event belongs to; None takes those of the run around
-            this call, if there is one.
+        callbacks: Callbacks of the run that the event belongs to. None uses the callbacks of the run
+            around this call, if there is one.
     """
     manager = get_callback_manager_for_config(_config(callbacks))
     manager.on_custom_event(EVENT, context.report.to_dict(), run_id=manager.parent_run_id)

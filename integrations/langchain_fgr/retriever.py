@@ -28,10 +28,10 @@ _SEARCH_KWARGS = ("k", "filter", "max_tokens")
 class FGRRetriever(BaseRetriever):
     """Finds documents by late interaction and returns them trimmed to their evidence.
 
-    Every returned document has the id and the metadata of the stored one, the trimmed text as
-    `page_content`, and in its metadata `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end,
-    score]`, character ranges of the whole text). When the metadata have an integer `start_index`,
-    `fgr_source_spans` are the same ranges in the source document.
+    Every returned document has the id and the metadata of the stored one, and the trimmed text as
+    `page_content`. Its metadata also has `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end,
+    score]`, character ranges of the whole text). If the metadata has an integer `start_index`,
+    `fgr_source_spans` has the same ranges in the source document.
 
     `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call.
     Every call sends its trust report to the callbacks, as the custom event `fgr_report`.
@@ -78,14 +78,14 @@ class FGRRetriever(BaseRetriever):
         """Index documents and make a retriever for them.
 
         Args:
-            documents: What to index. One without an id gets a hash of its text and metadata.
-            encoder: The model; None takes the embedded one.
-            path: The folder of the index; an index that is there already is added to. None takes
-                a temporary folder that lives as long as the retriever.
+            documents: The documents to index. One without an id gets a hash of its text and metadata.
+            encoder: The model; None uses the embedded one.
+            path: The folder of the index. If it already has an index, the documents are added to it.
+                None uses a temporary folder that lives as long as the retriever.
             **fields: Fields of the retriever: `k`, `filter`, `trim`, ...
 
         Raises:
-            InputError: A document cannot be stored, or an id comes twice.
+            InputError: A document cannot be stored, or an id occurs twice.
             ModelMismatchError: The index in `path` was built with another model.
         """
         retriever = cls(engine=open_engine(path, encoder), **fields)
@@ -103,13 +103,14 @@ class FGRRetriever(BaseRetriever):
         """Index texts and make a retriever for them.
 
         Args:
-            texts: What to index.
+            texts: The texts to index.
             metadatas: The metadata of each text.
-            ids: The id of each text; None takes a hash of text and metadata.
+            ids: The id of each text; None uses a hash of text and metadata.
             **options: Options of `from_documents` and fields of the retriever.
 
         Raises:
-            InputError: There are not as many metadatas or ids as texts, or see `from_documents`.
+            InputError: The number of metadatas or ids is not the number of texts, or see
+                `from_documents`.
         """
         listed = list(texts)
         for name, given in (("metadatas", metadatas), ("ids", ids)):
@@ -123,11 +124,11 @@ class FGRRetriever(BaseRetriever):
 
     @classmethod
     def from_index(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **fields: Any) -> Self:
-        """Make a retriever for an index that is there already, whatever wrote it.
+        """Make a retriever for an existing index, whatever program wrote it.
 
         Args:
             path: The folder of the index.
-            encoder: The model that it was built with; None takes the embedded one.
+            encoder: The model with which it was built; None uses the embedded one.
             **fields: Fields of the retriever.
 
         Raises:
@@ -137,7 +138,9 @@ class FGRRetriever(BaseRetriever):
         return cls(engine=open_engine(path, encoder, create=False), **fields)
 
     def add_documents(self, documents: Iterable[Document]) -> list[str]:
-        """Index documents, replacing those whose id is stored already: all, or on any error none.
+        """Index documents: all of them or, if there is an error, none.
+
+        A document replaces the stored one that has the same id.
 
         Args:
             documents: Read once. Equal documents without an id are stored once.
@@ -146,7 +149,7 @@ class FGRRetriever(BaseRetriever):
             The id of each document, in the same order.
 
         Raises:
-            InputError: A document cannot be stored, or an id comes twice.
+            InputError: A document cannot be stored, or an id occurs twice.
             IndexLockedError: Another process or engine is writing.
         """
         ids: list[str] = []
@@ -168,7 +171,7 @@ class FGRRetriever(BaseRetriever):
         filter: dict[str, Any] | None = None,
         max_tokens: int | None = None,
     ) -> list[Document]:
-        """Retrieve documents; None takes the value of the field."""
+        """Retrieve documents; None uses the value of the field."""
         context = retrieve_context(self.engine, query, **self._options(k, filter, max_tokens))
         send_report(context, run_manager.get_child())
         return self._documents(context)
@@ -182,7 +185,7 @@ class FGRRetriever(BaseRetriever):
         filter: dict[str, Any] | None = None,
         max_tokens: int | None = None,
     ) -> list[Document]:
-        """Retrieve documents; None takes the value of the field."""
+        """Retrieve documents; None uses the value of the field."""
         context = await aretrieve_context(self.engine, query, **self._options(k, filter, max_tokens))
         await asend_report(context, run_manager.get_child())
         return self._documents(context)

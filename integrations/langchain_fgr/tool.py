@@ -1,4 +1,4 @@
-"""A LangChain tool with which an agent searches for evidence."""
+"""A LangChain tool that lets an agent search for evidence."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def evidence_tool(
 ) -> StructuredTool:
     """Make a tool that searches for evidence, for any agent that calls tools.
 
-    The model reads numbered sources, each trimmed to its evidence, within the budget of `trim`, and
-    a last line when the evidence is weak or words of the question are not supported. The artifact
-    of the tool message is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe values with
+    The model reads numbered sources, each trimmed to its evidence, within the budget of `trim`. A last
+    line follows if the evidence is weak or if words of the question are not supported. The artifact of
+    the tool message is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe values with
     offsets, which `fgr_retriever.verify_citations` takes. A blank query or wrong arguments come back
-    as a message with `status="error"`; everything else that goes wrong is raised.
+    as a message with `status="error"`; any other error is raised.
 
     Args:
-        source: The open index, or a retriever whose index, filter and settings are taken.
-        k: How many passages to find at most; None takes that of the retriever, or 5.
-        trim: How they are trimmed; None takes that of the retriever, if any. Without a budget it gets
-            one of 1,000 tokens, to which the last line comes on top.
-        name: What the model calls the tool.
-        description: What the model is told about it.
+        source: The open index, or a retriever whose index, filter and settings are used.
+        k: How many passages to find at most; None uses the retriever's number, or 5.
+        trim: How passages are trimmed; None uses the retriever's settings, if any. Without a budget it
+            gets a budget of 1,000 tokens. The last line is not counted in the budget.
+        name: Name of the tool for the model.
+        description: Description of the tool for the model.
 
     Raises:
-        InputError: `source` is something else.
+        InputError: `source` is neither an index nor a retriever.
         ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
-        TokenCounterError: The tokenizer of the budget cannot be had.
+        TokenCounterError: The tokenizer of the budget is not available.
     """
     search = _search(source, k, trim)
 

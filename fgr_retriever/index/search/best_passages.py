@@ -1,7 +1,8 @@
-"""Search over a snapshot: MaxSim of the few passages that are worth it, or of all, in bounded memory.
+"""Search over a snapshot: MaxSim of a few promising passages, or of all, in bounded memory.
 
-Coded passages pass two sieves: the candidates that the inverted lists name are ranked by MaxSim over
-those of their tokens that are near the query, and the best of these by MaxSim over all tokens.
+Coded passages are ranked in two steps. First, the candidates that the inverted lists name are ranked
+by MaxSim over only those of their tokens that are near the query. Then the best of these are ranked by
+MaxSim over all their tokens.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ def best_passages(
     """Find the best passages of every query.
 
     Args:
-        snapshot: What to search.
+        snapshot: The snapshot to search.
         queries: Query token embeddings, (q, d) float32 each, q >= 1.
         k: How many passages to return, at least 1.
         allowed: True where a passage may be returned, (n,) bool like `snapshot.alive`.
         config: How to search.
 
     Returns:
-        For each query the positions in `snapshot.rows` and the scores, MaxSim of the vectors as
-        they are stored, best first, the passage that was added earlier first among equals. They are
-        fewer than k only where fewer are allowed. Passages without tokens are never found.
+        For each query the positions in `snapshot.rows` and the scores, best first. A score is MaxSim of
+        the vectors as they are stored; among equal scores, the passage that was added earlier comes
+        first. There are fewer than k only if fewer are allowed. Passages without tokens are never found.
     """
     allowed = allowed & (snapshot.reader.lengths > 0)
     results = [found for group in _groups(queries) for found in _search(snapshot, group, k, allowed, config)]
@@ -53,9 +54,9 @@ def passage_scores(snapshot: Snapshot, query: Tensor, positions: NDArray[np.int6
     """Score passages by exact MaxSim of the vectors as they are stored.
 
     Args:
-        snapshot: What has the passages.
+        snapshot: The snapshot with the passages.
         query: Query token embeddings, (q, d) float32.
-        positions: Which of `snapshot.rows`, (n,), in any order; each has tokens.
+        positions: Positions in `snapshot.rows`, (n,), in any order; each passage has tokens.
 
     Returns:
         (n,) float32; 0 for a query without tokens.

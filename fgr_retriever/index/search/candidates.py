@@ -1,14 +1,16 @@
 """Candidates: the few coded passages that are worth decoding for a query.
 
-The lists of the centroids nearest to a query token name the passages that may match it well, as in
-PLAID (arXiv:2205.09707, section 4.2). A passage's approximate score sums, over the query tokens,
-the score of the best probed centroid that it has a token of, or where it has none, the score of the
-first centroid that was not probed: no token of the passage has a better one. (WARP,
-arXiv:2501.17788, section 4.3, calls this imputation.) ::
+Each centroid has a list of passages. The lists of the centroids nearest to a query token name the
+passages that may match it well, as in PLAID (arXiv:2205.09707, section 4.2); these centroids are
+*probed*. The approximate score of a passage is a sum over the query tokens. A query token adds the
+score of the best probed centroid that the passage has a token of. If the passage has none, it adds
+the score of the first centroid that was not probed, because no token of the passage has a better
+one. (WARP, arXiv:2501.17788, section 4.3, calls this imputation.) ::
 
     sum_i max(unprobed_i, max over probed centroids c of d:  E_qi . C_c)
 
-The sum of what is imputed is the same for all passages and is left out: what counts is the gain.
+The sum of the imputed scores is the same for all passages and is left out: only the gain over it
+counts.
 
 A token of a candidate can only be the best match of a query token if its centroid is near that
 token. The nearest centroids, twice as many as are probed, tell which tokens are worth decoding.
@@ -33,10 +35,10 @@ _NEAR = 2  # times nprobe: twice that finds no more
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What is worth decoding for one query.
+    """The passages and centroids that are worth decoding for one query.
 
     Args:
-        positions: Passages, as places in `Snapshot.rows`, (n,) int64, ascending.
+        positions: Positions of the passages in `Snapshot.rows`, (n,) int64, ascending.
         near: True for the centroids that are among the nearest of a query token, (centroids,) bool.
     """
 
@@ -50,15 +52,15 @@ def find_candidates(
     """Choose the coded passages with the best approximate scores.
 
     Args:
-        snapshot: What to search.
+        snapshot: The snapshot to search.
         queries: Query token embeddings, (q, d) float32 each, q >= 1.
         count: How many passages to choose for each query.
         allowed: True where a passage may be chosen, (n,) bool like `snapshot.alive`.
-        nprobe: Centroids whose lists are read for each query token.
+        nprobe: Number of centroids whose lists are read for each query token.
 
     Returns:
-        For each query `count` passages; None where no more than `count` coded passages are allowed,
-        so that all of them are candidates.
+        `count` passages for each query. None if no more than `count` coded passages are allowed: then
+        all of them are candidates.
     """
     coded = [(segment, part) for segment, part in snapshot.parts() if segment.codec is not None]
     if snapshot.codec is None or sum(int(allowed[part].sum()) for _, part in coded) <= count:

@@ -1,4 +1,4 @@
-"""What an index finds: passages by their vectors, their words or their ids."""
+"""Find passages of an index by their vectors, their words or their ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Found = tuple[NDArray[np.int64], NDArray[np.float32]]  # positions in a snapsho
 
 
 class Lookup:
-    """Reads an open index; every call sees one state, that at its begin.
+    """Reads an open index. Every call sees the index as it was when the call began.
 
     Args:
         store: The index.
@@ -35,10 +35,10 @@ class Lookup:
         self._store = store
 
     def reading(self) -> AbstractContextManager[tuple[Snapshot, sqlite3.Connection]]:
-        """Open one state of the index, for a stage that keeps something of its own beside it.
+        """Open one state of the index, for a stage that keeps data of its own next to the index.
 
         Raises:
-            IndexCorruptError: What is stored is damaged.
+            IndexCorruptError: The stored data is damaged.
         """
         return self._store.reading()
 
@@ -52,18 +52,19 @@ class Lookup:
         """Find the best passages for every query, by exact MaxSim of those that are worth scoring.
 
         Args:
-            queries: Query token embeddings, (q, d) float32 each; one without tokens finds nothing.
+            queries: Query token embeddings, (q, d) float32 each; a query without tokens finds nothing.
             k: How many passages to find for each query, at least 1.
-            filter: Which passages count, by their metadata (see `fgr_retriever.index.filters`).
+            filter: Condition on the metadata of the passages (see `fgr_retriever.index.filters`).
             config: How to search.
 
         Returns:
-            For each query its matches, best first; equals in the order in which they were added.
+            For each query its matches, best first. Matches with equal scores are in the order in which
+            they were added.
 
         Raises:
             InputError: The filter is invalid.
             ConfigError: `k` is not an integer of at least 1.
-            IndexCorruptError: What is stored is damaged.
+            IndexCorruptError: The stored data is damaged.
         """
         with self._store.reading() as (snapshot, connection):
             found = _best(snapshot, connection, queries, k, filter, config)
@@ -76,7 +77,7 @@ class Lookup:
         filter: Filter | None = None,
         config: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
     ) -> list[tuple[str, float]]:
-        """Find ids and MaxSim of the best passages for a query; see `search`, which reads the passages, too."""
+        """Find ids and MaxSim of the best passages, as `search` does but without reading them."""
         with self._store.reading() as (snapshot, connection):
             ((positions, scores),) = _best(snapshot, connection, [vectors], k, filter, config)
             ids = [rows.fetch_id(connection, row) for row in snapshot.rows[positions].tolist()]
@@ -87,22 +88,22 @@ class Lookup:
 
         Args:
             vectors: Query token embeddings, (q, d) float32; without tokens every score is 0.
-            ids: Which passages.
+            ids: Ids of the passages.
 
         Returns:
-            Their matches in the order of the ids; ids that are unknown, or whose passage has no
-            tokens, are left out.
+            Their matches in the order of the ids. Unknown ids, and ids of passages without tokens, are
+            left out.
 
         Raises:
             InputError: An id is not a string.
-            IndexCorruptError: What is stored is damaged.
+            IndexCorruptError: The stored data is damaged.
         """
         wanted = checked_ids(ids)
         with self._store.reading() as (snapshot, connection):
             return _matches(connection, snapshot, *_scored(snapshot, connection, vectors, wanted)[1:])
 
     def maxsim(self, vectors: Tensor, ids: Iterable[str]) -> dict[str, float]:
-        """Give the exact MaxSim of passages by id; see `score`, which reads the passages, too."""
+        """Give the exact MaxSim of passages by id, as `score` does but without reading them."""
         wanted = checked_ids(ids)
         with self._store.reading() as (snapshot, connection):
             known, _, scores = _scored(snapshot, connection, vectors, wanted)
@@ -111,23 +112,25 @@ class Lookup:
     def words(
         self, query: str, k: int, filter: Filter | None = None, *, ids: Iterable[str] | None = None
     ) -> list[tuple[str, float]]:
-        """Find the best passages by their words, with BM25 (k1 = 1.2, b = 0.75; Robertson and Zaragoza 2009).
+        """Find the best passages by their words, with BM25.
+
+        The parameters are k1 = 1.2 and b = 0.75; Robertson and Zaragoza 2009.
 
         Args:
-            query: The question; one without words that count finds nothing.
+            query: The question; a question without words that count finds nothing.
             k: How many passages to find, at least 1.
-            filter: Which passages count, by their metadata; see `search`.
-            ids: Which passages count; None takes all.
+            filter: Condition on the metadata of the passages; see `search`.
+            ids: Find only passages with these ids; None means all passages.
 
         Returns:
-            Ids and scores above 0, best first; equals in the order in which they were added. They
-            have at least one word of the query.
+            Ids and scores above 0, best first. Passages with equal scores are in the order in which
+            they were added. All have at least one word of the query.
 
         Raises:
             InputError: The filter is invalid, or the query or an id is not a string.
             ConfigError: The index keeps no words, or `k` is not an integer of at least 1.
             MissingExtraError: The stemmer is not installed.
-            IndexCorruptError: What is stored is damaged.
+            IndexCorruptError: The stored data is damaged.
         """
         check("k", k, is_count(k, 1), "an integer of at least 1")
         if not isinstance(query, str):
@@ -164,7 +167,7 @@ class Lookup:
 
 
 def checked_ids(ids: Iterable[str]) -> list[str]:
-    """List those ids that can be stored, refusing what is no string.
+    """List the ids that can be stored, and refuse ids that are not strings.
 
     Raises:
         InputError: An id is not a string.

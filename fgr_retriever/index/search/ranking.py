@@ -11,10 +11,10 @@ from typing_extensions import Self
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """Passages, best first, the earlier one first among equals.
+    """Passages, best first; among equals, the earlier one comes first.
 
     Args:
-        positions: Where they are in a snapshot's rows, (n,) int64.
+        positions: Their positions in a snapshot's rows, (n,) int64.
         scores: (n,) float32.
     """
 
@@ -27,7 +27,7 @@ class Ranking:
         return cls(np.zeros(0, np.int64), np.zeros(0, np.float32))
 
     def merged(self, positions: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> Self:
-        """Give the k best of this and of other passages.
+        """Give the k best of these and of other passages.
 
         Args:
             positions: Passages that were not merged before, (m,).

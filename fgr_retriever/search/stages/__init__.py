@@ -1,8 +1,8 @@
-"""What a stage of a pipeline is, and how its settings become JSON and back.
+"""The base class of all stages of a pipeline, and how the settings of a stage become JSON and back.
 
 There is one module for each kind of stage in this package. The module's name is the `kind`, and it
-holds exactly one stage class. Nobody lists them: a kind is imported when a pipeline names it, so
-adding or removing one touches its module and its tests only.
+holds exactly one stage class. There is no list of the kinds: a kind is imported when a pipeline
+names it. So if you add or remove one, you touch only its module and its tests.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Candidate:
     """A passage that may become a hit.
 
     Args:
-        id: Of the passage.
-        score: What the stage that ranked it last gave it; higher is better.
-        scores: What each stage gave it, by the label of the stage.
+        id: Id of the passage.
+        score: The score from the stage that ranked it last; higher is better.
+        scores: The score from each stage, by the label of the stage.
     """
 
     id: str
@@ -40,23 +40,23 @@ class Candidate:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     def scored(self, label: str, score: float) -> Candidate:
-        """Give the same candidate with the score of one more stage."""
+        """Give the same candidate with the score from one more stage."""
         return replace(self, score=score, scores={**self.scores, label: score})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """One question, and what answers it.
+    """One question, and what the stages need to answer it.
 
     Args:
-        query: As asked, not blank.
+        query: The question as asked, not blank.
         vectors: Its token embeddings, (q, d) float32.
-        filter: Which passages count, by their metadata; None takes all.
-        index: Where the passages are.
+        filter: Condition on the metadata of the passages; None means all passages.
+        index: The index with the passages.
         encoder: The model of the index.
         k: How many hits are wanted.
         trim: How evidence becomes spans.
-        watch: Adds up what each stage takes.
+        watch: Adds up the time that each stage takes.
         search: How the index is searched.
 
     Raises:
@@ -81,21 +81,21 @@ class Request:
             compile_filter(self.filter)
 
     def at_least_k(self, count: int) -> int:
-        """Give how many candidates a stage passes on: its `count`, or `k` where that is more."""
+        """Give how many candidates a stage passes on: its `count`, or `k` if that is larger."""
         return max(count, self.k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage(ABC):
-    """Proposes candidates, or ranks those of the stage before it.
+    """Proposes candidates, or ranks the candidates of the previous stage.
 
-    A stage is a frozen dataclass whose fields are JSON-safe settings or stages, each with a default
-    where there is a good one. One with fields of its own that defines `__post_init__` calls
-    `Stage.__post_init__(self)` in it (`super()` does not work in a dataclass with slots).
+    A stage is a frozen dataclass. Its fields are JSON-safe settings or stages, each with a default if
+    there is a good one. If a stage has fields of its own and defines `__post_init__`, it must call
+    `Stage.__post_init__(self)` there (`super()` does not work in a dataclass with slots).
 
     Args:
-        count: How many candidates it passes on, or as many as hits are wanted where these are more.
-        name: Tells it from another stage of its kind; empty where there is none.
+        count: How many candidates the stage passes on; if more hits are wanted, that many.
+        name: Distinguishes it from another stage of its kind; empty if there is no other.
 
     Raises:
         ConfigError: A setting has a wrong type or is out of range.
@@ -113,19 +113,19 @@ class Stage(ABC):
 
     @property
     def label(self) -> str:
-        """Its name, or its kind: under this its scores and its time are reported."""
+        """Its name, or else its kind; its scores and its time are reported under this label."""
         return self.name or self.kind
 
     @abstractmethod
     def run(self, request: Request, candidates: Sequence[Candidate] | None) -> list[Candidate]:
-        """Propose candidates, or rank them anew.
+        """Propose candidates, or rank them again.
 
         Args:
             request: The question.
-            candidates: Those of the stage before, best first; None for the first stage.
+            candidates: The candidates of the previous stage, best first; None for the first stage.
 
         Returns:
-            Candidates, best first. The pipeline keeps as many as `count` says.
+            Candidates, best first. The pipeline keeps at most the number that `count` allows.
         """
 
     def to_dict(self) -> dict[str, Json]:
@@ -134,13 +134,13 @@ class Stage(ABC):
 
 
 def run_stage(stage: Stage, request: Request, candidates: Sequence[Candidate] | None, name: str) -> list[Candidate]:
-    """Run a stage and keep as many candidates as it is to pass on.
+    """Run a stage and keep as many candidates as the stage may pass on.
 
     Args:
         stage: The stage.
         request: The question.
-        candidates: Those of the stage before; None for the first stage.
-        name: Under which its time is reported.
+        candidates: The candidates of the previous stage; None for the first stage.
+        name: The time of the stage is reported under this name.
     """
     with request.watch(name):
         return stage.run(request, candidates)[: request.at_least_k(stage.count)]
@@ -152,7 +152,7 @@ def best_first(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def read_stage(values: Any) -> Stage:
-    """Make the stage that `Stage.to_dict` wrote; a setting that is left out has its default.
+    """Make the stage that `Stage.to_dict` wrote; settings that are left out have their defaults.
 
     Raises:
         ConfigError: There is no such kind, a setting is unknown, or a value is invalid.
@@ -175,7 +175,7 @@ def stage_class(kind: str) -> type[Stage]:
     """Import the stage class of a kind.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no such kind.
     """
     if kind not in stage_kinds():
         raise ConfigError(f"there is no stage of kind {kind!r}: use one of {stage_kinds()}")
@@ -185,7 +185,7 @@ def stage_class(kind: str) -> type[Stage]:
 
 
 def stage_kinds() -> list[str]:
-    """List the kinds that there are, without importing them."""
+    """List all kinds of stages, without importing them."""
     return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
 
 

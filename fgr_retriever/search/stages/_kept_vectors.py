@@ -1,9 +1,9 @@
-"""Pooled vectors beside an index, one for each text, in files that are never changed.
+"""Pooled vectors next to an index, one for each text, in files that are never changed.
 
 A folder has files `SHA256.safetensors`, each named by its own checksum, with `digests`, (n, 16) uint8,
-and `vectors`, (n, d) float16. A vector is found by the digest of its text, so that new ids or metadata,
-a compaction or a copy of the index leave it valid. All of it can be made again: what is damaged is left
-out, and what cannot be written is kept in memory.
+and `vectors`, (n, d) float16. A vector is found by the digest of its text. So it stays valid when ids
+or metadata change, and when the index is compacted or copied. All files can be made again: a damaged
+file is ignored, and vectors that cannot be written are kept in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PooledVectors:
     """The vectors that one model gives to the texts of an index.
 
     Args:
-        folder: Where the files are; made when there is something to write.
+        folder: The folder of the files; created when there is something to write.
         dim: Width of a vector.
     """
 
@@ -47,11 +47,11 @@ class PooledVectors:
         self._dim = dim
 
     def of(self, digests: Sequence[bytes], encode: Encode) -> NDArray[np.float16]:
-        """Give the vectors of texts; those that there are not yet are made and written.
+        """Give the vectors of texts; missing vectors are made and written.
 
         Args:
             digests: 16 bytes for each text, the same for equal texts.
-            encode: Gives the vectors of texts, (m, dim) float16, from their places in `digests`.
+            encode: Gives the vectors of texts, (m, dim) float16, from their positions in `digests`.
 
         Returns:
             (len(digests), dim) float16.

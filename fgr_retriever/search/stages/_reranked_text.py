@@ -1,4 +1,4 @@
-"""What rerankers read of a candidate: all of its text, or what the engine would keep of it."""
+"""The text of a candidate that rerankers read: all of it, or what the engine would keep of it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ Text = Literal["full", "trimmed"]
 
 
 def check_text(text: str) -> None:
-    """Raise ConfigError unless a setting says which text is read."""
+    """Raise ConfigError unless the setting `text` is valid."""
     check("text", text, text in get_args(Text), f"one of {get_args(Text)}")
 
 
 def with_texts(
     request: Request, candidates: Sequence[Candidate] | None, text: Text, count: int, kind: str
 ) -> list[tuple[Candidate, str]]:
-    """Pair the best candidates with what a reranker reads of them.
+    """Pair the best candidates with the text that a reranker reads of each.
 
     Args:
         request: The question.
-        candidates: Those of the stage before, best first.
+        candidates: The candidates of the previous stage, best first.
         text: `full`, or `trimmed`: the spans that the engine would keep without a budget, and the best
             span of a passage without evidence.
-        count: How many candidates the reranker reads, or as many as hits are wanted.
-        kind: The reranker.
+        count: How many candidates the reranker reads; if more hits are wanted, that many.
+        kind: Name of the reranker's kind.
 
     Returns:
-        Candidates in the same order, and texts without lone surrogates, which no model takes; those
-        that the index does not have any more are left out.
+        Candidates in the same order, with their texts. The texts have no lone surrogates, which no
+        model accepts. Candidates that are no longer in the index are left out.
 
     Raises:
-        ConfigError: There is no stage before.
+        ConfigError: There is no previous stage.
     """
     if candidates is None:
         raise ConfigError(f"{kind} ranks what another stage found: put one before it, such as Late()")

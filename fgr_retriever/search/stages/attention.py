@@ -1,4 +1,4 @@
-"""ColBERT-Att: MaxSim that is modulated by how important the tokens of query and passage are."""
+"""ColBERT-Att: MaxSim that takes into account how important the tokens of query and passage are."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _WIDER = 2  # times `count` that the first stage takes from the index: what MaxS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention(Stage):
-    """Ranks by MaxSim that the attention of both sides' tokens modulates (ColBERT-Att, arXiv 2603.25248).
+    """Ranks by MaxSim modulated by the importance of query and passage tokens (ColBERT-Att, arXiv 2603.25248).
 
-    The formula is that of `maxsim.attention_maxsim`, what importance is stands in `importance`. It
-    takes one more pass of the query through the model. By default only the importance of query tokens
-    counts, for which any index will do: that of passage tokens did not help the embedded model
-    (`docs/colbert-att.md`), and needs an index that keeps it (`IndexConfig(importance=True)`).
+    `maxsim.attention_maxsim` has the formula, and the module `importance` says what importance is. The
+    stage takes one more pass of the query through the model. By default only the importance of query
+    tokens counts, and any index will do. The importance of passage tokens did not help the embedded model
+    (`docs/colbert-att.md`), and it needs an index that keeps it (`IndexConfig(importance=True)`).
 
-    As the first stage it ranks twice as many passages as it passes on, those with the best MaxSim;
-    after another stage, its candidates. Candidates that the index does not have, or that have no
-    tokens, are left out.
+    As the first stage it ranks the passages with the best MaxSim, twice as many as it passes on. After
+    another stage it ranks the candidates of that stage. Candidates that the index does not have, or that
+    have no tokens, are left out.
 
     Args:
-        count: How many candidates it passes on.
-        query_weight: How much the importance of a query token counts; 0 is not at all.
-        passage_weight: How much that of a passage token counts; from 0.1 on it does harm.
+        count: How many candidates the stage passes on.
+        query_weight: How much the importance of a query token counts; 0 means not at all.
+        passage_weight: How much the importance of a passage token counts; from 0.1 on it does harm.
 
     Raises:
         ConfigError: A weight is not a number of at least 0.
@@ -60,7 +60,7 @@ class Attention(Stage):
         """Search, or take the candidates, and rank them; see `Stage.run`.
 
         Raises:
-            ConfigError: Importance counts that the index does not keep, or the model cannot tell it.
+            ConfigError: The index does not keep an importance that counts, or the model cannot compute it.
         """
         if candidates is None:
             wanted = _WIDER * request.at_least_k(self.count)

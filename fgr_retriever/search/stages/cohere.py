@@ -35,19 +35,19 @@ class _NoScoresError(Exception):
 class Cohere(Stage):
     """Ranks candidates by Cohere's rerank endpoint (v2), through the official client.
 
-    The key is in the environment variable `CO_API_KEY`. What the service refuses for the moment, or
-    fails at, is asked again: after as long as it says (`Retry-After`), or after 0.5, 1, 2, ... seconds.
-    When it has no scores for every candidate in time, the candidates stay as they were, and a warning
-    and the trust report (`notes`) say so. Question and passages go to the service.
+    The key is in the environment variable `CO_API_KEY`. The question and the passages go to the service.
+    If the service refuses a request for the moment, or fails, the request is sent again: after as long as
+    the service says (`Retry-After`), or after 0.5, 1, 2, ... seconds. If not every candidate has a score
+    in time, the candidates stay as they were. A warning and the trust report (`notes`) then say so.
 
     Args:
-        model: Its name, such as `rerank-v3.5`.
-        count: How many of the best candidates it reads and passes on.
-        text: What it reads of a passage: `full`, or `trimmed` to the evidence that the engine would
-            keep.
-        timeout: Seconds for everything, all attempts together.
-        batch_size: Passages in one call, at most 1000.
-        base_url: Where the service is; None is Cohere's own.
+        model: Name of the model, such as `rerank-v3.5`.
+        count: How many of the best candidates the stage reads and passes on.
+        text: What it reads of a passage: `full` is the whole text, `trimmed` is the evidence that the
+            engine would keep.
+        timeout: Seconds for all attempts together.
+        batch_size: Number of passages in one call, at most 1000.
+        base_url: Address of the service; None means Cohere's own.
     """
 
     kind: ClassVar[str] = "cohere"

@@ -1,4 +1,4 @@
-"""Cross-encoder: a model that reads question and passage together, slow and exact."""
+"""Cross-encoder: a model that reads question and passage together, slow but exact."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _LOCK = threading.Lock()  # of loading, and of a tokenizer that is not made for 
 class CrossEncoder(Stage):
     """Ranks candidates by a sentence-transformers `CrossEncoder`, such as `BAAI/bge-reranker-v2-m3`.
 
-    The score is what the model says, with its own activation function (mostly a sigmoid: 0 to 1). The
-    model is loaded at first use and kept; it runs in the precision that the processor is fastest in.
+    The score is the output of the model's own activation function (mostly a sigmoid: 0 to 1). The model
+    is loaded at first use and kept. It runs in the precision in which the processor is fastest.
 
     Args:
         model: Its folder, or its id on the Hugging Face hub.
-        count: How many of the best candidates it reads and passes on.
-        text: What it reads of a passage: `full`, or `trimmed` to the evidence that the engine would
-            keep, which is shorter and so faster.
-        batch_size: Pairs in one forward pass; they are sorted by length before.
+        count: How many of the best candidates the stage reads and passes on.
+        text: What it reads of a passage: `full` is the whole text, `trimmed` is the evidence that the
+            engine would keep, which is shorter and so faster.
+        batch_size: Number of pairs in one forward pass; pairs are first sorted by length.
     """
 
     kind: ClassVar[str] = "cross_encoder"

@@ -37,20 +37,20 @@ _DECIMALS = 5  # of a score: equal texts come out equal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dense(Stage):
-    """Finds passages by one vector for each, of a sentence-transformers bi-encoder (SBERT, arXiv 1908.10084).
+    """Finds passages by one vector for each, with a sentence-transformers bi-encoder (SBERT, arXiv 1908.10084).
 
     The score is the cosine, or the dot product for a model that was trained for it. As the first stage
-    it searches all passages that pass the filter, exactly (faiss, inner product); after another stage
+    it searches all passages that match the filter, exactly (faiss, inner product). After another stage
     it ranks the candidates.
 
-    The vectors are made at first use, with a progress bar, and kept in the folder of the index; later
-    only those of new texts are made. A passage longer than the model's limit is cut there, as
+    The vectors are made at first use, with a progress bar, and kept in the folder of the index. Later
+    only the vectors of new texts are made. A passage longer than the model's limit is cut there, as
     sentence-transformers does.
 
     Args:
         model: Its folder, or its id on the Hugging Face hub, such as
             `sentence-transformers/all-MiniLM-L6-v2`.
-        count: How many candidates it passes on.
+        count: How many candidates the stage passes on.
     """
 
     kind: ClassVar[str] = "dense"
@@ -69,7 +69,7 @@ class Dense(Stage):
             CheckpointError: The model cannot be opened, or gives no usable vectors.
             MissingExtraError: faiss is not installed.
             InputError: The filter is invalid.
-            IndexCorruptError: What is stored is damaged.
+            IndexCorruptError: The stored data is damaged.
         """
         with _opening:
             model = _open(self.model)

@@ -1,4 +1,4 @@
-"""Fusion: several stages rank the same passages, and their rankings become one."""
+"""Fusion: several stages rank the same passages, and their rankings are joined into one."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ _RANK_CONSTANT = 60  # as measured by Cormack et al. 2009
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fuse(Stage):
-    """Runs stages side by side and joins what they find.
+    """Runs several stages on the same input and joins the candidates that they find.
 
     - `rrf`: reciprocal rank fusion, the sum over the stages of w / (60 + rank) (Cormack, Clarke and
-      Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet"). It needs no comparable scores.
-    - `weighted`: the sum over the stages of w times the score, which is scaled for each stage and
-      question to [0, 1]: the best candidate has 1, the worst 0, and equals have 1.
+      Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet"). The scores of the stages need not
+      be comparable.
+    - `weighted`: the sum over the stages of w times the score. The scores are first scaled to [0, 1] for
+      each stage and question: the best candidate has 1, the worst 0; if all are equal, all have 1.
 
-    A candidate that a stage does not pass on gets nothing from it. Among equals the smaller id is
-    first, so that the order of the stages counts for nothing. The time of each is reported as
-    `fuse.<label>`, beside that of all as `fuse`.
+    A candidate that a stage does not pass on gets nothing from that stage. Among equal scores the smaller
+    id comes first, so the order of the stages does not matter. The time of each stage is reported as
+    `fuse.<label>`, next to the time of all stages, `fuse`.
 
     Args:
-        stages: At least two, all first stages or all after another one as this is; of the same kind only
-            with different names.
+        stages: At least two stages. All run as first stages if `Fuse` is the first stage; otherwise all
+            rank the candidates of the previous stage. Stages of the same kind need different names.
         method: How to join.
-        weights: One for each stage, at least 0 and not all 0; empty weighs all alike.
-        count: How many candidates it passes on.
+        weights: One weight w for each stage, at least 0 and not all 0; empty means equal weights.
+        count: How many candidates the stage passes on.
     """
 
     kind: ClassVar[str] = "fuse"

@@ -11,14 +11,13 @@ from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Late(Stage):
-    """Finds passages by MaxSim, or ranks those of the stage before by it (ColBERT, arXiv 2004.12832).
+    """Finds passages by MaxSim, or ranks the candidates of the previous stage by it (ColBERT, arXiv 2004.12832).
 
-    As the first stage it searches as the engine's `SearchConfig` says; after another stage it scores
-    every candidate exactly. Candidates that the index does not have, or that have no tokens, are left
-    out.
+    As the first stage it searches with the engine's `SearchConfig`; after another stage it scores every
+    candidate exactly. Candidates that the index does not have, or that have no tokens, are left out.
 
     Args:
-        count: How many candidates it passes on.
+        count: How many candidates the stage passes on.
     """
 
     kind: ClassVar[str] = "late"

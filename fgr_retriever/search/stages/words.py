@@ -11,13 +11,13 @@ from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words(Stage):
-    """Finds passages by BM25, or ranks those of the stage before by it.
+    """Finds passages by BM25, or ranks the candidates of the previous stage by it.
 
-    The index has to keep words: `IndexConfig(words="english")`. As the first stage it finds passages
-    that have at least one word of the question; after another stage those that have none get 0.
+    The index has to keep words: `IndexConfig(words="english")`. As the first stage it finds passages that
+    have at least one word of the question. After another stage, candidates without such a word get 0.
 
     Args:
-        count: How many candidates it passes on.
+        count: How many candidates the stage passes on.
     """
 
     kind: ClassVar[str] = "words"

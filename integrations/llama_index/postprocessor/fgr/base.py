@@ -28,21 +28,23 @@ _dispatcher = get_dispatcher(__name__)
 class FGRPostprocessor(BaseNodePostprocessor):
     """Trims nodes to their evidence for the query, verbatim.
 
-    Order, scores, ids, relationships and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans`
-    (`[start, end, score]`, character ranges of the whole text) come on top, and with a known
-    `start_char_idx` also `fgr_source_spans`, the same ranges in the source document. A node of
-    which nothing is kept is left out; one without text (an image, say) passes unchanged. No node
-    is changed in place, and none are joined. Every call that trims sends a `TrustReportEvent`.
-    With `top_n`, nodes are also ranked by MaxSim, which becomes their score, and only the best so
-    many are trimmed and returned, those without text after them: a second stage over any index.
+    Order, scores, ids, relationships and metadata stay. `fgr_score`, `fgr_kept` and `fgr_spans`
+    (`[start, end, score]`, character ranges of the whole text) are added to the metadata. If
+    `start_char_idx` is known, `fgr_source_spans`, the same ranges in the source document, is added too.
+    A node of which nothing is kept is left out. A node without text (an image, say) passes unchanged.
+    Nodes are never changed in place and never joined. Every call that trims sends a `TrustReportEvent`.
+
+    With `top_n`, nodes are also ranked by MaxSim, which becomes their score. Only the best `top_n` are
+    trimmed and returned, followed by the nodes without text. You can use this as a second stage over any
+    index.
 
     Args:
         trim: How nodes are trimmed.
         top_n: How many nodes with text to return, ranked by MaxSim; None keeps all in their order.
-        split_spans: Give a node for each span, with `start_char_idx` and `end_char_idx` of its own,
-            the id `NODE#START-END` and the whole node as its parent, in place of one for each node.
-        encoder: The model, a `TokenEncoder`; None takes the embedded one, loaded on first use.
-        count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
+        split_spans: Return a node for each span instead of one for each node. Each has its own
+            `start_char_idx` and `end_char_idx`, the id `NODE#START-END` and the whole node as its parent.
+        encoder: The model, a `TokenEncoder`; None uses the embedded one, loaded on first use.
+        count_tokens: Function that counts the tokens of the budget; None uses the tokenizer of `trim`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")

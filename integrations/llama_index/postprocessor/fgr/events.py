@@ -14,7 +14,7 @@ _dispatcher = get_dispatcher(__name__)
 
 
 class TrustReportEvent(BaseEvent):
-    """What a retriever or a postprocessor of this library kept, dropped and took.
+    """What a retriever or a postprocessor of this library kept and dropped, and how long it took.
 
     Args:
         report: `TrustReport.to_dict()`: `mass_kept`, `uncovered`, `weak`, `times_ms`, ...

@@ -1,4 +1,4 @@
-"""What retriever and postprocessor do alike with nodes and queries."""
+"""Node and query functions that the retriever and the postprocessor share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _TOOL_CALL = re.compile(r"\n?input is (.*?)\n+", re.DOTALL)
 
 
 def query_text(query: QueryBundle) -> str:
-    r"""Take the question out of a query, without what `RetrieverTool` puts around it (`\ninput is ...\n`)."""
+    r"""Take the question out of a query.
+
+    `RetrieverTool` puts `\ninput is ...\n` around a question; this is removed.
+    """
     wrapped = _TOOL_CALL.fullmatch(query.query_str)
     return wrapped.group(1) if wrapped else query.query_str
 
@@ -38,7 +41,7 @@ def node_text(node: BaseNode) -> str:
 
 
 def to_passage(node: BaseNode) -> Passage:
-    """Make the passage of a node; what is neither id, text nor metadata goes under the reserved key."""
+    """Make the passage of a node; what is not id, text or metadata goes under the reserved key."""
     # The object of an IndexNode need not be serialisable; it lives in the retriever's object map.
     plain = node.model_copy(update={"obj": None}) if isinstance(node, IndexNode) else node
     fields = plain.model_dump(mode="json", include=_STORED_FIELDS, exclude_defaults=True)
@@ -50,10 +53,10 @@ def to_passage(node: BaseNode) -> Passage:
 
 
 def trimmed_node(node: BaseNode, trimmed: Trimmed) -> BaseNode:
-    """Copy a node with its trimmed text and what the trim found in its metadata.
+    """Copy a node with its trimmed text, and add the results of trimming to its metadata.
 
     `start_char_idx` and `end_char_idx` stay: they are the range of the whole node in its source.
-    Neither the LLM nor an embedding model gets to see the new metadata.
+    Neither the LLM nor an embedding model sees the new metadata.
     """
     start = getattr(node, "start_char_idx", None)
     source_start = node.metadata.get("start_index") if start is None else start
@@ -71,7 +74,7 @@ def trimmed_node(node: BaseNode, trimmed: Trimmed) -> BaseNode:
 
 
 def result_nodes(node: BaseNode, trimmed: Trimmed, split: bool) -> list[BaseNode]:
-    """Copy a node with its trimmed text, or, with `split`, once for each span that was kept."""
+    """Copy a node with its trimmed text or, with `split`, once for each span that was kept."""
     return list(_span_nodes(node, trimmed)) if split else [trimmed_node(node, trimmed)]
 
 

@@ -34,22 +34,22 @@ SETTINGS = "llama_index.json"
 class FGRRetriever(BaseRetriever):
     """Finds nodes by late interaction and returns them trimmed to their evidence.
 
-    Every returned node has id, metadata and relationships of the stored one, the trimmed text, and
-    in its metadata `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end, score]`, character
-    ranges of the whole text), which neither the LLM nor an embedding model gets to see.
-    `start_char_idx` and `end_char_idx` are the range of the whole node in its source; with a known
-    start, `fgr_source_spans` are the spans in the source. Every call sends a `TrustReportEvent`.
+    Every returned node has the id, metadata and relationships of the stored one, and the trimmed text.
+    Its metadata also has `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end, score]`, character
+    ranges of the whole text), which neither the LLM nor an embedding model sees. `start_char_idx` and
+    `end_char_idx` are the range of the whole node in its source. If the start is known,
+    `fgr_source_spans` has the spans in the source. Every call sends a `TrustReportEvent`.
 
     Args:
         engine: The open index.
         similarity_top_k: How many nodes to return.
-        filters: Which nodes count, by their metadata.
+        filters: Conditions on the metadata of the nodes.
         trim: How nodes are trimmed.
-        count_tokens: What counts the tokens of the budget; None takes the tokenizer of `trim`.
+        count_tokens: Function that counts the tokens of the budget; None uses the tokenizer of `trim`.
         full_text: Put the whole text into the metadata as `fgr_text`.
-        split_spans: Give a node for each span, with `start_char_idx` and `end_char_idx` of its own,
+        split_spans: Return a node for each span. Each has its own `start_char_idx` and `end_char_idx`,
             the id `NODE#START-END` and the whole node as its parent. `similarity_top_k` then counts
-            the nodes that they were cut from.
+            the whole nodes.
         **base: `callback_manager`, `object_map`, `objects` and `verbose`, as everywhere in LlamaIndex.
 
     Raises:
@@ -91,14 +91,14 @@ class FGRRetriever(BaseRetriever):
         """Index nodes and make a retriever for them.
 
         Args:
-            nodes: What to index; those without text have nothing to match and are left out.
-            encoder: The model; None takes the embedded one.
-            path: The folder of the index; an index that is there already is added to. None takes
-                a temporary folder that lives as long as the retriever (see `persist`).
+            nodes: The nodes to index. Nodes without text have nothing to match and are left out.
+            encoder: The model; None uses the embedded one.
+            path: The folder of the index. If it already has an index, the nodes are added to it. None
+                uses a temporary folder that lives as long as the retriever (see `persist`).
             **settings: Arguments of the class: `similarity_top_k`, `filters`, `trim`, ...
 
         Raises:
-            InputError: A node cannot be stored, or an id comes twice.
+            InputError: A node cannot be stored, or an id occurs twice.
             ModelMismatchError: The index in `path` was built with another model.
         """
         listed = list(nodes)
@@ -117,7 +117,7 @@ class FGRRetriever(BaseRetriever):
         docstore: BaseDocumentStore | None = None,
         **options: Any,
     ) -> Self:
-        """Index the nodes of exactly one of an index, a list and a document store.
+        """Index the nodes of an index, a list or a document store; give exactly one of them.
 
         Args:
             index: A LlamaIndex index whose document store holds its nodes.
@@ -126,8 +126,8 @@ class FGRRetriever(BaseRetriever):
             **options: Options of `from_nodes`.
 
         Raises:
-            InputError: None or more than one was given, or the index has no nodes in its document
-                store, as one over a remote vector store.
+            InputError: None or more than one was given. Or the index has no nodes in its document
+                store, as is the case with a remote vector store.
         """
         if sum(given is not None for given in (index, nodes, docstore)) != 1:
             raise InputError("give exactly one of index, nodes and docstore")
@@ -141,11 +141,11 @@ class FGRRetriever(BaseRetriever):
 
     @classmethod
     def from_persist_dir(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **settings: Any) -> Self:
-        """Make a retriever for an index that is there already, whatever wrote it.
+        """Make a retriever for an existing index, whatever program wrote it.
 
         Args:
-            path: The folder that `persist` wrote, or of any other index.
-            encoder: The model that it was built with; None takes the embedded one.
+            path: The folder that `persist` wrote, or the folder of any other index.
+            encoder: The model with which it was built; None uses the embedded one.
             **settings: Arguments of the class, instead of the persisted ones.
 
         Raises:
@@ -164,7 +164,7 @@ class FGRRetriever(BaseRetriever):
             path: A new or empty folder, or the folder of this index.
 
         Raises:
-            InputError: The folder holds something else.
+            InputError: The folder contains something else.
         """
         copy_index(self.engine, path)
         settings = {
@@ -177,16 +177,18 @@ class FGRRetriever(BaseRetriever):
         (Path(path) / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
     def add_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
-        """Index nodes, replacing those whose id is stored already: all, or on any error none.
+        """Index nodes: all of them or, if there is an error, none.
+
+        A node replaces the stored one that has the same id.
 
         Args:
-            nodes: What to index; those without text are left out.
+            nodes: The nodes to index; nodes without text are left out.
 
         Returns:
             The ids of the indexed nodes.
 
         Raises:
-            InputError: A node cannot be stored, or an id comes twice.
+            InputError: A node cannot be stored, or an id occurs twice.
             IndexLockedError: Another process or engine is writing.
         """
         passages = [to_passage(node) for node in nodes if node_text(node).strip()]

@@ -1,4 +1,4 @@
-"""LlamaIndex metadata filters to filters of the index."""
+"""Convert LlamaIndex metadata filters to filters of the index."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LIST_OPERATORS = {FilterOperator.ANY: "$or", FilterOperator.ALL: "$and"}
 
 
 def to_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
-    """Translate filters, which may be nested; None and no filters at all let every node through.
+    """Translate filters, which may be nested; None or an empty list lets every node through.
 
-    `FilterCondition.NOT` lets a node through that none of the filters matches.
+    `FilterCondition.NOT` lets a node through if none of the filters matches it.
 
     Raises:
         InputError: An operator has no counterpart in the index.

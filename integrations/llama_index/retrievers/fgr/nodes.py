@@ -1,4 +1,4 @@
-"""Stored passages back to LlamaIndex nodes, without loss."""
+"""Convert stored passages back to LlamaIndex nodes, without loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fgr_retriever.adapters import RESERVED_KEY, visible_metadata
 
 
 def from_passage(passage: Passage) -> TextNode:
-    """Make the whole node of a passage, also of one that another framework stored."""
+    """Make the whole node of a passage, also if another framework stored the passage."""
     stored = passage.metadata.get(RESERVED_KEY)
     fields: dict[str, Any] = {}
     if isinstance(stored, dict) and isinstance(stored["node"], dict):

@@ -1,4 +1,4 @@
-"""A tool with which LlamaIndex agents search for evidence.
+"""A tool that lets LlamaIndex agents search for evidence.
 
 from llama_index.tools.fgr import evidence_tool
 

@@ -1,4 +1,4 @@
-"""A LlamaIndex tool with which an agent searches for evidence."""
+"""A LlamaIndex tool that lets an agent search for evidence."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class _Arguments(BaseModel):
 
 
 class EvidenceTool(AsyncBaseTool):
-    """Searches for evidence; make one with `evidence_tool`.
+    """Searches for evidence. Make one with `evidence_tool`.
 
-    The content of its `ToolOutput` is what the model reads: numbered sources, each trimmed to its
-    evidence, within the budget, and a last line when the evidence is weak or words of the question
-    are not supported. `raw_output` is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe values
-    with offsets, which `fgr_retriever.verify_citations` takes. A blank query comes back as an output
-    with `is_error`; everything else that goes wrong is raised.
+    The content of its `ToolOutput` is the text for the model: numbered sources, each trimmed to its
+    evidence, within the budget. A last line follows if the evidence is weak or if words of the question
+    are not supported. `raw_output` is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe
+    values with offsets, which `fgr_retriever.verify_citations` takes. A blank query comes back as an
+    output with `is_error`; any other error is raised.
 
     Args:
         search: The search with its settings.
-        metadata: Name, description and arguments, as the model gets to see them.
+        metadata: Name, description and arguments, as the model sees them.
     """
 
     def __init__(self, search: EvidenceSearch, metadata: ToolMetadata) -> None:
@@ -44,11 +44,11 @@ class EvidenceTool(AsyncBaseTool):
 
     @property
     def metadata(self) -> ToolMetadata:
-        """Name, description and arguments, as the model gets to see them."""
+        """Name, description and arguments, as the model sees them."""
         return self._metadata
 
     def call(self, query: str) -> ToolOutput:
-        """Search.
+        """Search for evidence.
 
         Args:
             query: The question, not blank.
@@ -92,17 +92,17 @@ def evidence_tool(
     """Make a tool that searches for evidence, for any agent that calls tools.
 
     Args:
-        source: The open index, or a retriever whose index, filters and settings are taken.
-        k: How many passages to find at most; None takes that of the retriever, or 5.
-        trim: How they are trimmed; None takes that of the retriever, if any. Without a budget it gets
-            one of 1,000 tokens, to which the last line comes on top.
-        name: What the model calls the tool.
-        description: What the model is told about it.
+        source: The open index, or a retriever whose index, filters and settings are used.
+        k: How many passages to find at most; None uses the retriever's number, or 5.
+        trim: How passages are trimmed; None uses the retriever's settings, if any. Without a budget it
+            gets a budget of 1,000 tokens. The last line is not counted in the budget.
+        name: Name of the tool for the model.
+        description: Description of the tool for the model.
 
     Raises:
-        InputError: `source` is something else.
+        InputError: `source` is neither an index nor a retriever.
         ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
-        TokenCounterError: The tokenizer of the budget cannot be had.
+        TokenCounterError: The tokenizer of the budget is not available.
     """
     metadata = ToolMetadata(description=description, name=name, fn_schema=_Arguments)
     return EvidenceTool(_search(source, k, trim), metadata)
