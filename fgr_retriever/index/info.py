@@ -28,7 +28,7 @@ class IndexInfo:
         quantisation_error: Mean squared distance between a vector and its decoded copy, from 0 to 4,
             over the tokens that the codec was trained for; None while there is no codec.
         drift: The same error over the tokens that were encoded later, divided by `quantisation_error`;
-            None if there are no such tokens. From 1.25 on, `compact` trains a new codec.
+            None if there are no such tokens. Above 1.25, `compact` trains a new codec.
         model: Fingerprint of the model.
         format_version: Version of the folder's layout.
         words: Which words the index keeps, as in `IndexConfig.words`; empty for none.

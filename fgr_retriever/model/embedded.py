@@ -1,7 +1,8 @@
 """The embedded model, read by torch, safetensors and tokenizers alone.
 
-sentence-transformers and what it imports take ten seconds before the first vector; this takes one. The vectors are
-those of the general path (`fgr_retriever.model.checkpoint`), which every other checkpoint takes.
+sentence-transformers and what it imports take twelve seconds of processor time before the first vector; this takes
+three, nearly all for importing torch. The vectors are those of the general path (`fgr_retriever.model.checkpoint`),
+which every other checkpoint takes.
 """
 
 from __future__ import annotations
