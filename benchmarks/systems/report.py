@@ -35,7 +35,7 @@ def table(found: Found, labels: Mapping[str, str], said: str) -> str:
 
 
 def comparisons(runs: Mapping[str, tuple[Qrels, Path]]) -> str:
-    """Compare the runs of each data set with late interaction over the same index.
+    """Compare the runs of each data set with late interaction on the same passages.
 
     Args:
         runs: By data set, the judgements and the folder of the run files.

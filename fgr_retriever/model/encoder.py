@@ -87,7 +87,7 @@ class Encoder:
         """
         if Path(folder_or_hub_id).resolve() == embedded_model().resolve():
             return cls(open_embedded(), device=device, dtype=dtype)
-        from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, ten seconds
+        from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, which takes long
 
         return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
 
