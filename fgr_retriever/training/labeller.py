@@ -118,6 +118,7 @@ def train_labeller(start: str, examples: Sequence[Labelled], stage: Stage, out: 
     """
     done = out / "model"
     if not done.exists():
+        torch.manual_seed(stage.seed)  # its last layer starts from chance
         labeller = Labeller(start)
         run_stage(labeller, _Pairs(examples, labeller), _collate, stage, out)
         unfinished = out / "unfinished"

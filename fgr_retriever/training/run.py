@@ -63,7 +63,6 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
         CheckpointError: The base model cannot be opened.
     """
     _remember(config, out)
-    torch.manual_seed(config.seed)
     mixture = prepare(config, data, out)
     head = train(config, mixture, out)
     folder = out / MODEL_FOLDER
@@ -91,6 +90,8 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
 def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     """Train encoder and head together, then the head alone; or resume.
 
+    What is drawn by chance depends on the recipe's seed alone, not on what this process did before.
+
     Args:
         config: The recipe.
         mixture: What to train on.
@@ -104,6 +105,7 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     """
     if not mixture.held_out:
         raise InputError("no held-out examples: raise held_out, or give more spans")
+    torch.manual_seed(config.seed)  # here, since what ran before differs between a first run and a resumed one
     encoder = without_dropout(start_model(config, [example.passage for example in mixture.exact[:_AXES_SAMPLE]]))
     head = EvidenceHead(
         EvidenceConfig(
