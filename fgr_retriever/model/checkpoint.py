@@ -29,7 +29,9 @@ from transformers.utils import logging as transformers_logging
 
 from fgr_retriever.errors import CheckpointError, ConfigError
 from fgr_retriever.model.embedded import embedded_model
-from fgr_retriever.model.evidence_head import SUBFOLDER, EvidenceHead, hash_weights
+from fgr_retriever.model.evidence_head import EvidenceHead
+from fgr_retriever.model.head import SUBFOLDER, Head, hash_weights
+from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.importance import Attending
 from fgr_retriever.model.token_model import Checkpoint, Features
 
@@ -86,7 +88,7 @@ def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
     return digest.hexdigest()
 
 
-def save_calibrated(source: Path, head: EvidenceHead, out: Path) -> None:
+def save_calibrated(source: Path, head: Head, out: Path) -> None:
     """Save a checkpoint folder with another calibration of its evidence head.
 
     Args:
@@ -202,7 +204,7 @@ def read_model_json(name: str, filename: str, revision: str | None = None) -> di
     return content
 
 
-def _open_head(name: str, model: MultiVectorEncoder, revision: str | None) -> EvidenceHead:
+def _open_head(name: str, model: MultiVectorEncoder, revision: str | None) -> Head:
     dim = model.get_embedding_dimension()
     if dim is None:
         raise CheckpointError(f"the model {name!r} does not say how wide its token embeddings are")
@@ -214,7 +216,7 @@ def _open_head(name: str, model: MultiVectorEncoder, revision: str | None) -> Ev
         return EvidenceHead.raw(dim)
     # On the hub, asking for the weights brings them next to the config.
     load_file_path(name, "model.safetensors", subfolder=SUBFOLDER, revision=revision)
-    head = EvidenceHead.load(Path(config).parent)
+    head = load_head(Path(config).parent)
     if head.config.dim != dim:
         raise CheckpointError(
             f"the evidence head of {name!r} is for vectors of {head.config.dim} dimensions, the model gives {dim}"

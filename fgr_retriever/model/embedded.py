@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, gelu, layer_norm, linear, normalize, scaled_dot_product_attention
 
 from fgr_retriever.errors import CheckpointError
-from fgr_retriever.model.evidence_head import SUBFOLDER, EvidenceHead
+from fgr_retriever.model.head import SUBFOLDER
+from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.importance import received_attention
 from fgr_retriever.model.token_model import Attend, Checkpoint, Features
 
@@ -51,7 +52,7 @@ def open_embedded() -> Checkpoint:
         CheckpointError: The installed package has no model folder, or a file of it is damaged.
     """
     folder = embedded_model()
-    head = EvidenceHead.load(folder / SUBFOLDER)
+    head = load_head(folder / SUBFOLDER)
     try:
         model = EmbeddedModel(folder)
         fingerprint = (folder / FINGERPRINT).read_text(encoding="ascii").strip()

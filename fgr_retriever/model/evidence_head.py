@@ -13,73 +13,47 @@ that the index gives back, so evidence never needs a second encoding.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy, deepcopy
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from typing_extensions import Self
 
-from fgr_retriever.config import Calibration, Cut
-from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.evidence_reader import EvidenceReader
+from fgr_retriever.model.head import Head, HeadConfig
 from fgr_retriever.model.maxsim import token_evidence
 
-SUBFOLDER = "evidence"
 READ_TOKENS = 512  # a passage is read in pieces of this length, so that time grows linearly with it
 _PIECES = 16  # that are read together; bounds the memory of long passages
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceConfig:
-    """The content of `evidence/config.json`.
+class EvidenceConfig(HeadConfig):
+    """The content of `evidence/config.json` for this head.
 
     Args:
-        dim: Width of the token embeddings.
         width: Width of the head's projection; 0 for none (raw MaxSim, calibrated).
         reader_layers: Depth of the reader; 0 for the paper's head alone.
         reader_width: Width of the reader.
-        threshold: Lowest probability with which a token counts as evidence, fitted on development
-            data.
-        temperature: Divides the logits; fitted on development data, 1 for none.
-        cut: Whether the threshold is fixed or only the lowest probability that counts; see
-            `Calibration`.
-
-    Raises:
-        ConfigError: Threshold, temperature or cut is out of range.
     """
 
-    dim: int
     width: int
     reader_layers: int = 0
     reader_width: int = 0
-    threshold: float = 0.5
-    temperature: float = 1.0
-    cut: Cut = "expected_f1"
-
-    def __post_init__(self) -> None:
-        """Check the calibration."""
-        self.calibration  # noqa: B018 - building it checks it
-
-    @property
-    def calibration(self) -> Calibration:
-        """The calibration of the model: which evidence probabilities count."""
-        return Calibration(threshold=self.threshold, temperature=self.temperature, cut=self.cut)
 
 
-class EvidenceHead(nn.Module):
+class EvidenceHead(Head):
     """Computes evidence logits of passage tokens from normalised token embeddings.
 
     Args:
         config: Sizes and calibration.
     """
+
+    KIND = "reader"
+    config: EvidenceConfig
 
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
@@ -128,17 +102,12 @@ class EvidenceHead(nn.Module):
         return found
 
     @torch.inference_mode()
-    def probabilities(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Give the evidence probability of each token of consecutive passages.
+    def probabilities(
+        self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: Tensor | None = None
+    ) -> Tensor:
+        """Give the evidence probability of each token; see `Head`. Codes are not read.
 
-        Args:
-            query: (q, d) float32, L2-normalised, q >= 1.
-            vectors: (sum(lengths), d) float16 or float32, L2-normalised. A passage is read in pieces of
-                `READ_TOKENS` tokens, several pieces at once.
-            lengths: Number of tokens of each passage; 0 is allowed.
-
-        Returns:
-            (sum(lengths),) float32 in [0, 1].
+        A passage is read in pieces of `READ_TOKENS` tokens, several pieces at once.
         """
         passages = torch.split(vectors, list(lengths))
         pieces = [piece for passage in passages for piece in torch.split(passage, READ_TOKENS) if len(piece)]
@@ -153,61 +122,9 @@ class EvidenceHead(nn.Module):
             found.append(logits[told].float().sigmoid())
         return torch.cat(found)
 
-    def calibrated(self, calibration: Calibration) -> EvidenceHead:
-        """Give the same head with another calibration; it shares all weights with this one."""
-        other = copy(self)
-        other.config = replace(self.config, **asdict(calibration))
-        return other
-
-    def fingerprint(self) -> str:
-        """Hash everything that changes an evidence logit: only the weights, not the calibration."""
-        digest = hashlib.sha256()
-        hash_weights(digest.update, self.state_dict())
-        return digest.hexdigest()
-
-    def in_precision(self, dtype: torch.dtype) -> EvidenceHead:
+    def in_precision(self, dtype: torch.dtype) -> Self:
         """Give a copy whose reader computes in another precision. Never save this copy."""
         other = deepcopy(self)
         if other.reader is not None:
             other.reader.layers.to(dtype)
         return other
-
-    def save(self, checkpoint: Path) -> None:
-        """Write the head into the `evidence/` subfolder of a checkpoint folder.
-
-        Raises:
-            OSError: The disk refused the write.
-        """
-        folder = checkpoint / SUBFOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _CONFIG).write_text(json.dumps(asdict(self.config), indent=2) + "\n", encoding="utf-8")
-        weights = save({name: value.detach().float().contiguous() for name, value in self.state_dict().items()})
-        (folder / _WEIGHTS).write_bytes(weights)  # where `save_file` would raise an error of its own on a full disk
-
-    @classmethod
-    def load(cls, folder: Path) -> EvidenceHead:
-        """Read the head from the `evidence/` subfolder.
-
-        Args:
-            folder: The `evidence/` folder itself.
-
-        Raises:
-            CheckpointError: A file is missing or does not fit its config.
-        """
-        try:
-            config = EvidenceConfig(**json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
-            head = cls(config)
-            head.load_state_dict(load_file(folder / _WEIGHTS))
-        except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"the evidence head in {folder} cannot be read: {error}. Restore the folder, or delete it to fall "
-                "back to raw MaxSim evidence."
-            ) from error
-        return head.eval()
-
-
-def hash_weights(update: Callable[[bytes], object], weights: Mapping[str, Tensor]) -> None:
-    """Feed names, shapes and float32 values to a hash."""
-    for key, value in sorted(weights.items()):
-        update(f"{key} {tuple(value.shape)}".encode())
-        update(value.detach().cpu().float().contiguous().numpy().tobytes())

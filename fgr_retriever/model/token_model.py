@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from fgr_retriever.model.evidence_head import EvidenceHead
+from fgr_retriever.model.head import Head
 
 Features = dict[str, Any]  # `input_ids` and `attention_mask`, (b, t) int64 each, and what else a model takes
 
@@ -72,7 +72,7 @@ class Checkpoint:
 
     name: str
     model: TokenModel
-    head: EvidenceHead
+    head: Head
     fingerprint: str
     document_length: int
     query_mask: Callable[[Features], Tensor]

@@ -33,6 +33,7 @@ from fgr_retriever.index.storage.store import Store
 from fgr_retriever.model.checkpoint import save_calibrated
 from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
+from fgr_retriever.model.heads import load_head
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.types import TokenEvidence
 
@@ -130,10 +131,10 @@ class TestCalibration:
         assert settings.pop("cut") == "expected_f1"
 
         file.write_text(json.dumps(settings))
-        assert EvidenceHead.load(file.parent).config.calibration == Calibration(threshold=0.3)
+        assert load_head(file.parent).config.calibration == Calibration(threshold=0.3)
         file.write_text(json.dumps({**settings, "cut": "lowest"}))
         with pytest.raises(CheckpointError, match=r"cut='lowest'.*expected_f1"):
-            EvidenceHead.load(file.parent)
+            load_head(file.parent)
 
     def test_a_calibrated_encoder_is_another_one_with_the_same_weights(self, tmp_path):
         encoder = Encoder.from_pretrained(tiny_checkpoint(tmp_path))

@@ -11,7 +11,7 @@ from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.checkpoint import fingerprint, open_checkpoint
 from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.model.encoder import Encoder
-from fgr_retriever.model.evidence_head import EvidenceHead
+from fgr_retriever.model.heads import load_head
 from fgr_retriever.testing import tiny_bert, tiny_checkpoint
 from tests.model.layouts import write_pylate, write_stanford
 
@@ -96,7 +96,7 @@ def test_checkpoint_without_head_falls_back_to_raw_maxsim_and_says_so(tmp_path, 
 def test_head_survives_the_round_trip(native, tmp_path):
     head = open_checkpoint(native).head
     head.save(tmp_path)
-    again = EvidenceHead.load(tmp_path / "evidence")
+    again = load_head(tmp_path / "evidence")
     assert again.config == head.config
     assert again.config.threshold == 0.6
     query, passage = torch.randn(3, 16), torch.randn(5, 16)
@@ -122,7 +122,7 @@ def test_damaged_head_is_an_error_not_a_fallback(native, tmp_path, damage):
 
 
 def test_head_of_another_width_of_vectors_is_refused(native, tmp_path):
-    from fgr_retriever.model.evidence_head import EvidenceConfig
+    from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
 
     folder = shutil.copytree(native, tmp_path / "model")
     EvidenceHead(EvidenceConfig(dim=8, width=8)).save(folder)

@@ -1,0 +1,225 @@
+"""The light head: evidence from evidence codes and late interaction, for a few percent of what a reader costs.
+
+An `EvidenceReader` works out with a transformer, at query time, what mostly stands in the encoder's hidden states
+already. Where the index keeps that (see `evidence_code`), little is left to do: for each token, compare what late
+interaction says of it with what the token is about and what the question asks, and look at the tokens around it.
+
+All passages of a call lie one after the other, so nothing is padded, and no Python loop runs over passages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
+from fgr_retriever.model.head import Head, HeadConfig
+from fgr_retriever.model.ragged import Ragged
+
+READ_TOKENS = 512  # a passage is read in pieces of this length: training has seen no longer ones
+_GROUP_TOKENS = 1 << 15  # read together; bounds the memory of long passages
+_STRETCHES = (17, 49)  # tokens: about a clause, about a sentence; odd, so that a token stands in the middle
+_SHARPNESS = 20.0  # a match 0.05 below the passage's best one counts 1 / e of it
+_ASKED = 10.0  # how sharply a token looks at the query tokens that it matches best
+_SUPPORTED = 0.55  # cosine from which a query token counts as supported
+_MATCHES = 3 + 2 * len(_STRETCHES)
+_SUMMARY = 3  # numbers that describe a whole passage
+_RELEVANCE = 32  # width of what joins the numbers of a passage
+_KERNEL = 15  # tokens that a block sees around each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightConfig(HeadConfig):
+    """The content of `evidence/config.json` for a light head.
+
+    Args:
+        hidden: Width of the encoder's hidden states.
+        code: Numbers of a token's evidence code.
+        width: Width of the head.
+        layers: Number of its blocks.
+    """
+
+    hidden: int
+    code: int = 16
+    width: int = 48
+    layers: int = 2
+
+
+class Interaction(NamedTuple):
+    """What late interaction says of the tokens of some passages, without anything learned.
+
+    Args:
+        matches: For each token, as `evidence_reader.token_matches` has it, (n, 7): its best match, how near it comes to
+            being the passage's best match of a query token (sum and maximum), and the MaxSim of a clause and of a
+            sentence around it, each also relative to the passage's best.
+        asked: The query tokens that each token matches, weighted by how well, (n, d).
+        query: The mean of the query's vectors, (b, d).
+        summary: For each passage its mean MaxSim, the share of the query tokens that it supports and the logarithm of
+            its length, (b, 3).
+        rows: How tokens belong to passages.
+    """
+
+    matches: Tensor
+    asked: Tensor
+    query: Tensor
+    summary: Tensor
+    rows: Ragged
+
+
+def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
+    """Compare one query with all tokens of some passages.
+
+    Args:
+        query: (q, d) float32, L2-normalised, q >= 1.
+        vectors: (n, d) float32, L2-normalised.
+        lengths: Tokens of each passage, (b,) int64, at least 1 each.
+    """
+    rows = Ragged(lengths, max(_STRETCHES) // 2)
+    similarities = vectors @ query.T
+    tops = rows.maxima(similarities)
+    nearness = torch.exp(_SHARPNESS * (similarities - tops[rows.owners]))
+    best = similarities.amax(dim=1)
+    found = [best, nearness.sum(dim=1) / 5, nearness.amax(dim=1)]
+    for length in _STRETCHES:
+        local = rows.stretch_maxima(similarities, length).mean(dim=1)
+        found += [local, local - rows.maxima(local[:, None])[rows.owners, 0]]
+    weights = torch.exp(_ASKED * (similarities - best[:, None]))
+    asked = (weights / weights.sum(dim=1, keepdim=True)) @ query
+    supported = (tops > _SUPPORTED).float().mean(dim=1)
+    summary = torch.stack([tops.mean(dim=1), supported, lengths.float().log() / 5], dim=1)
+    return Interaction(torch.stack(found, dim=1), asked, query.mean(dim=0, keepdim=True), summary, rows)
+
+
+class LightHead(Head):
+    """Computes evidence logits from evidence codes and late interaction.
+
+    A logit joins two: how likely a token is evidence if its passage answers, and how likely the passage answers.
+
+    Args:
+        config: Sizes and calibration.
+    """
+
+    KIND = "light"
+    config: LightConfig
+
+    def __init__(self, config: LightConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        # Entries of a unit vector are about 1 / sqrt(dim); the layers want entries of about 1.
+        self._gain = math.sqrt(config.dim)
+        self.coder = EvidenceCoder(config.hidden, config.code)
+        self.content = nn.Linear(config.code, width)
+        self.unknown = nn.Parameter(torch.zeros(width))  # the content where an index has no codes
+        self.matches = nn.Linear(_MATCHES + 1, width)
+        self.asked = nn.Linear(config.dim, width, bias=False)
+        self.query = nn.Linear(config.dim, width)
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(config.layers))
+        self.attention = nn.Linear(width, 1)
+        self.told = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, 1)
+        self.scale = nn.Parameter(torch.tensor(10.0))
+        self.bias = nn.Parameter(torch.tensor(-5.0))
+        last = nn.Linear(_RELEVANCE, 1)
+        self.relevance = nn.Sequential(nn.Linear(width + _SUMMARY + 1, _RELEVANCE), nn.GELU(), last)
+        # Before training, evidence is plain similarity, and every passage may answer.
+        for layer, bias in ((self.output, 0.0), (last, 2.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, bias)
+
+    def forward(self, found: Interaction, numbers: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Score the tokens of some passages.
+
+        Args:
+            found: What late interaction says of them.
+            numbers: The numbers of their evidence codes, (n, code) in [-1, 1]; None if there are none.
+
+        Returns:
+            Evidence logits of the tokens, (n,) float32; and the part of them that is their passage's, (b,) float32.
+        """
+        rows, owners = found.rows, found.rows.owners
+        level = found.summary[owners, :1]
+        tokens = self.matches(torch.cat([found.matches, level], dim=1)) + self.asked(found.asked * self._gain)
+        query = self.query(found.query * self._gain)
+        tokens = tokens + (query if len(query) == 1 else query[owners])
+        tokens = tokens + (self.unknown if numbers is None else self.content(numbers))
+        passages = torch.empty(0)
+        for number, block in enumerate(self.blocks):
+            tokens = block(tokens, rows)
+            if not number:
+                passages = self._passages(tokens, rows)
+                tokens = tokens + self.told(passages)[owners]
+        own = self.scale * found.matches[:, 0] + self.bias + self.output(self.norm(tokens))[:, 0]
+        strongest = rows.maxima(own[:, None]) / 5
+        relevance = self.relevance(torch.cat([self.norm(passages), found.summary, strongest], dim=1))[:, 0]
+        return _both(own, relevance[owners]) / self.config.temperature, relevance
+
+    def _passages(self, tokens: Tensor, rows: Ragged) -> Tensor:
+        """Summarise each passage as the mean of its tokens, weighted by what they say, (n, width) to (b, width)."""
+        weights = self.attention(tokens).clamp(-15, 15).exp()
+        mean: Tensor = rows.sums(tokens * weights) / rows.sums(weights)
+        return mean
+
+    @torch.inference_mode()
+    def probabilities(
+        self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: Tensor | None = None
+    ) -> Tensor:
+        """Give the evidence probability of each token; see `Head`."""
+        pieces = [min(READ_TOKENS, length - start) for length in lengths for start in range(0, length, READ_TOKENS)]
+        found = [torch.empty(0)]
+        start = 0
+        for group in _groups(pieces):
+            stop = start + sum(group)
+            seen = interact(query, vectors[start:stop].float(), torch.tensor(group))
+            numbers = None if codes is None else unpack(codes[start:stop])
+            found.append(self(seen, numbers)[0].sigmoid())
+            start = stop
+        return torch.cat(found)
+
+
+class _Block(nn.Module):
+    """Mixes each token with those around it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.kernel = nn.Parameter(torch.randn(_KERNEL, width) * 0.05)
+        self.inner = nn.Linear(2 * width, 2 * width)
+        self.outer = nn.Linear(2 * width, width)
+        nn.init.zeros_(self.outer.weight)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, tokens: Tensor, rows: Ragged) -> Tensor:
+        """Give the tokens with what their surroundings add, (n, width)."""
+        normal = self.norm(tokens)
+        around = rows.convolve(normal, self.kernel)
+        mixed: Tensor = tokens + self.outer(gelu(self.inner(torch.cat([normal, around], dim=1))))
+        return mixed
+
+
+def _both(first: Tensor, second: Tensor) -> Tensor:
+    """Give the logit of two independent events happening, from the logit of each.
+
+    The odds against both are (1 + e^-a)(1 + e^-b) - 1.
+    """
+    return -torch.logsumexp(torch.stack([-first, -second, -first - second]), dim=0)
+
+
+def _groups(pieces: Sequence[int]) -> list[list[int]]:
+    """Put pieces together until they have enough tokens."""
+    groups: list[list[int]] = []
+    tokens = _GROUP_TOKENS
+    for piece in pieces:
+        if tokens + piece > _GROUP_TOKENS:
+            groups.append([])
+            tokens = 0
+        groups[-1].append(piece)
+        tokens += piece
+    return groups

@@ -1,0 +1,56 @@
+"""Rows of several passages, one passage after the other, without padding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool1d, pad
+
+
+class Ragged:
+    """How rows belong to passages.
+
+    Args:
+        lengths: Rows of each passage, (b,) int64, at least 1 each.
+        reach: How many rows a convolution or a stretch reaches to either side at most.
+    """
+
+    def __init__(self, lengths: Tensor, reach: int) -> None:
+        self.lengths = lengths
+        self._reach = reach
+        rows = int(lengths.sum())
+        self.owners = torch.repeat_interleave(torch.arange(len(lengths)), lengths, output_size=rows)
+        # Passages lie apart by `reach` empty rows, so that nothing reaches from one into the next.
+        self._places = torch.arange(rows) + (self.owners + 1) * reach
+        self._size = rows + (len(lengths) + 1) * reach
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Add up the rows of each passage, (n, k) to (b, k)."""
+        return values.new_zeros(len(self.lengths), values.shape[1]).index_add(0, self.owners, values)
+
+    def maxima(self, values: Tensor) -> Tensor:
+        """Take the maximum of the rows of each passage in each column, (n, k) to (b, k)."""
+        found = values.new_full((len(self.lengths), values.shape[1]), -torch.inf)
+        return found.scatter_reduce(0, self.owners[:, None].expand_as(values), values, "amax")
+
+    def stretch_maxima(self, values: Tensor, length: int) -> Tensor:
+        """Take the maximum over a stretch of `length` rows around each row, an odd number, (n, k) to (n, k)."""
+        spread = self._spread(values, -torch.inf).T[None]
+        return max_pool1d(spread, length, stride=1, padding=length // 2)[0].T[self._places]
+
+    def convolve(self, values: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve each column with a kernel of its own, (odd, k); beyond a passage there are zeros.
+
+        Fifteen shifted products take half of the time of torch's `conv1d` by columns, or less (CPU, width 48).
+        """
+        half = len(kernel) // 2
+        padded = pad(self._spread(values, 0.0), (0, 0, half, half))
+        found = padded[: self._size] * kernel[0]
+        for shift in range(1, len(kernel)):
+            found = torch.addcmul(found, padded[shift : shift + self._size], kernel[shift])
+        return found[self._places]
+
+    def _spread(self, values: Tensor, empty: float) -> Tensor:
+        """Lay the rows out with empty rows between passages, (n, k) to (rows, k)."""
+        spread = values.new_full((self._size, values.shape[1]), empty)
+        return spread.index_copy(0, self._places, values)
