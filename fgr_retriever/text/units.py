@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self, TypeAlias
+from typing_extensions import Self
 
 from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.text.sentences import paragraph_breaks, phrases, sentences
@@ -83,14 +83,18 @@ class Units:
         if not data:
             return []
         values, counts = _decoded(data)
+        if int(counts.min()) < _HEAD:
+            raise _damaged("there are too few numbers")
         first = counts.cumsum() - counts
-        _check((counts >= _HEAD) & (values[first] == _VERSION), f"they are not of version {_VERSION}")
-        phrases, breaks = values[first + 1], values[first + 2]
-        _check(counts == _HEAD + 2 * phrases + breaks, "they are not as many as they should be")
-        kinds = np.stack([np.full(len(data), _HEAD), 2 * phrases, breaks], axis=1)
-        kind = np.tile(np.arange(3), len(data)).repeat(kinds.ravel())
-        pairs = values[kind == 1].reshape(-1, 2)
-        return cls._made(pairs, phrases, values[kind == 2], breaks, np.array(sizes, dtype=np.int64))
+        version, phrases, breaks = values[first], values[first + 1], values[first + 2]
+        if (version != _VERSION).any():
+            raise _damaged(f"they are not of version {_VERSION}")
+        if (counts != _HEAD + 2 * phrases + breaks).any():
+            raise _damaged("there are not as many numbers as there should be")
+        borders = list(zip((first + _HEAD).tolist(), (2 * phrases).tolist(), (first + counts).tolist(), strict=True))
+        pairs = np.concatenate([values[start : start + number] for start, number, _ in borders]).reshape(-1, 2)
+        steps = np.concatenate([values[start + number : end] for start, number, end in borders])
+        return cls._made(pairs, phrases, steps, breaks, np.array(sizes, dtype=np.int64))
 
     @classmethod
     def _made(
@@ -102,18 +106,22 @@ class Units:
         sizes: NDArray[np.int64],
     ) -> list[Self]:
         """Make units of the numbers of all texts, of which each has `phrases` pairs and `breaks` steps."""
-        gaps, opens, lengths = pairs[:, 0] >> 1, (pairs[:, 0] & 1).astype(np.bool_), pairs[:, 1]
-        ends = _sums_within(gaps + lengths, phrases)
+        opens, lengths = pairs[:, 0] & 1, pairs[:, 1]
+        ranges = np.empty_like(pairs)
+        ranges[:, 1] = _sums_within((pairs[:, 0] >> 1) + lengths, phrases)
+        ranges[:, 0] = ranges[:, 1] - lengths
         places = _sums_within(steps, breaks)
         last, last_break = phrases.cumsum(), breaks.cumsum()
         steps[(last_break - breaks)[breaks > 0]] += 1  # the first one may lie at 0
-        right = opens[(last - phrases)[phrases > 0]].all() and lengths.all() and steps.all()
-        if not (right and (ends <= sizes.repeat(phrases)).all() and (places < sizes.repeat(breaks)).all()):
+        wrong = (lengths == 0) | (ranges[:, 1] > sizes.repeat(phrases))
+        wrong[(last - phrases)[phrases > 0]] |= opens[(last - phrases)[phrases > 0]] == 0
+        if wrong.any() or ((steps == 0) | (places >= sizes.repeat(breaks))).any():
             raise _damaged("they do not fit the text")
-        ranges = np.stack([ends - lengths, ends], axis=1)
-        firsts = np.flatnonzero(opens)
-        lasts = np.append(firsts[1:], len(ranges))[: len(firsts)] - 1
-        wholes = np.stack([ranges[firsts, 0], ranges[lasts, 1]], axis=1)
+        (firsts,) = opens.nonzero()
+        wholes = ranges[firsts]
+        if len(wholes):
+            wholes[:-1, 1] = ranges[firsts[1:] - 1, 1]
+            wholes[-1, 1] = ranges[-1, 1]
         cuts = (firsts.searchsorted(last).tolist(), last.tolist(), last_break.tolist())
         pieces = zip(*map(_pieces, (wholes, ranges, places), cuts), strict=True)
         return [cls(*piece) for piece in pieces]
@@ -136,8 +144,10 @@ def _pieces(values: NDArray[np.int64], ends: list[int]) -> Iterable[NDArray[np.i
 
 def _sums_within(values: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sum up the numbers of each text from its first on."""
-    sums = np.append(0, values.cumsum())
-    return sums[1:] - sums[counts.cumsum() - counts].repeat(counts)
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    found: NDArray[np.int64] = sums[1:] - sums[counts.cumsum() - counts].repeat(counts)
+    return found
 
 
 def _encoded(values: Iterable[int]) -> bytes:
@@ -156,26 +166,24 @@ def _decoded(data: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64
     Returns:
         The numbers, and how many each text has.
     """
-    joined = np.frombuffer(b"".join(data), dtype=np.uint8)
-    sizes = np.array([len(one) for one in data])
-    borders = sizes.cumsum()
-    last = joined < 0x80
-    _check((sizes > 0) & np.append(last, False)[borders - 1], "the last number goes on")
-    ends = np.flatnonzero(last)
-    lengths = np.diff(ends, prepend=-1)
+    joined = b"".join(data)
+    counts = np.array([len(one) for one in data])
+    if joined.isascii():
+        return np.frombuffer(joined, dtype=np.uint8).astype(np.int64), counts
+    read = np.frombuffer(joined, dtype=np.uint8)
+    goes_on = read >= 0x80
+    borders = counts.cumsum()
+    if goes_on[borders[counts > 0] - 1].any():
+        raise _damaged("the last number goes on")
+    (ends,) = (~goes_on).nonzero()
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1] + 1
+    lengths = ends + 1 - starts
     if int(lengths.max()) > _LONGEST:
         raise _damaged("a number is too large")
-    counts = np.diff(ends.searchsorted(borders), prepend=0)
-    if len(ends) == len(joined):
-        return joined.astype(np.int64), counts
-    place = np.arange(len(joined)) - (ends - lengths + 1).repeat(lengths)
-    values: NDArray[np.int64] = np.add.reduceat((joined & 0x7F).astype(np.int64) << (7 * place), ends - lengths + 1)
-    return values, counts
-
-
-def _check(right: NDArray[np.bool_], why: str) -> None:
-    if not right.all():
-        raise _damaged(why)
+    shifts = 7 * (np.arange(len(read)) - starts.repeat(lengths))
+    values: NDArray[np.int64] = np.add.reduceat((read & 0x7F).astype(np.int64) << shifts, starts)
+    return values, np.diff(ends.searchsorted(borders), prepend=0)
 
 
 def _damaged(why: str) -> IndexCorruptError:
