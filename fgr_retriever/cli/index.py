@@ -162,8 +162,8 @@ def repair(folder: IndexFolder) -> None:
     Exits with 0 when all was saved, with 4 when something was lost. Lost passages whose text can be
     read are written to DIR/lost.jsonl: index that file again.
     """
-    from fgr_retriever.index.storage.repair import LOST
     from fgr_retriever.index.storage.repair import repair as repair_index
+    from fgr_retriever.index.storage.salvage import LOST
 
     report = repair_index(folder, progress=sys.stderr.isatty())
     for remark in report.notes:
