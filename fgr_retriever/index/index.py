@@ -171,9 +171,9 @@ class Index(Lookup):
     def lacks(self) -> tuple[str, ...]:
         """Name what `upgrade` would add, if anything."""
         with self._store.reading() as (snapshot, _):
-            state = evidence_state(snapshot, self._code)
-            evidence = () if self._code is None or state == "present" else (f"evidence codes ({state})",)
-            return evidence if snapshot.manifest.units else (*evidence, "sentence and phrase borders (missing)")
+            has_codes = self._code is None or evidence_state(snapshot, self._code) == "present"
+            codes = () if has_codes else ("evidence codes of this model",)
+            return codes if snapshot.manifest.units else (*codes, "borders of sentences and phrases")
 
     def verify(self, *, progress: bool = False) -> None:
         """Check every stored byte.

@@ -201,9 +201,8 @@ class Store:
                 for segment in snapshot.segments:
                     segment.verify()
                     bar.update(segment.info.tokens)
-            if not np.array_equal(
-                rows.verify_rows(connection, snapshot.manifest.units, progress), snapshot.rows[snapshot.alive]
-            ):
+            listed = rows.verify_rows(connection, snapshot.manifest.units, progress)
+            if not np.array_equal(listed, snapshot.rows[snapshot.alive]):
                 raise IndexCorruptError(f"{self.folder / DATABASE}: passages and segments do not match; restore it")
             self.words.verify(connection, progress)
 

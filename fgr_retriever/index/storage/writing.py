@@ -190,10 +190,8 @@ class BlockWriter:
         lengths = np.linalg.norm(block.vectors.astype(np.float32), axis=1)
         if not (np.abs(lengths - 1) <= _LENGTH_ERROR).all():  # also what is not finite
             raise InputError(f"the encoder gave vectors that are not L2-normalised for passage {block.passage}")
-        self._segments.write(
-            [block.vectors, *(side_of(block, side) for side in self._segments.sides)],
-            compact_offsets(block.offsets, self._end),
-        )
+        sides = [side_of(block, side) for side in self._segments.sides]
+        self._segments.write([block.vectors, *sides], compact_offsets(block.offsets, self._end))
         self._length += tokens
         self._end = int(block.offsets[-1, 1]) if tokens else self._end
         if block.last:
