@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from typing_extensions import Self
 
-from fgr_retriever.calls import Closing, Stopwatch, in_thread, traced
+from fgr_retriever.calls import Stopwatch, in_thread, traced
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
-from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.search.pipeline import Pipeline
 from fgr_retriever.search.stages import Request
@@ -23,9 +23,12 @@ from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Context
 from fgr_retriever.trim.trimmer import trim_hits
 from fgr_retriever.types import Passage
+from fgr_retriever.upkeep import Upkeep
+
+logger = logging.getLogger(__name__)
 
 
-class Engine(Closing):
+class Engine(Upkeep):
     """An index with its model. Make one with `Engine.open`.
 
     You can use it from many threads. A search never waits for a write, and it sees the index as it
@@ -37,7 +40,7 @@ class Engine(Closing):
         self, index: Index, encoder: TokenEncoder, search: SearchConfig, pipeline: Pipeline | None = None
     ) -> None:
         """Join an open index with its model; use `Engine.open`."""
-        self._index = index
+        super().__init__(index)
         self._encoder = encoder
         self._search_config = search
         self._pipeline = pipeline
@@ -54,6 +57,8 @@ class Engine(Closing):
         create: bool = True,
     ) -> Self:
         """Open the index in a folder, and use the calibration that `fgr calibrate` stored there.
+
+        If the index lacks something that this model can use, a warning names it; see `upgrade`.
 
         Args:
             path: The folder of the index.
@@ -78,6 +83,12 @@ class Engine(Closing):
 
             encoder = Encoder.default()
         index = Index.open(path, encoder, config, create=create)
+        if lacking := index.lacks():
+            logger.warning(
+                "%s has no %s: everything works, but evidence takes longer. `fgr upgrade` or Engine.upgrade adds it.",
+                index.folder,
+                " and no ".join(lacking),
+            )
         return cls(index, index.calibrated_model(), search, pipeline)
 
     def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
@@ -175,37 +186,6 @@ class Engine(Closing):
             note({"hits": len(hits), **context.report.to_dict()})
         return context
 
-    def get(self, ids: Iterable[str]) -> list[Passage]:
-        """Fetch passages by id, in the order of the ids; unknown ids are left out.
-
-        Raises:
-            InputError: An id is not a string.
-        """
-        return self._index.get(ids)
-
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete passages and return how many were deleted; unknown ids are ignored.
-
-        Raises:
-            InputError: An id is not a string.
-            IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused the write.
-        """
-        return self._index.delete(ids)
-
-    def __len__(self) -> int:
-        """Count the passages."""
-        return len(self._index)
-
-    def __contains__(self, id: object) -> bool:
-        """Say whether there is a passage with this id."""
-        return id in self._index
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the index. To back up the index, copy the folder while nobody writes to it."""
-        return self._index.folder
-
     @property
     def calibration(self) -> Calibration:
         """The calibration in use: the model's own, or what `fgr calibrate` left in the index."""
@@ -216,44 +196,11 @@ class Engine(Closing):
         """The stages that every search goes through; None means late interaction alone."""
         return self._pipeline
 
-    def info(self) -> IndexInfo:
-        """Describe the index in JSON-safe values."""
-        return self._index.info()
-
-    def verify(self, *, progress: bool = False) -> None:
-        """Check every stored byte; `progress` shows progress bars on stderr.
-
-        Raises:
-            IndexCorruptError: Something is damaged; the message names it.
-        """
-        self._index.verify(progress=progress)
-
-    def compact(self, *, progress: bool = False) -> None:
-        """Rewrite the index into few files, without what was deleted or replaced.
-
-        `progress` shows progress bars on stderr.
-
-        Raises:
-            IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused the write.
-        """
-        self._index.compact(progress=progress)
-
-    def close(self) -> None:
-        """Close the files; every later call raises InputError."""
-        self._index.close()
-
     aadd = in_thread(add)
     asearch = in_thread(search)
     arank = in_thread(rank)
     asearch_batch = in_thread(search_batch)
     aretrieve = in_thread(retrieve)
-    aget = in_thread(get)
-    adelete = in_thread(delete)
-    ainfo = in_thread(info)
-    averify = in_thread(verify)
-    acompact = in_thread(compact)
-    aclose = in_thread(close)
 
     @classmethod
     async def aopen(

@@ -27,7 +27,7 @@ from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
 from fgr_retriever.model.importance import quantise
-from fgr_retriever.model.tokens import TokenBlock
+from fgr_retriever.model.tokens import EvidenceCode, TokenBlock
 
 _DIM = 128
 _BLOCK_TOKENS = 10_000
@@ -40,7 +40,8 @@ class WordEncoder:
     Tokens are the runs of word characters. The same word always has the same unit vector, and two
     different words are nearly orthogonal. So MaxSim is about the number of query words that occur in
     the passage. The evidence probability of a token is about 1 if its word is in the query, and about
-    0 otherwise. A word with a capital letter has the importance 1, any other word has 0.
+    0 otherwise. A word with a capital letter has the importance 1, any other word has 0. The evidence
+    code of a word is a hash of the lower-cased word and of the fingerprint of `evidence_code`.
     """
 
     _calibration = Calibration(threshold=0.5)
@@ -59,6 +60,11 @@ class WordEncoder:
     def head_fingerprint(self) -> str:
         """The same name for every `WordEncoder`."""
         return "word-encoder-1"
+
+    @property
+    def evidence_code(self) -> EvidenceCode | None:
+        """The codes: 4 bytes for each word. In a subclass, None makes an encoder without codes."""
+        return EvidenceCode("word-encoder-1", 4)
 
     @property
     def calibration(self) -> Calibration:
@@ -86,9 +92,10 @@ class WordEncoder:
         return [torch.from_numpy(_importance(_WORD.findall(text))) for text in texts]
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages lazily in blocks of 10,000 tokens; `progress` changes nothing."""
+        code = self.evidence_code if evidence else None
         for position, text in enumerate(texts):
             words = _WORD.finditer(text)
             block = list(islice(words, _BLOCK_TOKENS))
@@ -97,7 +104,8 @@ class WordEncoder:
                 offsets = np.array([word.span() for word in block], dtype=np.int32).reshape(-1, 2)
                 found = [word.group() for word in block]
                 weights = quantise(_importance(found)) if importance else None
-                yield TokenBlock(position, _stack(found), offsets, not following, weights)
+                codes = _codes(found, code) if code else None
+                yield TokenBlock(position, _stack(found), offsets, not following, weights, codes)
                 if not following:
                     break
                 block = following
@@ -114,6 +122,13 @@ class WordEncoder:
 
 def _importance(words: Sequence[str]) -> NDArray[np.float32]:
     return np.array([word != word.lower() for word in words], dtype=np.float32)
+
+
+def _codes(words: Sequence[str], code: EvidenceCode) -> NDArray[np.uint8]:
+    """Make the evidence codes of words: (len(words), bytes) uint8."""
+    names = (f"{code.fingerprint} {word.lower()}".encode("utf-8", "surrogatepass") for word in words)
+    found = b"".join(hashlib.shake_128(name).digest(code.nbytes) for name in names)
+    return np.frombuffer(found, np.uint8).reshape(-1, code.nbytes)
 
 
 def _stack(words: Sequence[str]) -> NDArray[np.float16]:

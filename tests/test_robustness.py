@@ -13,9 +13,10 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from fgr_retriever import Encoder, Engine, Passage, SearchConfig, TrimConfig, Trimmer
+from fgr_retriever import Encoder, Engine, IndexConfig, Passage, SearchConfig, TrimConfig, Trimmer
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.search.best_passages import best_passages
+from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.offsets import CompactOffsets
 from fgr_retriever.index.storage.segments import Segment
 from fgr_retriever.index.storage.snapshot import Snapshot
@@ -216,7 +217,8 @@ class TestAMillionPassages:
             infos = writer.finish()
         segments = tuple(Segment(root, info, self.DIM, codec) for info in infos)
         alive = np.ones(self.PASSAGES, bool)
-        return Snapshot(0, segments, np.arange(self.PASSAGES), alive, codec, None)
+        manifest = Manifest("none", self.DIM, IndexConfig())
+        return Snapshot(0, segments, np.arange(self.PASSAGES), alive, codec, None, manifest)
 
     def test_a_search_takes_little_memory_and_finds_what_is_there(self, snapshot):
         wanted = 777_777

@@ -106,10 +106,11 @@ def _possible(possible: bool, otherwise: str) -> bool:
 
 
 def _cuts(folder: Path, wanted: argparse.Namespace) -> Iterator[Trial]:
-    """Cut the power in one recording after the other, each of another plan."""
-    for number, start in enumerate(range(0, wanted.cuts, CUTS_A_RECORDING)):
-        count = min(CUTS_A_RECORDING, wanted.cuts - start)
-        yield from powercut_trials(_new(folder, str(number)), count, wanted.seed + number)
+    """Cut the power in one recording after the other, each of another plan; every second one upgrades an old index."""
+    most = min(CUTS_A_RECORDING, -(-wanted.cuts // 2))
+    for number, start in enumerate(range(0, wanted.cuts, most)):
+        count = min(most, wanted.cuts - start)
+        yield from powercut_trials(_new(folder, str(number)), count, wanted.seed + number, old=number % 2 == 1)
 
 
 def _new(folder: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""`fgr index`, `fgr info`, `fgr verify`, `fgr compact`, `fgr repair`: make an index, describe it, look after it."""
+"""Make an index, describe it, look after it: `fgr index`, `info`, `verify`, `compact`, `repair`, `upgrade`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command()(verify)
     app.command()(compact)
     app.command()(repair)
+    app.command()(upgrade)
 
 
 def index(
@@ -162,8 +163,8 @@ def repair(folder: IndexFolder) -> None:
     Exits with 0 when all was saved, with 4 when something was lost. Lost passages whose text can be
     read are written to DIR/lost.jsonl: index that file again.
     """
-    from fgr_retriever.index.storage.repair import LOST
     from fgr_retriever.index.storage.repair import repair as repair_index
+    from fgr_retriever.index.storage.salvage import LOST
 
     report = repair_index(folder, progress=sys.stderr.isatty())
     for remark in report.notes:
@@ -175,3 +176,21 @@ def repair(folder: IndexFolder) -> None:
     note(f"{folder}: {report.saved} passages saved, {len(report.lost)} lost, {kept} of them with their text in {LOST}")
     if report.lost:
         raise typer.Exit(4)
+
+
+def upgrade(folder: IndexFolder, model: Model = None, device: Device = None) -> None:
+    """Add what an index lacks that was made by an older version: evidence codes and sentence borders.
+
+    The stored texts are encoded once more, with the model that made the index. All is added or nothing:
+    after an interruption, run the command again. An index that lacks nothing is left alone.
+    """
+    from fgr_retriever.index.index import Index
+    from fgr_retriever.index.storage.manifest import read_manifest
+
+    read_manifest(folder)  # that there is none shows before the model is loaded
+    started = time.perf_counter()
+    with closing(Index.open(folder, load_encoder(model, device), create=False)) as opened:
+        lacking = ", ".join(opened.lacks())
+        changed = opened.upgrade(progress=sys.stderr.isatty())
+    seconds = time.perf_counter() - started
+    note(f"{folder}: added {lacking} in {seconds:.1f} s" if changed else f"{folder}: nothing is missing")

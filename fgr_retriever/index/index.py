@@ -6,7 +6,7 @@ This module separates the engine from how vectors are stored; no code above it k
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from typing_extensions import Self
 
 from fgr_retriever.config import Calibration, IndexConfig
 from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
-from fgr_retriever.index.info import IndexInfo, describe
+from fgr_retriever.index.info import IndexInfo, describe, evidence_state
 from fgr_retriever.index.search.lookup import Lookup, checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration
+from fgr_retriever.index.storage.creation import create_store
 from fgr_retriever.index.storage.manifest import MANIFEST, Manifest
-from fgr_retriever.index.storage.store import Store, create_store
-from fgr_retriever.model.tokens import ImportanceEncoder, TokenEncoder
+from fgr_retriever.index.storage.store import Store
+from fgr_retriever.index.storage.upgrade import CodeMaker
+from fgr_retriever.model.tokens import EvidenceCode, EvidenceCodeEncoder, ImportanceEncoder, TokenBlock, TokenEncoder
 from fgr_retriever.types import Passage
 
 logger = logging.getLogger(__name__)
@@ -34,8 +36,8 @@ class Index(Lookup):
 
     def __init__(self, store: Store, encoder: TokenEncoder) -> None:
         """Join an open store with the model whose vectors it holds; use `Index.open`."""
-        super().__init__(store)
-        self._encoder = encoder
+        self._encoder, self._code = encoder, _evidence_code(encoder)
+        super().__init__(store, self._code.fingerprint if self._code else "")
 
     @classmethod
     def open(
@@ -66,7 +68,7 @@ class Index(Lookup):
             config = config or IndexConfig()
             if config.importance:
                 _telling_importance(encoder)
-            create_store(folder, Manifest(encoder.fingerprint, encoder.dim, config))
+            create_store(folder, _new_manifest(encoder, config))
         store = Store(folder)
         manifest = store.manifest
         if (manifest.model, manifest.dim) != (encoder.fingerprint, encoder.dim):
@@ -103,7 +105,7 @@ class Index(Lookup):
         encode = partial(self._encoder.encode_passages, progress=progress)
         if self.config.importance:
             encode = partial(_telling_importance(self._encoder).encode_passages, progress=progress, importance=True)
-        return self._store.add(passages, encode, progress=progress)
+        return self._store.add(passages, encode, self._maker(encode), progress=progress)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages; unknown ids are ignored.
@@ -164,7 +166,14 @@ class Index(Lookup):
 
     def info(self) -> IndexInfo:
         """Describe the index."""
-        return describe(self._store)
+        return describe(self._store, self._code)
+
+    def lacks(self) -> tuple[str, ...]:
+        """Name what `upgrade` would add, if anything."""
+        with self._store.reading() as (snapshot, _):
+            has_codes = self._code is None or evidence_state(snapshot, self._code) == "present"
+            codes = () if has_codes else ("evidence codes of this model",)
+            return codes if snapshot.manifest.units else (*codes, "borders of sentences and phrases")
 
     def verify(self, *, progress: bool = False) -> None:
         """Check every stored byte.
@@ -192,9 +201,45 @@ class Index(Lookup):
         """
         self._store.compact(progress=progress)
 
+    def upgrade(self, *, progress: bool = False) -> bool:
+        """Add what the index lacks: the evidence codes of this model, and the units of the texts.
+
+        The stored texts are encoded once more, lazily; stored vectors stay as they are. It is one
+        transaction, like every other write. An index that lacks nothing is left alone.
+
+        Args:
+            progress: Show progress bars on stderr.
+
+        Returns:
+            Whether something was missing.
+
+        Raises:
+            IndexCorruptError: The stored data is damaged, or a passage has not as many tokens as the model
+                gives its text.
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        return self._store.upgrade(self._maker(self._encoder.encode_passages), progress=progress)
+
     def close(self) -> None:
         """Close the files; every later call raises InputError."""
         self._store.close()
+
+    def _maker(self, encode: Callable[..., Iterator[TokenBlock]]) -> CodeMaker | None:
+        """Let a call of the encoder make codes, too, if it can."""
+        return CodeMaker(self._code, partial(encode, evidence=True)) if self._code else None
+
+
+def _new_manifest(encoder: TokenEncoder, config: IndexConfig) -> Manifest:
+    """Say what a new index is; it keeps evidence codes if the model makes them."""
+    code = _evidence_code(encoder)
+    kept = (code.fingerprint, code.nbytes) if code else ("", 0)
+    return Manifest(encoder.fingerprint, encoder.dim, config, evidence=kept[0], evidence_bytes=kept[1])
+
+
+def _evidence_code(encoder: TokenEncoder) -> EvidenceCode | None:
+    """Ask a model what its evidence codes are."""
+    return encoder.evidence_code if isinstance(encoder, EvidenceCodeEncoder) else None
 
 
 def _telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
 
 from fgr_retriever.index.storage.database import DATABASE
 from fgr_retriever.index.storage.manifest import MANIFEST
+from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.store import Store
+from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Json
+
+EvidenceState: TypeAlias = Literal["present", "partial", "missing", "of another model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class IndexInfo:
         format_version: Version of the folder's layout.
         words: Which words the index keeps, as in `IndexConfig.words`; empty for none.
         importance: Whether it keeps the importance of tokens, as in `IndexConfig.importance`.
+        evidence: Whether it keeps evidence codes of tokens: `present`, `missing`, `partial` where some
+            segments have none, or `of another model`. Only `present` codes are used; `fgr upgrade` adds
+            them.
+        units: Whether it keeps the borders of sentences, phrases and paragraphs; `fgr upgrade` adds them.
         calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None if
             there is none and the model's own calibration is used.
     """
@@ -51,14 +60,16 @@ class IndexInfo:
     format_version: int
     words: str
     importance: bool
+    evidence: EvidenceState
+    units: bool
     calibration: dict[str, Json] | None
 
 
-def describe(store: Store) -> IndexInfo:
-    """Count what an open index folder holds."""
+def describe(store: Store, code: EvidenceCode | None = None) -> IndexInfo:
+    """Count what an open index folder holds; with the codes of a model, say whether it has those."""
     stored = store.calibration()
     with store.reading() as (snapshot, _):
-        codec, info = snapshot.codec, snapshot.codec_info
+        codec, info, manifest = snapshot.codec, snapshot.codec_info, snapshot.manifest
         coded = sum(segment.info.coded for segment in snapshot.segments)
         stored_tokens = sum(segment.info.tokens for segment in snapshot.segments)
         data_bytes = sum(segment.info.nbytes for segment in snapshot.segments) + (info.nbytes if info else 0)
@@ -74,9 +85,21 @@ def describe(store: Store) -> IndexInfo:
             centroids=len(codec.centroids) if codec else 0,
             quantisation_error=info.error if info else None,
             drift=info.added_error / info.error if info and info.added and info.error else None,
-            model=store.manifest.model,
-            format_version=store.manifest.format_version,
-            words=store.manifest.config.words,
-            importance=store.manifest.config.importance,
+            model=manifest.model,
+            format_version=manifest.format_version,
+            words=manifest.config.words,
+            importance=manifest.config.importance,
+            evidence=evidence_state(snapshot, code),
+            units=manifest.units,
             calibration=asdict(stored.calibration) if stored else None,
         )
+
+
+def evidence_state(snapshot: Snapshot, code: EvidenceCode | None) -> EvidenceState:
+    """Say which evidence codes an index has, beside those of a model if they are given."""
+    kept = snapshot.manifest.evidence
+    if not kept:
+        return "missing"
+    if code is not None and kept != code.fingerprint:
+        return "of another model"
+    return "present" if snapshot.evidence else "partial"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fgr_retriever.model.tokens import StoredTokens
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import Passage
 
 
@@ -16,8 +17,10 @@ class Match:
         passage: The passage as it was stored.
         score: MaxSim of query and passage.
         tokens: Its stored tokens.
+        units: The borders of the sentences, phrases and paragraphs of its text, if the index keeps them.
     """
 
     passage: Passage
     score: float
     tokens: StoredTokens
+    units: Units | None = None

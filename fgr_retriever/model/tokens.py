@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fgr_retriever.config import check, is_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +28,7 @@ class TokenBlock:
         last: True on the final block of this passage.
         importance: Importance of each token in one byte, (t,) uint8, if it was asked for (see the
             module `importance`).
+        evidence: Evidence code of each token, (t, n) uint8, if it was asked for (see `EvidenceCode`).
     """
 
     passage: int
@@ -33,6 +36,7 @@ class TokenBlock:
     offsets: NDArray[np.int32]
     last: bool
     importance: NDArray[np.uint8] | None = None
+    evidence: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,18 +48,40 @@ class StoredTokens:
         offsets: Character range of each token in the original text, (t, 2) int32, ascending;
             empty for special tokens.
         importance: Importance of each token in one byte, (t,) uint8, if the index keeps it.
+        evidence: Evidence code of each token, (t, n) uint8, if the index keeps those of the model at hand.
     """
 
     vectors: NDArray[np.float16]
     offsets: NDArray[np.int32]
     importance: NDArray[np.uint8] | None = None
+    evidence: NDArray[np.uint8] | None = None
 
     @classmethod
     def of(cls, blocks: Sequence[TokenBlock]) -> StoredTokens:
-        """Join the blocks of one passage, at least one; either all have importance or none has."""
-        weights = [one.importance for one in blocks if one.importance is not None]
-        vectors, offsets = (np.concatenate([getattr(one, name) for one in blocks]) for name in ("vectors", "offsets"))
-        return cls(vectors, offsets, np.concatenate(weights) if weights else None)
+        """Join the blocks of one passage, at least one; what is optional, either all have or none has."""
+        return cls(**{one.name: _joined([getattr(block, one.name) for block in blocks]) for one in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceCode:
+    """What the evidence codes of a model are: a few bytes for each token, which only its evidence head can read.
+
+    Args:
+        fingerprint: Hash of everything that changes a code; an index stores it. Not empty.
+        nbytes: Bytes of a token, at least 1.
+
+    Raises:
+        ConfigError: The fingerprint is empty, or there are no bytes.
+    """
+
+    fingerprint: str
+    nbytes: int
+
+    def __post_init__(self) -> None:
+        """Check both fields."""
+        named = isinstance(self.fingerprint, str) and bool(self.fingerprint)
+        check("fingerprint", self.fingerprint, named, "a string that is not empty")
+        check("nbytes", self.nbytes, is_count(self.nbytes, 1), "an integer of at least 1")
 
 
 class TokenEncoder(Protocol):
@@ -131,3 +157,25 @@ class ImportanceEncoder(TokenEncoder, Protocol):
         An average token has 0.
         """
         ...
+
+
+@runtime_checkable
+class EvidenceCodeEncoder(TokenEncoder, Protocol):
+    """A model that can also make evidence codes, which an index keeps beside the vectors; `Encoder` is one."""
+
+    @property
+    def evidence_code(self) -> EvidenceCode | None:
+        """What the codes of this model are; None if it makes none."""
+        ...
+
+    def encode_passages(
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+    ) -> Iterator[TokenBlock]:
+        """Encode passages; with `evidence`, each block has the evidence codes of its tokens."""
+        ...
+
+
+def _joined(arrays: Sequence[NDArray[Any] | None]) -> Any:
+    """Put arrays one after the other, or give None if there are none."""
+    found = [one for one in arrays if one is not None]
+    return np.concatenate(found) if found else None

@@ -276,6 +276,8 @@ def test_vectors_stream_to_disk(folder):
 
 
 class _FaultyEncoder(WordEncoder):
+    evidence_code = None
+
     def __init__(self, blocks):
         self.blocks = blocks
 
@@ -316,7 +318,7 @@ def test_compact_frees_what_was_deleted(index, folder):
 
 def test_info_is_json(index):
     info = index.info()
-    assert (info.passages, info.nbits, info.model, info.format_version) == (3, 16, ENCODER.fingerprint, 2)
+    assert (info.passages, info.nbits, info.model, info.format_version) == (3, 16, ENCODER.fingerprint, 3)
     assert info.tokens == sum(
         len(match.tokens.vectors) for match in index.search(ENCODER.encode_queries(["found"]), 3)[0]
     )

@@ -315,8 +315,8 @@ class Broken(WordEncoder):
     def __init__(self, change):
         self.change = change
 
-    def encode_passages(self, texts, *, progress=False, importance=False):
-        for block in super().encode_passages(texts, importance=importance):
+    def encode_passages(self, texts, *, progress=False, importance=False, evidence=False):
+        for block in super().encode_passages(texts, importance=importance, evidence=evidence):
             yield replace(block, importance=self.change(block.importance))
 
 

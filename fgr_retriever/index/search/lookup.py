@@ -16,6 +16,7 @@ from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.search.best_passages import best_passages, passage_scores
 from fgr_retriever.index.storage import rows
+from fgr_retriever.index.storage.passage_row import is_id
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.types import Passage
@@ -28,11 +29,12 @@ class Lookup:
 
     Args:
         store: The index.
+        evidence: Fingerprint of the evidence codes that the model at hand understands; empty for none.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, evidence: str = "") -> None:
         """Read nothing yet."""
-        self._store = store
+        self._store, self._evidence = store, evidence
 
     def reading(self) -> AbstractContextManager[tuple[Snapshot, sqlite3.Connection]]:
         """Open one state of the index, for a stage that keeps data of its own next to the index.
@@ -68,7 +70,7 @@ class Lookup:
         """
         with self._store.reading() as (snapshot, connection):
             found = _best(snapshot, connection, queries, k, filter, config)
-            return [_matches(connection, snapshot, *one) for one in found]
+            return [self._matches(connection, snapshot, *one) for one in found]
 
     def rank(
         self,
@@ -100,7 +102,7 @@ class Lookup:
         """
         wanted = checked_ids(ids)
         with self._store.reading() as (snapshot, connection):
-            return _matches(connection, snapshot, *_scored(snapshot, connection, vectors, wanted)[1:])
+            return self._matches(connection, snapshot, *_scored(snapshot, connection, vectors, wanted)[1:])
 
     def maxsim(self, vectors: Tensor, ids: Iterable[str]) -> dict[str, float]:
         """Give the exact MaxSim of passages by id, as `score` does but without reading them."""
@@ -163,7 +165,24 @@ class Lookup:
     def __contains__(self, id: object) -> bool:
         """Say whether there is a passage with this id."""
         with self._store.reading() as (_, connection):
-            return rows.is_id(id) and rows.fetch(connection, str(id)) is not None
+            return is_id(id) and rows.fetch(connection, str(id)) is not None
+
+    def _matches(
+        self,
+        connection: sqlite3.Connection,
+        snapshot: Snapshot,
+        positions: NDArray[np.int64],
+        scores: NDArray[np.float32],
+    ) -> list[Match]:
+        """Read what is stored of the passages that were found."""
+        if not len(positions):
+            return []
+        found = rows.fetch_with_units(connection, snapshot.rows[positions].tolist(), snapshot.manifest.units)
+        tokens = snapshot.tokens_at(positions, self._evidence)
+        return [
+            Match(passage, score, stored, units)
+            for (passage, units), score, stored in zip(found, scores.tolist(), tokens, strict=True)
+        ]
 
 
 def checked_ids(ids: Iterable[str]) -> list[str]:
@@ -178,7 +197,7 @@ def checked_ids(ids: Iterable[str]) -> list[str]:
     for id in wanted:
         if not isinstance(id, str):
             raise InputError(f"id {id!r:.200}: must be a string")
-    return [id for id in wanted if rows.is_id(id)]
+    return [id for id in wanted if is_id(id)]
 
 
 def _best(
@@ -211,13 +230,3 @@ def _scored(
     known = [id for id, one in zip(listed, has_tokens.tolist(), strict=True) if one]
     positions = positions[has_tokens]
     return known, positions, passage_scores(snapshot, vectors, positions)
-
-
-def _matches(
-    connection: sqlite3.Connection, snapshot: Snapshot, positions: NDArray[np.int64], scores: NDArray[np.float32]
-) -> list[Match]:
-    """Read what is stored of the passages that were found."""
-    if not len(positions):
-        return []
-    found = [rows.fetch_number(connection, row) for row in snapshot.rows[positions].tolist()]
-    return [Match(*one) for one in zip(found, scores.tolist(), snapshot.tokens_at(positions), strict=True)]

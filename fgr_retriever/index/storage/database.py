@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
+from fgr_retriever.index.storage.manifest import MANIFEST, parse_manifest, settle_manifest
 from fgr_retriever.index.storage.word_table import WordTable
 
 DATABASE, WRITER_LOCK = "passages.sqlite", "writer.lock"
@@ -88,6 +89,8 @@ class Database:
                 connection.execute("COMMIT")
                 if shrink:
                     _shrink(connection)
+            with suppress(OSError, IndexCorruptError, sqlite3.DatabaseError):
+                settle_manifest(self._folder, connection)  # all is committed: if it fails, the next writer does it
             _fold_in(connection)
 
     def close(self) -> None:
@@ -146,8 +149,16 @@ def create_database(folder: Path, manifest: str, words: WordTable) -> str:
         (kept,) = connection.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()
         if kept == manifest:
             words.create(connection)
+        if parse_manifest(kept, folder / MANIFEST).units:
+            add_units(connection)
         connection.execute("COMMIT")
         return str(kept)
+
+
+def add_units(connection: sqlite3.Connection) -> None:
+    """Give the table of passages the column of units, if it has none: format 2 had none."""
+    if "units" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(passages)")}:
+        connection.execute("ALTER TABLE passages ADD COLUMN units BLOB")
 
 
 def verify_database(folder: Path, connection: sqlite3.Connection) -> None:

@@ -28,8 +28,9 @@ from fgr_retriever.index.storage.catalog import (
 )
 from fgr_retriever.index.storage.files import seal
 from fgr_retriever.index.storage.manifest import Manifest
-from fgr_retriever.index.storage.rewrite import Encoded, Part, copy_passages, mergeable, sample_vectors
+from fgr_retriever.index.storage.rewrite import Encoded, FreshCodes, Part, copy_passages, mergeable, sample_vectors
 from fgr_retriever.index.storage.segments import SegmentInfo
+from fgr_retriever.index.storage.sides import EVIDENCE, sides_of
 from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS, Snapshot, live_tokens, load_snapshot
 from fgr_retriever.index.storage.writing import SegmentsWriter
 
@@ -50,19 +51,24 @@ class Growth:
         connection: In the write transaction.
         known: The latest snapshot, to share what it has mapped.
         progress: Show bars on stderr.
+
+    Attributes:
+        manifest: What the index is.
     """
 
     def __init__(
         self, folder: Path, manifest: Manifest, connection: sqlite3.Connection, known: Snapshot | None, progress: bool
     ) -> None:
         """Change nothing yet."""
+        self.manifest = manifest
         self._folder, self._dim, self._config = folder, manifest.dim, manifest.config
+        self._sides = sides_of(manifest)
         self._connection, self._known, self._progress = connection, known, progress
 
-    def writer(self, codec: Codec | None = None) -> SegmentsWriter:
-        """Begin to write new segments."""
-        root, config = self._folder / SEGMENTS, self._config
-        return SegmentsWriter(root, config.segment_tokens, codec, importance=config.importance)
+    def writer(self, codec: Codec | None = None, *, evidence: bool = True) -> SegmentsWriter:
+        """Begin to write new segments; `evidence` says whether there are codes to write, if the index keeps them."""
+        sides = [side for side in self._sides if evidence or side.name != EVIDENCE]
+        return SegmentsWriter(self._folder / SEGMENTS, self._config.segment_tokens, codec, sides)
 
     def grow(self) -> None:
         """Encode the raw segments if they have enough tokens, and merge small ones.
@@ -74,8 +80,8 @@ class Growth:
         last = [info for _, info in fetch_segments(self._connection)]
         count = mergeable(last, self._config.segment_tokens)
         if count > 1:
-            snapshot = self._snapshot()
-            self._replace(_parts(snapshot)[-count:], snapshot.codec if last[-1].coded else None)
+            snapshot = self.snapshot()
+            self.replace(_parts(snapshot)[-count:], snapshot.codec if last[-1].coded else None)
 
     def compact(self) -> None:
         """Rewrite what lives into full segments, encoded anew if the codec no longer fits.
@@ -83,7 +89,7 @@ class Growth:
         Raises:
             IndexCorruptError: A segment to read is damaged.
         """
-        snapshot = self._snapshot()
+        snapshot = self.snapshot()
         codec, info = snapshot.codec, snapshot.codec_info
         if self._outgrown(snapshot) and (trained := self._train(_parts(snapshot))):
             codec, info = trained
@@ -105,7 +111,7 @@ class Growth:
         raw_tokens = sum(info.tokens for _, info in fetch_segments(self._connection) if not info.coded)
         if self._config.nbits == 16 or raw_tokens < FLUSH_TOKENS:
             return
-        snapshot = self._snapshot()
+        snapshot = self.snapshot()
         raw = [(segment, alive) for segment, alive in _parts(snapshot) if segment.codec is None]
         if sum(live_tokens(*part) for part in raw) < FLUSH_TOKENS:
             return
@@ -113,23 +119,25 @@ class Growth:
         if codec is None and (trained := self._train(raw)):
             codec, info = trained
         if codec is not None and info is not None:
-            encoded = self._replace(raw, codec)
+            encoded = self.replace(raw, codec)
             put_codec(self._connection, _account(info, encoded, fresh=codec is not snapshot.codec))
 
-    def _replace(self, parts: Sequence[Part], codec: Codec | None) -> Encoded:
-        """Put new segments into the place of neighbours, under the same rows."""
+    def replace(self, parts: Sequence[Part], codec: Codec | None, fresh: FreshCodes | None = None) -> Encoded:
+        """Put new segments into the place of neighbours, under the same rows; see `copy_passages`."""
         names = [segment.info.name for segment, _ in parts]
         first = next(row for row, info in fetch_segments(self._connection) if info.name == names[0])
-        written, encoded = self._write(parts, codec, renumber=False)
+        written, encoded = self._write(parts, codec, fresh=fresh)
         drop_segments(self._connection, names)
         put_segments(self._connection, written, first)
         return encoded
 
     def _write(
-        self, parts: Sequence[Part], codec: Codec | None, *, renumber: bool
+        self, parts: Sequence[Part], codec: Codec | None, *, renumber: bool = False, fresh: FreshCodes | None = None
     ) -> tuple[list[SegmentInfo], Encoded]:
-        with self.writer(codec) as writer:
-            encoded = copy_passages(parts, writer, renumber=renumber, progress=self._progress)
+        """Write segments from segments; they have codes if all of those have, or if fresh ones are made."""
+        kept = all(segment.info.keeps(side) for segment, _ in parts for side in self._sides)
+        with self.writer(codec, evidence=kept or fresh is not None) as writer:
+            encoded = copy_passages(parts, writer, renumber=renumber, progress=self._progress, fresh=fresh)
             return writer.finish(), encoded
 
     def _outgrown(self, snapshot: Snapshot) -> bool:
@@ -160,10 +168,10 @@ class Growth:
         info = CodecInfo(folder.name, seal(folder), tokens, error=0.0)
         return Codec.load(folder), info  # what is stored counts, should saving round it
 
-    def _snapshot(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """Map what the transaction sees, its own changes too."""
         try:
-            return load_snapshot(self._folder, self._dim, self._connection, -1, self._known)
+            return load_snapshot(self._folder, self._connection, -1, self._known)
         except FileNotFoundError as error:
             raise IndexCorruptError(f"{error.filename} is missing: restore it from a copy") from error
 

@@ -1,16 +1,24 @@
-"""`manifest.json`: what an index is. Written once, last, when the index is created."""
+"""`manifest.json`: what an index is. Written last when the index is created, and again when it is upgraded.
+
+The database has a copy, which counts: it is written in the transaction that changes what the index is. If
+that transaction was committed but `manifest.json` not yet written, the next writer writes it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fgr_retriever.config import IndexConfig
+from fgr_retriever.config import IndexConfig, is_count
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, IndexNotFoundError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_KNOWN_VERSIONS = (2, FORMAT_VERSION)
+_COPY, _COPY_BEFORE = "manifest", "manifest_before"  # names in the table `state`
+_SINCE_3 = ("evidence", "evidence_bytes")
 MANIFEST = "manifest.json"
 
 
@@ -23,7 +31,9 @@ class Manifest:
         dim: Width of a token embedding.
         config: How vectors are stored.
         library: Who wrote the index.
-        format_version: Which layout the folder has.
+        format_version: Which layout the folder has: 3, or 2 as it was written by older versions.
+        evidence: Fingerprint of what makes the evidence codes that the index keeps; empty for none.
+        evidence_bytes: Bytes of a token's evidence code; 0 for none.
     """
 
     model: str
@@ -31,10 +41,20 @@ class Manifest:
     config: IndexConfig
     library: str = "fgr-retriever"
     format_version: int = FORMAT_VERSION
+    evidence: str = ""
+    evidence_bytes: int = 0
+
+    @property
+    def units(self) -> bool:
+        """Say whether the units of the texts are kept."""
+        return self.format_version > 2
 
     def to_json(self) -> str:
-        """Write every field as a JSON object."""
-        return json.dumps(asdict(self), indent=2)
+        """Write every field that the format has as a JSON object."""
+        values = asdict(self)
+        if self.format_version == 2:
+            values = {name: value for name, value in values.items() if name not in _SINCE_3}
+        return json.dumps(values, indent=2)
 
 
 def parse_manifest(text: str, where: Path) -> Manifest:
@@ -42,18 +62,22 @@ def parse_manifest(text: str, where: Path) -> Manifest:
 
     Raises:
         IndexCorruptError: It is not a manifest.
-        IndexFormatError: Its format is not the one that this version reads.
+        IndexFormatError: Its format is none that this version reads.
     """
     try:
         values = json.loads(text)
         version = values["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in _KNOWN_VERSIONS:
+            known = " and ".join(map(str, _KNOWN_VERSIONS))
             raise IndexFormatError(
-                f"{where} has index format {version!r}, this version reads {FORMAT_VERSION}: "
+                f"{where} has index format {version!r}, this version reads {known}: "
                 "open it with the version of fgr-retriever that wrote it, or build the index anew"
             )
         config = {"words": "", "importance": False, **values["config"]}  # the first indexes knew neither
-        return Manifest(**{**values, "config": IndexConfig.from_json(json.dumps(config))})
+        found = Manifest(**{**values, "config": IndexConfig.from_json(json.dumps(config))})
+        if not isinstance(found.evidence, str) or not is_count(found.evidence_bytes, int(bool(found.evidence))):
+            raise ValueError(f"evidence codes {found.evidence!r:.200} of {found.evidence_bytes!r:.50} bytes")
+        return found
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise IndexCorruptError(f"{where} is damaged ({error}): restore it from a copy") from error
 
@@ -64,7 +88,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         IndexNotFoundError: There is none.
         IndexCorruptError: It is not a manifest.
-        IndexFormatError: Its format is not the one that this version reads.
+        IndexFormatError: Its format is none that this version reads.
     """
     return parse_manifest(read_manifest_text(folder), folder / MANIFEST)
 
@@ -94,6 +118,44 @@ def write_manifest_text(folder: Path, text: str) -> None:
         os.fsync(file.fileno())
     unfinished.replace(folder / MANIFEST)
     sync_folder(folder)
+
+
+def stored_texts(connection: sqlite3.Connection) -> list[str]:
+    """Read the copy of the manifest in the database, and after it the one before the last upgrade, if any."""
+    found = dict(connection.execute("SELECT name, value FROM state WHERE name IN (?, ?)", (_COPY, _COPY_BEFORE)))
+    return [str(found[name]) for name in (_COPY, _COPY_BEFORE) if name in found] if _COPY in found else []
+
+
+def stored_manifest(connection: sqlite3.Connection, folder: Path) -> Manifest:
+    """Read what the index is, as a transaction sees it.
+
+    Raises:
+        IndexCorruptError: The copy in the database is missing or damaged.
+        IndexFormatError: Its format is none that this version reads.
+    """
+    texts = stored_texts(connection)
+    if not texts:
+        raise IndexCorruptError(f"the database in {folder} has no copy of {MANIFEST}: restore it from a copy")
+    return parse_manifest(texts[0], folder / MANIFEST)
+
+
+def replace_manifest(connection: sqlite3.Connection, manifest: Manifest) -> None:
+    """Change what the index is; `settle_manifest` then writes the file."""
+    put = "INSERT OR REPLACE INTO state VALUES (?, ?)"
+    connection.execute(put, (_COPY_BEFORE, stored_texts(connection)[0]))
+    connection.execute(put, (_COPY, manifest.to_json()))
+
+
+def settle_manifest(folder: Path, connection: sqlite3.Connection) -> None:
+    """Write `manifest.json` if it is that before the last upgrade. To be called by a writer after its commit.
+
+    Raises:
+        OSError: The disk refused.
+        IndexCorruptError: The file is not UTF-8.
+    """
+    texts = stored_texts(connection)
+    if len(texts) > 1 and read_manifest_text(folder) == texts[1]:
+        write_manifest_text(folder, texts[0])
 
 
 def sync_folder(folder: Path) -> None:

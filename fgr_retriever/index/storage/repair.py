@@ -6,24 +6,18 @@ goes to `lost.jsonl` in the folder of the index, from where it can be indexed ag
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from fgr_retriever.errors import FgrError, IndexCorruptError, IndexLockedError, IndexNotFoundError
 from fgr_retriever.index.codec.residual_codec import Codec
-from fgr_retriever.index.storage import calibration, rows
-from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segment, put_codec, put_segments
+from fgr_retriever.index.storage import calibration
+from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segment, put_codec, put_segments
 from fgr_retriever.index.storage.database import DATABASE, create_database, read_errors, write_errors
 from fgr_retriever.index.storage.files import check_bytes
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
@@ -34,57 +28,13 @@ from fgr_retriever.index.storage.manifest import (
     read_manifest_text,
     write_manifest_text,
 )
+from fgr_retriever.index.storage.salvage import RepairReport, Salvage, copy_rows, keys
 from fgr_retriever.index.storage.segments import Segment, SegmentInfo
+from fgr_retriever.index.storage.sides import sides_of
 from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import SegmentsWriter
-
-LOST = "lost.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class LostPassage:
-    """A passage that the repaired index does not have.
-
-    Args:
-        row: Its number.
-        id: Its id; None where that cannot be read.
-        reason: What was damaged.
-        kept: Whether its text and metadata are in `lost.jsonl`.
-    """
-
-    row: int
-    id: str | None
-    reason: str
-    kept: bool
-
-
-@dataclass(slots=True)
-class RepairReport:
-    """What a repair did.
-
-    Args:
-        saved: Passages that the index has now.
-        lost: Those that it had before.
-        notes: What else was damaged.
-    """
-
-    saved: int = 0
-    lost: list[LostPassage] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Salvage:
-    """What is intact, and why the rest is not."""
-
-    manifest: Manifest
-    codec: Codec | None = None
-    codec_info: CodecInfo | None = None
-    segments: list[tuple[int, SegmentInfo]] = field(default_factory=list)
-    blanks: list[tuple[int, SegmentInfo]] = field(default_factory=list)
-    damaged: list[tuple[range, str]] = field(default_factory=list)
 
 
 def repair(folder: Path, *, progress: bool = False) -> RepairReport:
@@ -114,7 +64,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
             report.saved = int(snapshot.alive.sum())
         return report
     with read_errors(folder), closing(_lock(folder)) as damaged:
-        salvage = _Salvage(_restore_manifest(folder, damaged, report))
+        salvage = Salvage(_restore_manifest(folder, damaged, report))
         words = WordTable(salvage.manifest.config.words)
         _check_segments(folder, damaged, salvage, report)
         with write_errors(folder):
@@ -129,7 +79,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
             put_codec(repaired, salvage.codec_info)
             for first, info in salvage.segments + salvage.blanks:
                 put_segments(repaired, [info], first)
-            _copy_passages(folder, damaged, repaired, salvage, report, progress)
+            copy_rows(folder, damaged, repaired, salvage, report, progress)
             repaired.execute("COMMIT")
             with write_errors(folder):
                 repaired.backup(damaged)  # one transaction
@@ -173,7 +123,7 @@ def _restore_manifest(folder: Path, damaged: sqlite3.Connection, report: RepairR
     raise IndexCorruptError(f"{folder}: neither {MANIFEST} nor its copy can be read: restore the index from a copy")
 
 
-def _check_segments(folder: Path, damaged: sqlite3.Connection, salvage: _Salvage, report: RepairReport) -> None:
+def _check_segments(folder: Path, damaged: sqlite3.Connection, salvage: Salvage, report: RepairReport) -> None:
     """Sort the segments into intact and damaged ones."""
     try:
         codec = fetch_codec(damaged)
@@ -183,27 +133,50 @@ def _check_segments(folder: Path, damaged: sqlite3.Connection, salvage: _Salvage
     except (FgrError, sqlite3.DatabaseError) as error:
         report.notes.append(f"the codec is lost: {error}")
     end = 0
-    for first in _keys(damaged, "SELECT first_row FROM segments ORDER BY first_row"):
+    for first in keys(damaged, "SELECT first_row FROM segments ORDER BY first_row"):
         rows_of = range(end, end)
         try:
             info = fetch_segment(damaged, first)
             rows_of = range(max(first, end), first + min(info.passages, MOST_PASSAGES))
             if first < end or info.passages > MOST_PASSAGES:
                 raise IndexCorruptError(f"{DATABASE} lists segment {info.name!r} with wrong rows")
-            Segment(folder / SEGMENTS, info, salvage.manifest.dim, salvage.codec).verify()
-            salvage.segments.append((first, info))
+            salvage.segments.append((first, _intact(folder / SEGMENTS, info, salvage, report)))
         except (FgrError, sqlite3.DatabaseError, OSError, TypeError, ValueError) as error:
             salvage.damaged.append((rows_of, str(error)))
         end = max(end, rows_of.stop)
 
 
-def _fill_gaps(root: Path, salvage: _Salvage) -> None:
+def _intact(root: Path, info: SegmentInfo, salvage: Salvage, report: RepairReport) -> SegmentInfo:
+    """Check a segment; if all but its evidence codes is intact, it goes on without them.
+
+    Raises:
+        FgrError: It is damaged.
+        OSError: A file cannot be read.
+    """
+    sides = sides_of(salvage.manifest)
+
+    def check(info: SegmentInfo) -> SegmentInfo:
+        Segment(root, info, salvage.manifest.dim, salvage.codec, sides).verify()
+        return info
+
+    try:
+        return check(info)
+    except (FgrError, OSError) as error:
+        bare = info.without([side.file for side in sides if not side.required])
+        if bare.files == info.files:
+            raise
+        found = check(bare)
+        report.notes.append(f"evidence codes are lost, run `fgr upgrade`: {error}")
+        return found
+
+
+def _fill_gaps(root: Path, salvage: Salvage) -> None:
     """Put passages without tokens into the place of lost segments: rows of neighbours follow one another."""
     for (before, previous), (first, info) in pairwise(list(salvage.segments)):
         end = before + previous.passages
-        codec, importance = salvage.codec if info.coded else None, salvage.manifest.config.importance
+        codec, sides = salvage.codec if info.coded else None, sides_of(salvage.manifest)
         while end < first:
-            with SegmentsWriter(root, 1, codec, importance=importance) as writer:
+            with SegmentsWriter(root, 1, codec, sides) as writer:
                 writer.end_passages(np.zeros(min(first - end, MOST_PASSAGES), np.int64))
                 (blank,) = writer.finish()
             salvage.blanks.append((end, blank))
@@ -220,78 +193,3 @@ def _copy_state(damaged: sqlite3.Connection, repaired: sqlite3.Connection, repor
     with suppress(sqlite3.DatabaseError, TypeError, ValueError):
         generation = int(damaged.execute("SELECT value FROM state WHERE name = 'generation'").fetchone()[0])
     repaired.execute("UPDATE state SET value = ? WHERE name = 'generation'", (generation + 1,))
-
-
-def _copy_passages(
-    folder: Path,
-    damaged: sqlite3.Connection,
-    repaired: sqlite3.Connection,
-    salvage: _Salvage,
-    report: RepairReport,
-    progress: bool,
-) -> None:
-    """Copy the rows that have vectors; write the others that can be read to `lost.jsonl`."""
-    dead = set(_keys(damaged, "SELECT row FROM tombstones"))
-    intact = [range(first, first + info.passages) for first, info in salvage.segments]
-    blank = [range(first, first + info.passages) for first, info in salvage.blanks]
-    listed = {row for rows_of in (*intact, *blank, *(rows_of for rows_of, _ in salvage.damaged)) for row in rows_of}
-    numbers = sorted(listed | set(_keys(damaged, "SELECT row FROM passages")))
-    with _lost_file(folder) as lost:
-        for number in tqdm(numbers, desc="repair", unit=" passages", disable=not progress):
-            within = any(number in rows_of for rows_of in intact)
-            row, unreadable = _read(damaged, number)
-            reason = unreadable or _why_lost(number, within, number in dead, salvage)
-            if row is not None and not reason:
-                rows.put_row(repaired, number, row)
-                report.saved += 1
-                continue
-            if within or any(number in rows_of for rows_of in blank):
-                repaired.execute("INSERT INTO tombstones VALUES (?)", (number,))
-            if row is None and number in dead:
-                continue  # was deleted: nothing is missing
-            report.lost.append(LostPassage(number, row.id if row else None, reason, kept=not unreadable))
-            if row is not None and not unreadable:
-                passage = rows.to_passage(row)
-                lost.write(json.dumps({**passage.metadata, "id": passage.id, "text": passage.text}) + "\n")
-
-
-def _read(damaged: sqlite3.Connection, number: int) -> tuple[rows.Row | None, str]:
-    """Read a row, and say why it cannot be trusted if it cannot."""
-    try:
-        row = rows.fetch_row(damaged, number)
-    except sqlite3.DatabaseError as error:
-        return None, f"its row cannot be read: {error}"
-    if row is None:
-        return None, "its row is missing"
-    try:
-        rows.verify_row(row)
-    except (IndexCorruptError, TypeError, ValueError) as error:
-        return row, str(error)
-    return row, ""
-
-
-def _why_lost(number: int, within: bool, dead: bool, salvage: _Salvage) -> str:
-    """Say why an intact row has no vectors; nothing if it has."""
-    if within:
-        return "its row is listed as deleted" if dead else ""
-    return next((why for rows_of, why in salvage.damaged if number in rows_of), "its segment is not listed")
-
-
-@contextmanager
-def _lost_file(folder: Path) -> Iterator[TextIO]:
-    """Append to `lost.jsonl`, durably; no file is left if there is nothing to write."""
-    path = folder / LOST
-    with write_errors(folder), path.open("a", encoding="utf-8") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    if not path.stat().st_size:
-        path.unlink()
-
-
-def _keys(damaged: sqlite3.Connection, query: str) -> Iterator[int]:
-    """List whole numbers as far as they can be read."""
-    with suppress(sqlite3.DatabaseError):
-        for (key,) in damaged.execute(query):
-            if isinstance(key, int):
-                yield key

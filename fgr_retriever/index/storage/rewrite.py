@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,10 +16,13 @@ from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
 from fgr_retriever.index.storage.segments import Segment, SegmentInfo
+from fgr_retriever.index.storage.sides import EVIDENCE
 from fgr_retriever.index.storage.snapshot import live_tokens
 from fgr_retriever.index.storage.writing import SegmentsWriter
 
 Part: TypeAlias = tuple[Segment, NDArray[np.bool_]]  # a segment and which of its passages live
+FreshCodes: TypeAlias = Callable[[NDArray[np.int32]], NDArray[np.uint8]]
+"""Makes the evidence codes of the next live passages, (n, bytes), given the number of tokens of each."""
 
 _BLOCK_TOKENS = 1 << 15  # read, decoded, encoded and written at once
 _MERGE_RATIO = 2  # a segment that is smaller than this many times all after it merges with them
@@ -44,7 +47,12 @@ class Encoded:
 
 
 def copy_passages(
-    parts: Sequence[Part], writer: SegmentsWriter, *, renumber: bool = False, progress: bool = False
+    parts: Sequence[Part],
+    writer: SegmentsWriter,
+    *,
+    renumber: bool = False,
+    progress: bool = False,
+    fresh: FreshCodes | None = None,
 ) -> Encoded:
     """Write the live passages of segments to new segments, encoding what the writer's codec did not encode yet.
 
@@ -53,6 +61,7 @@ def copy_passages(
         writer: Where they go.
         renumber: Leave out passages that do not live; else they stay, with 0 tokens.
         progress: Show a bar on stderr.
+        fresh: Makes the evidence codes that are written; None copies those of the segments.
 
     Returns:
         What was encoded newly.
@@ -66,10 +75,15 @@ def copy_passages(
         for segment, alive in parts:
             lengths = np.where(alive, segment.lengths, 0)
             for run, tokens in _runs(segment, alive, lengths, writer):
-                for block in np.split(tokens, range(_BLOCK_TOKENS, len(tokens), _BLOCK_TOKENS)):
+                made = {} if fresh is None else {EVIDENCE: fresh(lengths[run][alive[run]])}
+                for start in range(0, len(tokens), _BLOCK_TOKENS):
+                    piece = slice(start, start + _BLOCK_TOKENS)
+                    block = tokens[piece]
                     arrays = _vectors(segment, block, writer.codec, encoded)
-                    if writer.importance:
-                        arrays.append(segment.importance(block))
+                    arrays += [
+                        made[side.name][piece] if side.name in made else segment.side(side, block)
+                        for side in writer.sides
+                    ]
                     writer.write(arrays, segment.offsets.take(block))
                     bar.update(len(block))
                 writer.end_passages(lengths[run][alive[run]] if renumber else lengths[run])

@@ -1,13 +1,10 @@
-"""The `passages` table: passages as rows and back, character for character."""
+"""The `passages` table: rows are stored, buried, looked up and checked."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import sqlite3
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,51 +13,20 @@ from tqdm.auto import tqdm
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.filters import Predicate
 from fgr_retriever.index.storage.database import row_number
+from fgr_retriever.index.storage.passage_row import (
+    READ_BYTES,
+    ROW_BYTES,
+    Row,
+    check_read,
+    damaged,
+    to_passage,
+    verify_passage,
+    verify_row,
+)
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import Passage
 
 _COLUMNS = "id, metadata, text, checksum"
-_READ_BYTES = 16  # of a checksum: those of id and metadata
-
-
-class Row(NamedTuple):
-    """The stored columns of one passage.
-
-    Texts are bytes and metadata is ASCII JSON, so that NUL and lone surrogates survive.
-    """
-
-    id: str
-    metadata: str
-    text: bytes
-    checksum: bytes
-
-
-def to_row(passage: Passage) -> Row:
-    """Check a passage and encode it.
-
-    Raises:
-        InputError: The id, text or metadata cannot be stored; names the passage and the key.
-    """
-    if not isinstance(passage, Passage):
-        raise InputError(f"{passage!r:.200}: must be a Passage")
-    if not is_id(passage.id):
-        raise InputError(f"passage id {passage.id!r:.200}: must be a non-empty string without lone surrogates")
-    if not isinstance(passage.text, str):
-        raise InputError(f"passage {passage.id!r}: text must be a string, got {type(passage.text).__name__}")
-    metadata = _metadata_json(passage)
-    text = passage.text.encode("utf-8", "surrogatepass")
-    return Row(passage.id, metadata, text, _checksum(passage.id, metadata, text))
-
-
-def to_passage(row: Row) -> Passage:
-    """Decode a passage.
-
-    Raises:
-        IndexCorruptError: The row is not what `to_row` made.
-    """
-    try:
-        return Passage(row.id, row.text.decode("utf-8", "surrogatepass"), json.loads(row.metadata))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise IndexCorruptError(f"passage {row.id!r} is damaged ({error}): restore the index from a copy") from error
 
 
 def put(connection: sqlite3.Connection, number: int, row: Row, first: int) -> None:
@@ -94,19 +60,54 @@ def fetch(connection: sqlite3.Connection, id: str) -> Passage | None:
     return _fetch(connection, "id = ?", id)
 
 
-def fetch_row(connection: sqlite3.Connection, number: int) -> Row | None:
-    """Read the columns of a row as they are; None when there is none."""
-    found = connection.execute(f"SELECT {_COLUMNS} FROM passages WHERE row = ?", (number,)).fetchone()
+def fetch_row(connection: sqlite3.Connection, number: int, units: bool) -> Row | None:
+    """Read the columns of a row as they are, also the units if they are kept; None when there is none."""
+    select = f"SELECT {_columns(units)} FROM passages WHERE row = ?"
+    found = connection.execute(select, (number,)).fetchone()
     return None if found is None else Row(*found)
 
 
 def put_row(connection: sqlite3.Connection, number: int, row: Row) -> None:
     """Store columns as they are under a number that is free."""
-    connection.execute("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", (number, *row))
+    *columns, units = row
+    kept = columns if units is None else row
+    places = ", ".join("?" for _ in kept)
+    names = _columns(units is not None)
+    connection.execute(f"INSERT INTO passages (row, {names}) VALUES (?, {places})", (number, *kept))
+
+
+def put_units(connection: sqlite3.Connection, number: int, row: Row) -> None:
+    """Store the units of a row that is there without them."""
+    connection.execute("UPDATE passages SET units = ?, checksum = ? WHERE row = ?", (row.units, row.checksum, number))
+
+
+def intact_row(connection: sqlite3.Connection, number: int, units: bool) -> Row:
+    """Read the columns of a live row, also the units if they are kept.
+
+    Raises:
+        IndexCorruptError: The row is damaged or missing.
+    """
+    row = fetch_row(connection, number, units)
+    if row is None:
+        raise _missing(number)
+    verify_row(row, units)
+    return row
+
+
+def numbers(connection: sqlite3.Connection) -> Iterator[int]:
+    """List the live rows, ascending, while they may be written to.
+
+    Raises:
+        IndexCorruptError: A row has no number.
+    """
+    last, select = -1, "SELECT row FROM passages WHERE row > ? ORDER BY row LIMIT 1000"
+    while found := [row_number(number) for (number,) in connection.execute(select, (last,))]:
+        yield from found
+        last = found[-1]
 
 
 def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
-    """Read the passage of a live row.
+    """Read the passage of a live row, without its units.
 
     Raises:
         IndexCorruptError: The row is damaged or missing.
@@ -115,6 +116,22 @@ def fetch_number(connection: sqlite3.Connection, number: int) -> Passage:
     if passage is None:
         raise _missing(number)
     return passage
+
+
+def fetch_with_units(
+    connection: sqlite3.Connection, numbers: Sequence[int], units: bool
+) -> list[tuple[Passage, Units | None]]:
+    """Read the passages of live rows, with the units of their texts if they are kept.
+
+    Raises:
+        IndexCorruptError: A row is damaged or missing.
+    """
+    found = [intact_row(connection, number, units) for number in numbers]
+    passages = [to_passage(row) for row in found]
+    if not units:
+        return [(passage, None) for passage in passages]
+    stored = [row.units for row in found if row.units is not None]
+    return [*zip(passages, Units.read(stored, [len(one.text) for one in passages]), strict=True)]
 
 
 def numbers_of(connection: sqlite3.Connection, ids: Iterable[str]) -> list[int | None]:
@@ -136,7 +153,7 @@ def fetch_id(connection: sqlite3.Connection, number: int) -> str:
     found = connection.execute("SELECT id, metadata, checksum FROM passages WHERE row = ?", (number,)).fetchone()
     if found is None:
         raise _missing(number)
-    _check_read(*found)
+    check_read(*found)
     return str(found[0])
 
 
@@ -146,11 +163,12 @@ def text_digests(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
     Raises:
         IndexCorruptError: A row is damaged.
     """
-    select = f"SELECT row, substr(checksum, {_READ_BYTES + 1}), id FROM passages ORDER BY row"
+    digest = f"substr(checksum, {READ_BYTES + 1}, {ROW_BYTES - READ_BYTES})"
+    select = f"SELECT row, {digest}, id FROM passages ORDER BY row"
     found = []
     for number, digest, id in connection.execute(select):
         if not isinstance(digest, bytes):
-            raise _damaged(id)
+            raise damaged(id)
         found.append((row_number(number), digest))
     return found
 
@@ -163,28 +181,18 @@ def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[in
     """
     found = []
     for number, id, metadata, checksum in connection.execute("SELECT row, id, metadata, checksum FROM passages"):
-        _check_read(id, metadata, checksum)
+        check_read(id, metadata, checksum)
         if matches(json.loads(metadata)):
             found.append(row_number(number))
     return found
 
 
-def verify_row(row: Row) -> None:
-    """Compare a row with its checksum.
-
-    Raises:
-        IndexCorruptError: It differs from what was written.
-    """
-    intact = isinstance(row.id, str) and isinstance(row.metadata, str) and isinstance(row.text, bytes)
-    if not intact or _checksum(row.id, row.metadata, row.text) != row.checksum:
-        raise _damaged(row.id)
-
-
-def verify_rows(connection: sqlite3.Connection, progress: bool = False) -> NDArray[np.int64]:
+def verify_rows(connection: sqlite3.Connection, units: bool, progress: bool = False) -> NDArray[np.int64]:
     """Compare every row with its checksum and list the rows, ascending.
 
     Args:
         connection: In a transaction.
+        units: Whether units are kept.
         progress: Show a bar on stderr.
 
     Raises:
@@ -192,17 +200,12 @@ def verify_rows(connection: sqlite3.Connection, progress: bool = False) -> NDArr
     """
     numbers = []
     (total,) = connection.execute("SELECT count(*) FROM passages").fetchone()
-    stored = connection.execute(f"SELECT row, {_COLUMNS} FROM passages ORDER BY row")
+    stored = connection.execute(f"SELECT row, {_columns(units)} FROM passages ORDER BY row")
     for number, *columns in tqdm(stored, total=total, unit=" passages", desc="texts", disable=not progress):
         row = Row(*columns)
-        verify_row(row)
+        verify_row(row, units)
         numbers.append(row_number(number))
     return np.array(numbers, dtype=np.int64)
-
-
-def is_id(value: object) -> bool:
-    """Say whether a value can be the id of a passage."""
-    return isinstance(value, str) and bool(value) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> Passage | None:
@@ -210,65 +213,13 @@ def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> 
     if found is None:
         return None
     row = Row(*found)
-    verify_row(row)
+    verify_passage(row)
     return to_passage(row)
 
 
-def _check_read(id: object, metadata: object, checksum: bytes) -> None:
-    """Compare what is read without the text with its checksum."""
-    intact = isinstance(id, str) and isinstance(metadata, str) and isinstance(checksum, bytes)
-    if not intact or _read_checksum(str(id), str(metadata)) != checksum[:_READ_BYTES]:
-        raise _damaged(id)
+def _columns(units: bool) -> str:
+    return f"{_COLUMNS}, units" if units else _COLUMNS
 
 
 def _missing(number: int) -> IndexCorruptError:
     return IndexCorruptError(f"row {number} has vectors but no passage: restore the index from a copy")
-
-
-def _damaged(id: object) -> IndexCorruptError:
-    return IndexCorruptError(f"passage {id!r} differs from what was written: restore the index from a copy")
-
-
-def _checksum(id: str, metadata: str, text: bytes) -> bytes:
-    """Hash a row: first what filters read, so that they can check it without the text, then the text."""
-    return _read_checksum(id, metadata) + hashlib.blake2b(text, digest_size=16).digest()
-
-
-def _read_checksum(id: str, metadata: str) -> bytes:
-    """Hash id and metadata; the length before the id keeps the two apart."""
-    name = id.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(
-        len(name).to_bytes(8, "little") + name + metadata.encode("utf-8", "surrogatepass"), digest_size=_READ_BYTES
-    ).digest()
-
-
-def _metadata_json(passage: Passage) -> str:
-    """Write metadata as JSON, refusing what would come back as something else."""
-    name = f"passage {passage.id!r}: metadata"
-    if not isinstance(passage.metadata, Mapping):
-        raise InputError(f"{name} must be a mapping, got {type(passage.metadata).__name__}")
-    try:
-        metadata = dict(passage.metadata)
-        _check_json(metadata, name)
-        return json.dumps(metadata, allow_nan=False)
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name} cannot be written as JSON: {error}") from error
-
-
-def _check_json(value: Any, name: str) -> None:
-    """Raise InputError unless a value is JSON and comes back from JSON as it was."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise InputError(f"{name} has the key {key!r:.200}: keys must be strings")
-            _check_json(item, f"{name}[{key!r}]")
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            _check_json(item, f"{name}[{position}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{name} is {value}: numbers must be finite")
-    elif value is not None and not isinstance(value, (bool, int, float, str)):
-        kinds = "None, bool, int, float, str, list or dict"
-        raise InputError(f"{name} is {value!r:.200} ({type(value).__name__}): must be {kinds}")

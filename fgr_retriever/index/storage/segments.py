@@ -11,6 +11,7 @@ holds them by the residual codec of the index, with inverted lists.
 `lists.u16`        (entries,)           coded: passages that have a token of each centroid
 `bounds.i64`       (centroids + 1,)     coded: where the list of each centroid begins
 `importance.u8`    (tokens,)            importance of each token (ColBERT-Att), where the index keeps it
+`evidence.u8`      (tokens, n)          evidence code of each token, where the index keeps codes (see `sides`)
 `lengths.i32`      (passages,)          tokens of each passage; 0 where it was deleted or has none
 `gaps.i8`          (tokens,)            offsets of the tokens in their passages' texts (see `offsets`)
 `widths.u8`        (tokens,)
@@ -21,8 +22,8 @@ holds them by the residual codec of the index, with inverted lists.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,16 @@ from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.files import StoredFile, check_bytes, check_sizes
 from fgr_retriever.index.storage.inverted_lists import InvertedLists, build_lists
 from fgr_retriever.index.storage.offsets import CompactOffsets
+from fgr_retriever.index.storage.sides import Side
 
 VECTORS, RESIDUALS, LISTS, BOUNDS = "vectors.f16", "residuals.u8", "lists.u16", "bounds.i64"
 LENGTHS, GAPS, WIDTHS, WIDE = "lengths.i32", "gaps.i8", "widths.u8", "wide.i32"
-IMPORTANCE = "importance.u8"
 _CODES16, _CODES32 = "codes.u16", "codes.u32"
 DTYPES: dict[str, np.dtype[Any]] = {
     VECTORS: np.dtype("<f2"),
     _CODES16: np.dtype("<u2"),
     _CODES32: np.dtype("<u4"),
     RESIDUALS: np.dtype("u1"),
-    IMPORTANCE: np.dtype("u1"),
     LISTS: np.dtype("<u2"),
     BOUNDS: np.dtype("<i8"),
     LENGTHS: np.dtype("<i4"),
@@ -78,15 +78,23 @@ class SegmentInfo:
         """Say whether the vectors went through a codec."""
         return VECTORS not in self.files
 
-    @property
-    def weighted(self) -> bool:
-        """Say whether the importance of the tokens is there."""
-        return IMPORTANCE in self.files
+    def keeps(self, side: Side) -> bool:
+        """Say whether it has a side of the tokens."""
+        return side.file in self.files
+
+    def without(self, names: Collection[str]) -> SegmentInfo:
+        """Give the same segment without some of its files, which stay in the folder."""
+        return replace(self, files={name: file for name, file in self.files.items() if name not in names})
 
     @property
     def nbytes(self) -> int:
         """Size of the files."""
         return sum(file.bytes for file in self.files.values())
+
+
+def dtype_of(file: str) -> np.dtype[Any]:
+    """Tell what the numbers in a file are: bytes, in that of a side."""
+    return DTYPES.get(file, np.dtype("u1"))
 
 
 def vector_files(codec: Codec | None) -> tuple[str, ...]:
@@ -107,13 +115,16 @@ class Segment:
         info: What the database says of this one.
         dim: Width of a token embedding.
         codec: That of the index; a raw segment does without.
+        sides: What the index keeps of each token besides.
 
     Raises:
         FileNotFoundError: A file is missing.
         IndexCorruptError: A file has the wrong size.
     """
 
-    def __init__(self, root: Path, info: SegmentInfo, dim: int, codec: Codec | None) -> None:
+    def __init__(
+        self, root: Path, info: SegmentInfo, dim: int, codec: Codec | None, sides: Sequence[Side] = ()
+    ) -> None:
         """Map the files."""
         self.info = info
         self.folder = root / info.name
@@ -128,14 +139,14 @@ class Segment:
             self.codes: NDArray[np.uint16] | NDArray[np.uint32] = self._map(codes, info.tokens)
             self.residuals: NDArray[np.uint8] = self._map(residuals, info.tokens, dim * self.codec.nbits // 8)
             self.lists = InvertedLists(self._map(BOUNDS, len(self.codec.centroids) + 1), self._map(LISTS, -1))
-        if info.weighted:
-            self._importance: NDArray[np.uint8] = self._map(IMPORTANCE, info.tokens)
+        kept = (side for side in sides if side.required or info.keeps(side))
+        self._sides = {side.name: self._map(side.file, info.tokens, *side.shape) for side in kept}
         self.lengths: NDArray[np.int32] = self._map(LENGTHS, info.passages)
         gaps, widths = self._map(GAPS, info.tokens), self._map(WIDTHS, info.tokens)
         self.offsets = CompactOffsets(gaps, widths, self._map(WIDE, -1, 3))
 
     def _map(self, file: str, *shape: int) -> NDArray[Any]:
-        path, dtype = self.folder / file, DTYPES[file]
+        path, dtype = self.folder / file, dtype_of(file)
         if file not in self.info.files:
             raise IndexCorruptError(f"{path} is not among the files of its segment: restore the index from a copy")
         size = self.info.files[file].bytes
@@ -183,15 +194,15 @@ class Segment:
         """Give the codes, (n,) int32, and the residuals, (n, bytes) uint8, of tokens of a coded segment."""
         return torch.from_numpy(self.codes[tokens].astype(np.int32)), torch.from_numpy(self.residuals[tokens])
 
-    def importance(self, tokens: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Give the importance of any tokens, (n,), in the order asked for.
+    def side(self, side: Side, tokens: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Give a side of any tokens, (n, *side.shape), in the order asked for.
 
         Raises:
-            IndexCorruptError: The segment has none.
+            IndexCorruptError: The segment does not have it.
         """
-        if not self.info.weighted:
-            raise IndexCorruptError(f"{self.folder} has no {IMPORTANCE}: restore it from a copy")
-        return self._importance[tokens]
+        if side.name not in self._sides:
+            raise IndexCorruptError(f"{self.folder} has no {side.file}: restore it from a copy")
+        return self._sides[side.name][tokens]
 
     def offsets_of(self, slot: int) -> NDArray[np.int32]:
         """Give the character range of each token of the passage in one slot, (t, 2)."""

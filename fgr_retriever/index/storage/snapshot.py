@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
 from fgr_retriever.index.storage.files import check_sizes
+from fgr_retriever.index.storage.manifest import Manifest, stored_manifest
 from fgr_retriever.index.storage.segments import Segment
+from fgr_retriever.index.storage.sides import EVIDENCE, Side, sides_of
 from fgr_retriever.index.storage.token_reader import TokenReader
 from fgr_retriever.model.tokens import StoredTokens
 
@@ -32,6 +34,7 @@ class Snapshot:
         alive: False where the passage was deleted or replaced, (n,) bool.
         codec: That of the coded segments, if there is one.
         codec_info: What the database keeps of it.
+        manifest: What the index is.
     """
 
     generation: int
@@ -40,6 +43,18 @@ class Snapshot:
     alive: NDArray[np.bool_]
     codec: Codec | None
     codec_info: CodecInfo | None
+    manifest: Manifest
+
+    @cached_property
+    def sides(self) -> tuple[Side, ...]:
+        """What all segments keep of each token, besides vectors and offsets."""
+        infos = [segment.info for segment in self.segments]
+        return tuple(side for side in sides_of(self.manifest) if all(info.keeps(side) for info in infos))
+
+    @property
+    def evidence(self) -> str:
+        """Fingerprint of what made the evidence codes that all segments have; empty if a segment has none."""
+        return self.manifest.evidence if any(side.name == EVIDENCE for side in self.sides) else ""
 
     def parts(self) -> Iterator[tuple[Segment, slice]]:
         """Go through the segments, each with its range of `rows` and `alive`."""
@@ -58,17 +73,24 @@ class Snapshot:
         """
         return TokenReader(self.segments, self.codec)
 
-    def tokens_at(self, positions: NDArray[np.int64]) -> list[StoredTokens]:
-        """Look up the tokens of passages; vectors that were encoded are decoded."""
+    def tokens_at(self, positions: NDArray[np.int64], evidence: str = "") -> list[StoredTokens]:
+        """Look up the tokens of passages; vectors that were encoded are decoded.
+
+        Args:
+            positions: Of the passages.
+            evidence: Fingerprint of what makes the evidence codes that are wanted; other codes are left out.
+        """
         order = positions.argsort()
         tokens = self.reader.tokens_of(positions[order])
         cuts = np.cumsum(self.reader.lengths[positions[order]])[:-1]
         vectors = np.split(self.reader.decode(tokens).numpy().astype(np.float16), cuts)
-        weights: list[NDArray[np.uint8] | None] = [None] * len(vectors)
-        if any(segment.info.weighted for segment in self.segments):
-            weights = [*np.split(self.reader.importance(tokens), cuts)]
-        found = dict(zip(positions[order].tolist(), zip(vectors, weights, strict=True), strict=True))
-        return [StoredTokens(found[one][0], self._offsets(one), importance=found[one][1]) for one in positions.tolist()]
+        wanted = [side for side in self.sides if side.name != EVIDENCE or self.manifest.evidence == evidence]
+        sides = {side.name: np.split(self.reader.side(side, tokens), cuts) for side in wanted}
+        places = zip(positions.tolist(), order.argsort().tolist(), strict=True)  # and where they are in order
+        return [
+            StoredTokens(vectors[place], self._offsets(one), **{name: arrays[place] for name, arrays in sides.items()})
+            for one, place in places
+        ]
 
     def _offsets(self, position: int) -> NDArray[np.int32]:
         segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
@@ -85,14 +107,11 @@ def live_tokens(segment: Segment, alive: NDArray[np.bool_]) -> int:
     return int(segment.lengths[alive].sum(dtype=np.int64))
 
 
-def load_snapshot(
-    folder: Path, dim: int, connection: sqlite3.Connection, generation: int, known: Snapshot | None
-) -> Snapshot:
+def load_snapshot(folder: Path, connection: sqlite3.Connection, generation: int, known: Snapshot | None) -> Snapshot:
     """Read the lists of segments and tombstones that a transaction sees.
 
     Args:
         folder: The folder of the index.
-        dim: Width of a token embedding.
         connection: In a transaction.
         generation: Of the commits.
         known: An earlier snapshot; what it has mapped stays so.
@@ -101,16 +120,18 @@ def load_snapshot(
         FileNotFoundError: A file is missing.
         IndexCorruptError: A file is damaged or has the wrong size.
     """
+    manifest = stored_manifest(connection, folder)
+    sides = sides_of(manifest)
     info = fetch_codec(connection)
     codec = _codec(folder / CODECS, info, known)
     mapped = {segment.info.name: segment for segment in known.segments} if known else {}
     segments, runs = [], [np.zeros(0, np.int64)]
     for first, entry in fetch_segments(connection):
-        segments.append(mapped.get(entry.name) or Segment(folder / SEGMENTS, entry, dim, codec))
+        segments.append(mapped.get(entry.name) or Segment(folder / SEGMENTS, entry, manifest.dim, codec, sides))
         runs.append(np.arange(first, first + entry.passages, dtype=np.int64))
     numbers = np.concatenate(runs)
     alive = ~np.isin(numbers, tombstones(connection))
-    return Snapshot(generation, tuple(segments), numbers, alive, codec, info)
+    return Snapshot(generation, tuple(segments), numbers, alive, codec, info, manifest)
 
 
 def _codec(root: Path, info: CodecInfo | None, known: Snapshot | None) -> Codec | None:

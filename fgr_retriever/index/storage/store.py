@@ -1,7 +1,7 @@
 """The folder of an index: what is in it, and how it changes without ever being half changed.
 
 ================  ==============================================================================
-`manifest.json`    what the index is; written once, last, when it is created
+`manifest.json`    what the index is; written last when it is created, and when it is upgraded
 `passages.sqlite`  ids, texts, metadata, tombstones, lists of segments and codecs; the one commit point
 `segments/*/`      immutable arrays (see `segments`)
 `codecs/*/`        the residual codec of the coded segments
@@ -23,30 +23,25 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, InputError
-from fgr_retriever.index.codec.residual_codec import Codec, check_sizes
+from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments
-from fgr_retriever.index.storage.database import (
-    DATABASE,
-    WRITER_LOCK,
-    Database,
-    create_database,
-    verify_database,
-    write_errors,
-)
+from fgr_retriever.index.storage.database import DATABASE, Database, verify_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
 from fgr_retriever.index.storage.growth import Growth
 from fgr_retriever.index.storage.manifest import (
     MANIFEST,
-    Manifest,
     read_manifest,
     read_manifest_text,
+    stored_manifest,
+    stored_texts,
     sync_folder,
-    write_manifest_text,
 )
+from fgr_retriever.index.storage.passage_row import to_row
 from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
+from fgr_retriever.index.storage.upgrade import CodeMaker, is_complete, upgrade
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import BlockWriter
 from fgr_retriever.model.tokens import TokenBlock
@@ -65,6 +60,9 @@ class Store:
         IndexNotFoundError: There is no index.
         IndexFormatError: The index has a format that this version cannot read.
         IndexCorruptError: A file is missing or has the wrong size.
+
+    Attributes:
+        manifest: What the index was when it was opened; an upgrade changes its format and evidence codes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +72,8 @@ class Store:
         self.words = WordTable(self.manifest.config.words)
         self._database = Database(folder, self.words)
         self._latest: Snapshot | None = None
-        with self.reading() as (_, connection):  # a missing or short file shows now, not at the first search
+        with self.reading() as (snapshot, connection):  # a missing or short file shows now, not at the first search
+            self.manifest = snapshot.manifest
             calibration.fetch(connection)
 
     @contextmanager
@@ -87,6 +86,7 @@ class Store:
         self,
         passages: Iterable[Passage],
         encode: Callable[[Iterable[str]], Iterable[TokenBlock]],
+        maker: CodeMaker | None = None,
         *,
         progress: bool = False,
     ) -> int:
@@ -95,6 +95,7 @@ class Store:
         Args:
             passages: Read once, as `encode` asks for texts.
             encode: Turns texts into token blocks, in order.
+            maker: Does so with evidence codes, and is used where the index keeps these codes.
             progress: Show bars on stderr while segments are encoded and merged.
 
         Returns:
@@ -102,17 +103,20 @@ class Store:
         """
         with self._changing(progress) as (connection, growth):
             first = following = next_row(connection)
+            manifest = growth.manifest
+            if coded := maker is not None and maker.fits(manifest):
+                encode = maker.encode
 
             def texts() -> Iterator[str]:
                 nonlocal following
                 for passage in passages:
                     with write_errors(self.folder):
-                        rows.put(connection, following, rows.to_row(passage), first)
+                        rows.put(connection, following, to_row(passage, manifest.units), first)
                     following += 1
                     yield passage.text
 
-            with growth.writer() as segments:
-                writer = BlockWriter(segments, self.manifest.dim)
+            with growth.writer(evidence=coded) as segments:
+                writer = BlockWriter(segments, manifest.dim)
                 for block in encode(texts()):
                     with write_errors(self.folder):
                         writer.write(block)
@@ -143,6 +147,28 @@ class Store:
             growth.compact()
             self.words.compact(connection)
 
+    def upgrade(self, maker: CodeMaker | None, *, progress: bool = False) -> bool:
+        """Add evidence codes and units where the index lacks them: all of them or, on any error, none.
+
+        Args:
+            maker: Makes the codes; None adds units alone.
+            progress: Show bars on stderr.
+
+        Returns:
+            Whether something was missing.
+        """
+        code = maker.code if maker is not None else None
+        with self.reading() as (snapshot, connection):
+            texts = stored_texts(connection)
+            if is_complete(snapshot, code) and read_manifest_text(self.folder) not in texts[1:]:
+                return False
+        with self._changing(progress) as (connection, growth), write_errors(self.folder):
+            snapshot = growth.snapshot()
+            if is_complete(snapshot, code):
+                return False  # another process was faster, or only `manifest.json` was not written yet
+            upgrade(self.folder, connection, snapshot, maker, progress)
+        return True
+
     def calibration(self) -> StoredCalibration | None:
         """Read the calibration that the index keeps, if any."""
         with self._database.reading() as connection:
@@ -163,8 +189,7 @@ class Store:
             IndexCorruptError: Something is damaged; names it.
         """
         with self.reading() as (snapshot, connection):
-            (manifest,) = connection.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()
-            if read_manifest_text(self.folder) != manifest:
+            if read_manifest_text(self.folder) not in stored_texts(connection):
                 raise IndexCorruptError(f"{self.folder / MANIFEST} differs from what was written: restore it")
             calibration.fetch(connection)
             verify_database(self.folder, connection)
@@ -176,7 +201,8 @@ class Store:
                 for segment in snapshot.segments:
                     segment.verify()
                     bar.update(segment.info.tokens)
-            if not np.array_equal(rows.verify_rows(connection, progress), snapshot.rows[snapshot.alive]):
+            listed = rows.verify_rows(connection, snapshot.manifest.units, progress)
+            if not np.array_equal(listed, snapshot.rows[snapshot.alive]):
                 raise IndexCorruptError(f"{self.folder / DATABASE}: passages and segments do not match; restore it")
             self.words.verify(connection, progress)
 
@@ -193,7 +219,7 @@ class Store:
             if latest is not None and latest.generation == generation:
                 return latest
             try:
-                loaded = load_snapshot(self.folder, self.manifest.dim, connection, generation, latest)
+                loaded = load_snapshot(self.folder, connection, generation, latest)
             except (FileNotFoundError, IndexCorruptError) as error:
                 # A writer removes segments that no later snapshot has: look at the present state.
                 connection.execute("COMMIT")
@@ -221,7 +247,8 @@ class Store:
             before = self._named(connection)
             self._remove_all_but(before)
             try:
-                yield connection, Growth(self.folder, self.manifest, connection, self._latest, progress)
+                manifest = stored_manifest(connection, self.folder)
+                yield connection, Growth(self.folder, manifest, connection, self._latest, progress)
                 after = self._named(connection)
             except BaseException:
                 self._remove_all_but(before)
@@ -246,40 +273,6 @@ class Store:
         """Remove what else lies beside segments and codecs."""
         for root in (self.folder / SEGMENTS, self.folder / CODECS):
             _remove(set(root.iterdir()) - folders)
-
-
-def create_store(folder: Path, manifest: Manifest) -> None:
-    """Make an empty index; an interrupted attempt to do so is finished.
-
-    Raises:
-        IndexNotFoundError: The folder holds something else.
-        ConfigError: Vectors of this width do not fill whole bytes at this number of bits, or words
-            cannot be kept.
-        MissingExtraError: It is to keep words, and the stemmer is not installed.
-        IndexLockedError: Another process creates it, and does not get done.
-        IndexWriteError: The disk refused.
-    """
-    words = WordTable(manifest.config.words)
-    words.check()
-    if manifest.config.nbits < 16:
-        check_sizes(manifest.dim, manifest.config.nbits)
-    if folder.exists() and not folder.is_dir():
-        raise IndexNotFoundError(f"{folder} is a file: give a folder")
-    with write_errors(folder):
-        made = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for one in made:
-            sync_folder(one.parent)
-        ours = (DATABASE, WRITER_LOCK, MANIFEST)
-        foreign = [path.name for path in folder.iterdir() if not path.name.startswith(ours)]
-    if foreign:
-        raise IndexNotFoundError(
-            f"{folder} holds no index ({MANIFEST} is missing) but other files such as {sorted(foreign)[0]!r}: "
-            "give an empty or a new folder"
-        )
-    text = create_database(folder, manifest.to_json(), words)
-    with write_errors(folder):
-        write_manifest_text(folder, text)
 
 
 def _generation(connection: sqlite3.Connection) -> int:

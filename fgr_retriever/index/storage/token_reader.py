@@ -13,6 +13,7 @@ from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.inverted_lists import ranges
 from fgr_retriever.index.storage.segments import Segment
+from fgr_retriever.index.storage.sides import Side
 
 Tokens = slice | NDArray[np.int64]  # numbers of tokens, ascending
 
@@ -70,13 +71,14 @@ class TokenReader:
                 f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"
             ) from error
 
-    def importance(self, tokens: Tokens) -> NDArray[np.uint8]:
-        """Give the importance of tokens, (t,).
+    def side(self, side: Side, tokens: Tokens) -> NDArray[np.uint8]:
+        """Give a side of tokens, (t, *side.shape).
 
         Raises:
-            IndexCorruptError: A segment has none.
+            IndexCorruptError: A segment does not have it.
         """
-        return np.concatenate([np.zeros(0, np.uint8), *(one.importance(part) for one, part in self._split(tokens))])
+        none = np.zeros((0, *side.shape), np.uint8)
+        return np.concatenate([none, *(one.side(side, part) for one, part in self._split(tokens))])
 
     def _split(self, tokens: Tokens) -> Iterator[tuple[Segment, Tokens]]:
         """Go through the segments that have some of the tokens, with their numbers there."""

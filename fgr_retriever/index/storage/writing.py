@@ -20,16 +20,16 @@ from fgr_retriever.index.storage.manifest import sync_folder
 from fgr_retriever.index.storage.offsets import CompactOffsets, compact_offsets
 from fgr_retriever.index.storage.segments import (
     BOUNDS,
-    DTYPES,
     GAPS,
-    IMPORTANCE,
     LENGTHS,
     LISTS,
     WIDE,
     WIDTHS,
     SegmentInfo,
+    dtype_of,
     vector_files,
 )
+from fgr_retriever.index.storage.sides import Side
 from fgr_retriever.model.tokens import TokenBlock
 
 _LENGTH_ERROR = 0.01  # as the codec has it: more than half precision loses
@@ -41,13 +41,13 @@ class _SegmentWriter:
     Args:
         root: The folder of all segments.
         codec: Whose codes and residuals are written; None: vectors.
-        importance: Whether the importance of the tokens is written.
+        sides: What else is written of each token.
     """
 
-    def __init__(self, root: Path, codec: Codec | None, importance: bool) -> None:
+    def __init__(self, root: Path, codec: Codec | None, sides: Sequence[Side]) -> None:
         self.passages = self.tokens = 0
         self._codec = codec
-        self._token_files = (*vector_files(codec), *([IMPORTANCE] if importance else []))
+        self._token_files = (*vector_files(codec), *(side.file for side in sides))
         self._folder = root / uuid.uuid4().hex
         self._folder.mkdir(parents=True)
         self._files: dict[str, HashedFile] = {}
@@ -71,7 +71,7 @@ class _SegmentWriter:
         files = self._finish_files()
         if self._codec is not None:
             codes, lengths = (
-                np.fromfile(self._folder / file, DTYPES[file]) for file in (self._token_files[0], LENGTHS)
+                np.fromfile(self._folder / file, dtype_of(file)) for file in (self._token_files[0], LENGTHS)
             )
             lists = build_lists(codes, lengths, len(self._codec.centroids))
             for file, array in ((LISTS, lists.slots), (BOUNDS, lists.bounds)):
@@ -92,7 +92,7 @@ class _SegmentWriter:
         self._files[file] = HashedFile(self._folder / file)
 
     def _write(self, file: str, array: NDArray[Any]) -> None:
-        self._files[file].write(array.astype(DTYPES[file], copy=False))
+        self._files[file].write(array.astype(dtype_of(file), copy=False))
 
     def _finish_files(self) -> dict[str, StoredFile]:
         finished = {name: file.finish() for name, file in self._files.items()}
@@ -107,14 +107,12 @@ class SegmentsWriter:
         root: The folder of all segments.
         segment_tokens: Tokens after which a segment is closed, at the end of a passage.
         codec: Whose codes and residuals are written; None: vectors.
-        importance: Whether the importance of the tokens is written.
+        sides: What else is written of each token.
     """
 
-    def __init__(
-        self, root: Path, segment_tokens: int, codec: Codec | None = None, *, importance: bool = False
-    ) -> None:
+    def __init__(self, root: Path, segment_tokens: int, codec: Codec | None = None, sides: Sequence[Side] = ()) -> None:
         """Create nothing yet."""
-        self.codec, self.importance = codec, importance
+        self.codec, self.sides = codec, tuple(sides)
         self._root, self._segment_tokens = root, segment_tokens
         self._current: _SegmentWriter | None = None
         self._finished: list[SegmentInfo] = []
@@ -129,8 +127,8 @@ class SegmentsWriter:
         """Append tokens of passages.
 
         Args:
-            tokens: Vectors (n, dim), or codes (n,) and residuals (n, bytes); then importance (n,), if it
-                is written.
+            tokens: Vectors (n, dim), or codes (n,) and residuals (n, bytes); then each side
+                (n, *side.shape).
             offsets: Of the same n tokens.
         """
         if len(offsets.gaps):
@@ -162,7 +160,7 @@ class SegmentsWriter:
 
     def _open(self) -> _SegmentWriter:
         if self._current is None:
-            self._current = _SegmentWriter(self._root, self.codec, self.importance)
+            self._current = _SegmentWriter(self._root, self.codec, self.sides)
         return self._current
 
 
@@ -183,7 +181,7 @@ class BlockWriter:
         """Append some tokens of the passage that is being written.
 
         Raises:
-            InputError: The block has the wrong shape, a vector is not L2-normalised, or importance is missing.
+            InputError: The block has the wrong shape, a vector is not L2-normalised, or a side is missing.
         """
         tokens = len(block.vectors)
         if block.vectors.shape != (tokens, self._dim) or block.offsets.shape != (tokens, 2):
@@ -192,19 +190,24 @@ class BlockWriter:
         lengths = np.linalg.norm(block.vectors.astype(np.float32), axis=1)
         if not (np.abs(lengths - 1) <= _LENGTH_ERROR).all():  # also what is not finite
             raise InputError(f"the encoder gave vectors that are not L2-normalised for passage {block.passage}")
-        self._segments.write([block.vectors, *self._importance(block)], compact_offsets(block.offsets, self._end))
+        sides = [side_of(block, side) for side in self._segments.sides]
+        self._segments.write([block.vectors, *sides], compact_offsets(block.offsets, self._end))
         self._length += tokens
         self._end = int(block.offsets[-1, 1]) if tokens else self._end
         if block.last:
             self._segments.end_passages(np.array([self._length]))
             self._length = self._end = 0
 
-    def _importance(self, block: TokenBlock) -> list[NDArray[np.uint8]]:
-        """Take the importance of the tokens, if it is to be written."""
-        if not self._segments.importance:
-            return []
-        found = block.importance
-        if found is None or found.shape != (len(block.vectors),) or found.dtype != np.uint8:
-            given = None if found is None else f"{found.shape} {found.dtype}"
-            raise InputError(f"the encoder gave importance {given}: must be ({len(block.vectors)},) uint8")
-        return [found]
+
+def side_of(block: TokenBlock, side: Side) -> NDArray[np.uint8]:
+    """Take a side of the tokens of a block.
+
+    Raises:
+        InputError: The block has none, or one of another shape.
+    """
+    found: NDArray[np.uint8] | None = getattr(block, side.name)
+    shape = (len(block.vectors), *side.shape)
+    if found is None or found.shape != shape or found.dtype != np.uint8:
+        given = None if found is None else f"{found.shape} {found.dtype}"
+        raise InputError(f"the encoder gave {side.name} {given}: must be {shape} uint8")
+    return found

@@ -18,17 +18,16 @@ from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import FgrError, IndexCorruptError
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.storage.database import DATABASE
+from tests.index.durability.processes import LawBrokenError, in_process, processes
 from tests.index.durability.workload import (
     CONFIGS,
     ENCODER,
-    LawBrokenError,
     Plan,
     State,
     Trial,
     attempt,
+    check_units,
     flush_early,
-    in_process,
-    processes,
     read,
 )
 
@@ -171,7 +170,9 @@ def _read_carefully(index: Index, state: State, damage: Damage) -> None:
             found += index.get([id])
     for passage in list(state.passages.values())[::10]:
         with suppress(FgrError):
-            found += [match.passage for match in index.search(ENCODER.encode_queries([passage.text]), 5)[0]]
+            for match in index.search(ENCODER.encode_queries([passage.text]), 5)[0]:
+                check_units(match)
+                found.append(match.passage)
         with suppress(FgrError):
             index.words(passage.text, 5)  # what it finds is judged by `verify`
     wrong = [passage for passage in found if state.passages.get(passage.id) != passage]

@@ -18,20 +18,10 @@ from pathlib import Path
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import IndexWriteError
 from fgr_retriever.index.index import Index
-from tests.index.durability.workload import (
-    CONFIGS,
-    ENCODER,
-    LawBrokenError,
-    Plan,
-    Trial,
-    attempt,
-    flush_early,
-    in_process,
-    read,
-    verdict,
-)
+from tests.index.durability.processes import LawBrokenError, in_process
+from tests.index.durability.workload import CONFIGS, Plan, Trial, attempt, flush_early, read, verdict
 
-_CALLS = ("add", "flush", "upsert", "delete", "calibrate", "compact", "flush", "add", "compact")
+_CALLS = ("add", "flush", "upsert", "delete", "calibrate", "compact", "flush", "add", "upgrade", "compact")
 _SMALLEST, _LARGEST = 1 << 14, 1 << 21  # bytes: from less than an empty index to most of a full one
 _INSIDE = (
     "import sys; from pathlib import Path; from tests.index.durability import disk; "
@@ -52,7 +42,7 @@ def limit_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
     """
     drawn = random.Random(seed)
     for number in range(count):
-        plan = Plan.draw(_CALLS, drawn.randrange(1 << 30))
+        plan = Plan.draw(_CALLS, drawn.randrange(1 << 30), old=number % 2 == 1)
         limit = int(_SMALLEST * (_LARGEST / _SMALLEST) ** drawn.random())
         place = folder / f"limit-{number}"
         yield attempt("file size", lambda: in_process(_fill_limited, place, plan, limit), place)  # noqa: B023 - runs at once
@@ -89,7 +79,7 @@ def fill_mounts(folder: Path, count: int, seed: int) -> None:
     drawn = random.Random(seed)
     flush_early()
     for number in range(count):
-        plan = Plan.draw(_CALLS, drawn.randrange(1 << 30))
+        plan = Plan.draw(_CALLS, drawn.randrange(1 << 30), old=number % 2 == 1)
         size = int(2 * _SMALLEST * (2 * _LARGEST / _SMALLEST) ** drawn.random())
         place = folder / f"mount-{number}"
         place.mkdir()
@@ -115,7 +105,7 @@ def _fill_limited(folder: Path, plan: Plan, limit: int) -> str:
 def _fill(folder: Path, plan: Plan, config: IndexConfig, make_room: Callable[[], object]) -> str:
     """Make calls until the disk refuses one; check, make room, and go on to the end."""
     try:
-        index = Index.open(folder, ENCODER, config)
+        index = plan.open(folder, config)
     except IndexWriteError:
         make_room()
         verdict(folder, plan.states[:1], config)

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fgr_retriever.config import IndexConfig
-from fgr_retriever.index.index import Index
-from tests.index.durability.workload import CONFIGS, ENCODER, Plan, Trial, attempt, flush_early, processes, verdict
+from tests.index.durability.processes import processes
+from tests.index.durability.workload import CONFIGS, Plan, Trial, attempt, flush_early, verdict
 
 # The last call is the one that is killed; with none, the creation of the index is.
 SCENARIOS: dict[str, tuple[str, ...]] = {
@@ -24,6 +24,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "flush": ("add", "delete", "flush"),
     "merge": ("flush", "delete", "flush"),
     "compact coded": ("flush", "delete", "compact"),
+    "upgrade": ("flush", "add", "delete", "upgrade"),
 }
 
 
@@ -43,7 +44,7 @@ def kill_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
     waits = dict.fromkeys(SCENARIOS, 0.02)  # seconds; learned, so that about half of the kills hit the call
     for number in range(count):
         name = list(SCENARIOS)[number % len(SCENARIOS)]
-        plan = Plan.draw(SCENARIOS[name], drawn.randrange(1 << 30))
+        plan = Plan.draw(SCENARIOS[name], drawn.randrange(1 << 30), old="upgrade" in SCENARIOS[name])
         config = CONFIGS[number // len(SCENARIOS) % len(CONFIGS)]
         wait, place = drawn.uniform(0, waits[name]), folder / f"kill-{number}"
         trial = attempt(name, lambda: _killed(place, plan, config, wait), place)  # noqa: B023 - runs at once
@@ -78,7 +79,7 @@ def _write(folder: Path, plan: Plan, config: IndexConfig, line: Connection) -> N
     """Make the calls of a plan, telling of each before it begins and after it has returned."""
     flush_early()
     line.send(("begun", 0))
-    index = Index.open(folder, ENCODER, config)
+    index = plan.open(folder, config)
     line.send(("done", 0))
     for number, call in enumerate(plan.calls, start=1):
         line.send(("begun", number))

@@ -16,12 +16,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fgr_retriever.index.index import Index
 from tests.index.durability.disk_model import CALLS, Cut, Disk, SystemCall, parse
+from tests.index.durability.processes import LawBrokenError
 from tests.index.durability.workload import (
     CONFIGS,
-    ENCODER,
-    LawBrokenError,
     Plan,
     State,
     Trial,
@@ -32,11 +30,12 @@ from tests.index.durability.workload import (
 
 CUTS: tuple[Cut, ...] = ("strict", "torn", "written")
 _KINDS = ("add", "upsert", "delete", "calibrate", "compact", "flush", "add", "delete", "flush", "compact")
+_OLD_KINDS = ("add", "flush", "delete", "add", "upgrade", "upsert", "upgrade", "flush", "compact")  # from format 2 on
 _LINE = re.compile(rb"(begun|done) (\d+)\s*")  # what the writer prints
 _SHARED_MEMORY = "-shm"
 _WRITER = (
     "import sys; from pathlib import Path; from tests.index.durability import powercut; "
-    "powercut.write(Path(sys.argv[1]), int(sys.argv[2]))"
+    "powercut.write(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == 'old')"
 )
 
 
@@ -47,13 +46,14 @@ def can_trace() -> bool:
     return subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
 
 
-def powercut_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
+def powercut_trials(folder: Path, count: int, seed: int = 0, old: bool = False) -> Iterator[Trial]:
     """Cut the power at random moments of one writer's work.
 
     Args:
         folder: Where to make the indexes.
         count: How many cuts.
         seed: Of the plan and the moments.
+        old: Begin with an index of format 2, whose creation is not cut, and upgrade it.
 
     Yields:
         One trial a cut, called after what the cut leaves; `undone` or `kept` says what became of the
@@ -61,9 +61,10 @@ def powercut_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
     """
     root, drawn = folder / "recorded", random.Random(seed)
     root.mkdir()
-    calls = _record(root, seed, folder / "calls.txt")
-    disk, plan = Disk(root), Plan.draw(_KINDS, seed)
-    moments = sorted(drawn.sample(range(len(calls)), min(count, len(calls))))
+    calls = _record(root, seed, folder / "calls.txt", old)
+    disk, plan = Disk(root), _plan(seed, old)
+    first = next(moment for moment, call in enumerate(calls) if _said(call)[0]) if old else 0
+    moments = sorted(drawn.sample(range(first, len(calls)), min(count, len(calls) - first)))
     begun = done = number = 0
     for moment, call in enumerate(calls):
         disk.replay(call)
@@ -77,22 +78,27 @@ def powercut_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
     _check_recording(root, disk.left("written", drawn))
 
 
-def write(folder: Path, seed: int) -> None:
+def write(folder: Path, seed: int, old: bool) -> None:
     """Make the calls of the plan, telling on stdout of each before it begins and after its return."""
     flush_early()
-    index = Index.open(folder, ENCODER, CONFIGS[0])
-    for number, call in enumerate(Plan.draw(_KINDS, seed).calls, start=1):
+    plan = _plan(seed, old)
+    index = plan.open(folder, CONFIGS[0])
+    for number, call in enumerate(plan.calls, start=1):
         os.write(1, f"begun {number}\n".encode())
         call.run(index)
         os.write(1, f"done {number}\n".encode())
     index.close()
 
 
-def _record(root: Path, seed: int, log: Path) -> list[SystemCall]:
+def _plan(seed: int, old: bool) -> Plan:
+    return Plan.draw(_OLD_KINDS if old else _KINDS, seed, old)
+
+
+def _record(root: Path, seed: int, log: Path, old: bool) -> list[SystemCall]:
     """Run the writer and list its calls that concern the index, and what it said."""
     trace = ["strace", "-f", "-y", "-xx", "-s", str(1 << 24), "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(log)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [*trace, sys.executable, "-c", _WRITER, str(root / "index"), str(seed)]
+    command = [*trace, sys.executable, "-c", _WRITER, str(root / "index"), str(seed), "old" if old else "new"]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     disk = Disk(root)
     return [call for call in parse(log) if _said(call)[0] or disk.replay(call)]

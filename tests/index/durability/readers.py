@@ -21,16 +21,15 @@ import torch
 
 from fgr_retriever.index.index import Index
 from fgr_retriever.types import Passage
+from tests.index.durability.processes import LawBrokenError, processes
 from tests.index.durability.workload import (
     CONFIGS,
     ENCODER,
     EXACT,
     WORDS,
-    LawBrokenError,
     Trial,
     check_tokens,
     flush_early,
-    processes,
     text_of,
 )
 

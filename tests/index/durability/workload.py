@@ -2,21 +2,18 @@
 
 A plan of calls is a pure function of a seed, so that the process that checks knows what the process
 that was killed was doing. The law: an index that is opened again is exactly as some allowed plan step
-left it, in every text, metadata value, vector and offset; it passes `verify`, and can be written to.
+left it, in every text, metadata value, vector, offset, evidence code and unit; it passes `verify`, and
+can be written to. A plan may begin with an index of format 2, which has neither codes nor units.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +22,12 @@ from fgr_retriever.config import Calibration, IndexConfig, SearchConfig
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.storage import growth
+from fgr_retriever.index.storage.creation import create_store
+from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.testing import WordEncoder
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import Passage
+from tests.index.durability.processes import LawBrokenError
 
 ENCODER = WordEncoder()
 SIZES = {"add": 30, "upsert": 12, "delete": 12, "flush": 120}  # passages of one call
@@ -46,16 +47,12 @@ WORDS = _TEXT.split()
 _ALIKE = 0.8
 
 
-class LawBrokenError(Exception):
-    """The index broke a promise."""
-
-
 @dataclass(frozen=True)
 class Call:
     """One call of a plan.
 
     Args:
-        kind: `add`, `upsert`, `flush` (a large add), `delete`, `compact` or `calibrate`.
+        kind: `add`, `upsert`, `flush` (a large add), `delete`, `compact`, `upgrade` or `calibrate`.
         passages: What to add.
         ids: What to delete.
         threshold: Of the calibration.
@@ -74,6 +71,8 @@ class Call:
             index.delete(self.ids)
         elif self.kind == "compact":
             index.compact()
+        elif self.kind == "upgrade":
+            index.upgrade()
         else:
             index.calibrate(Calibration(threshold=self.threshold))
 
@@ -85,10 +84,12 @@ class State:
     Args:
         passages: By id.
         threshold: Of the calibration that counts.
+        lacking: Whether these passages have neither codes nor units.
     """
 
     passages: Mapping[str, Passage]
     threshold: float = 0.5
+    lacking: bool = False
 
     def after(self, call: Call) -> State:
         """Give what the index holds after one more call."""
@@ -105,19 +106,29 @@ class Plan:
     Args:
         calls: The calls.
         states: One more than calls.
+        old: Whether it begins with an empty index of format 2, and not with none.
     """
 
     calls: tuple[Call, ...]
     states: tuple[State, ...]
+    old: bool
 
     @classmethod
-    def draw(cls, kinds: Sequence[str], seed: int) -> Plan:
+    def draw(cls, kinds: Sequence[str], seed: int, old: bool = False) -> Plan:
         """Draw calls of the given kinds."""
-        drawn, calls, states = random.Random(seed), [], [State({})]
+        drawn, calls, states, lacking = random.Random(seed), [], [State({})], old
         for number, kind in enumerate(kinds):
             calls.append(_call(kind, number, states[-1], drawn))
-            states.append(states[-1].after(calls[-1]))
-        return cls(tuple(calls), tuple(states))
+            lacking = lacking and kind != "upgrade"
+            state = states[-1].after(calls[-1])
+            states.append(replace(state, lacking=lacking and bool(state.passages)))
+        return cls(tuple(calls), tuple(states), old)
+
+    def open(self, folder: Path, config: IndexConfig) -> Index:
+        """Open the index with which the plan begins."""
+        if self.old:
+            create_store(folder, Manifest(ENCODER.fingerprint, ENCODER.dim, config, format_version=2))
+        return Index.open(folder, ENCODER, config)
 
     def allowed(self, begun: int, done: int) -> tuple[State, ...]:
         """List the states that an interrupted process may leave, which began and ended so many calls."""
@@ -170,7 +181,8 @@ def verdict(folder: Path, allowed: Sequence[State], config: IndexConfig) -> int:
             raise LawBrokenError(f"holds {_differences(found, allowed)}")
         later = Passage("later", "the next write works", {"later": True})
         index.add([later])
-        if read(index, [*found.passages, "later"]) != found.after(Call("add", (later,))):
+        now = replace(read(index, [*found.passages, "later"]), lacking=found.lacking)
+        if now != found.after(Call("add", (later,))):
             raise LawBrokenError("the next write was not stored as it should be")
         index.verify()
     return allowed.index(found)
@@ -189,21 +201,26 @@ def read(index: Index, ids: Iterable[str]) -> State:
     matches = index.search(everything, len(passages) + 1, config=EXACT)[0]
     if {match.passage.id: match.passage for match in matches} != passages:
         raise LawBrokenError("search finds other passages than those that are stored")
-    check_tokens(matches, index.config.importance)
+    lacking = bool(passages) and bool(index.lacks())
+    check_tokens(matches, index.config.importance, lacking)
     if index.config.words:
         _check_words(index, passages)
-    return State(passages, index.calibrated_model().calibration.threshold)
+    return State(passages, index.calibrated_model().calibration.threshold, lacking)
 
 
-def check_tokens(matches: Sequence[Match], importance: bool) -> None:
-    """Compare stored tokens with those of the texts: offsets and importance exactly, vectors as the codec allows.
+def check_tokens(matches: Sequence[Match], importance: bool, lacking: bool = False) -> None:
+    """Compare stored tokens and units with those of the texts: all exactly, but vectors as the codec allows.
 
     Raises:
         LawBrokenError: They differ.
     """
     texts = [one.passage.text for one in matches]
-    for match, right in zip(matches, ENCODER.encode_passages(texts, importance=importance), strict=True):
+    blocks = ENCODER.encode_passages(texts, importance=importance, evidence=not lacking)
+    for match, right in zip(matches, blocks, strict=True):
         id, found = match.passage.id, match.tokens
+        check_units(match, lacking)
+        if not np.array_equal(found.evidence, right.evidence):
+            raise LawBrokenError(f"passage {id!r} has the evidence codes of another text")
         if not np.array_equal(found.offsets, right.offsets):
             raise LawBrokenError(f"passage {id!r} has the offsets of another text")
         if importance and not np.array_equal(found.importance, right.importance):
@@ -211,6 +228,17 @@ def check_tokens(matches: Sequence[Match], importance: bool) -> None:
         likeness = (torch.from_numpy(found.vectors).float() * torch.from_numpy(right.vectors).float()).sum(dim=1)
         if not bool(likeness.mean() > _ALIKE):
             raise LawBrokenError(f"passage {id!r} has the vectors of another text")
+
+
+def check_units(match: Match, lacking: bool = False) -> None:
+    """Compare the units of a passage with those of its text.
+
+    Raises:
+        LawBrokenError: They differ, or are there where the index keeps none.
+    """
+    right = None if lacking else Units.of(match.passage.text).to_bytes()
+    if (match.units and match.units.to_bytes()) != right:
+        raise LawBrokenError(f"passage {match.passage.id!r} has the units of another text")
 
 
 def _check_words(index: Index, passages: Mapping[str, Passage]) -> None:
@@ -225,52 +253,14 @@ def _check_words(index: Index, passages: Mapping[str, Passage]) -> None:
             raise LawBrokenError(f"the word {word!r} is found in other passages than those that have it")
 
 
-def text_of(id: str, call: int, words: int, drawn: random.Random) -> str:
-    """Write a text that says where it comes from."""
-    return f"{id} of call {call}: {' '.join(drawn.choices(WORDS, k=words))}."
-
-
-def processes() -> ForkServerContext:
-    """Give the context whose processes start with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fgr_retriever.index.index", "fgr_retriever.testing"])
-    return context
-
-
-def in_process(call: Callable[..., Any], *args: Any) -> Any:
-    """Run a function in a process of its own and give its result.
-
-    Raises:
-        LawBrokenError: The process died.
-    """
-    context = processes()
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send_result, args=(theirs, call, args), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        result = ours.recv()
-    except EOFError:
-        process.join()
-        raise LawBrokenError(f"{call.__name__} died with exit code {process.exitcode}") from None
-    process.join()
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
 def flush_early() -> None:
     """Let this process code its segments from a few tokens on."""
     growth.FLUSH_TOKENS = FLUSH_TOKENS
 
 
-def _send_result(line: Connection, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    torch.set_num_threads(1)
-    try:
-        result = call(*args)
-    except Exception as error:  # handed over to the process that asked
-        result = LawBrokenError(f"{type(error).__name__}: {error}")
-    line.send(result)
+def text_of(id: str, call: int, words: int, drawn: random.Random) -> str:
+    """Write a text that says where it comes from."""
+    return f"{id} of call {call}: {' '.join(drawn.choices(WORDS, k=words))}."
 
 
 def _call(kind: str, number: int, state: State, drawn: random.Random) -> Call:

@@ -25,18 +25,19 @@ def failures(trials):
 
 
 def test_a_killed_writer_leaves_all_that_it_acknowledged_and_nothing_by_halves(tmp_path):
-    assert failures(kill_trials(tmp_path, 12)) == []
+    assert failures(kill_trials(tmp_path, 13)) == []
 
 
 @pytest.fixture(scope="module")
 def cuts(tmp_path_factory):
     if not can_trace():
         pytest.skip("strace is not here or not allowed")
-    return list(powercut_trials(tmp_path_factory.mktemp("cuts"), 24))
+    of_new = powercut_trials(tmp_path_factory.mktemp("new"), 24)
+    return [*of_new, *powercut_trials(tmp_path_factory.mktemp("old"), 12, old=True)]
 
 
 def test_a_power_cut_leaves_all_that_was_acknowledged_and_nothing_by_halves(cuts):
-    assert len(cuts) == 24
+    assert len(cuts) == 36
     assert [trial for trial in failures(cuts) if trial.kind != "strict"] == []
 
 

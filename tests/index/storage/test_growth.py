@@ -12,11 +12,13 @@ from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexLockedError, IndexNotFoundError, InputError
 from fgr_retriever.index.info import describe
 from fgr_retriever.index.storage import growth
+from fgr_retriever.index.storage.creation import create_store
 from fgr_retriever.index.storage.manifest import Manifest
-from fgr_retriever.index.storage.repair import LOST, repair
+from fgr_retriever.index.storage.repair import repair
 from fgr_retriever.index.storage.rewrite import mergeable, sample_vectors
+from fgr_retriever.index.storage.salvage import LOST
 from fgr_retriever.index.storage.segments import SegmentInfo
-from fgr_retriever.index.storage.store import Store, create_store
+from fgr_retriever.index.storage.store import Store
 from fgr_retriever.model.tokens import TokenBlock
 from fgr_retriever.types import Passage
 

@@ -1,0 +1,108 @@
+"""What an engine does with its stored passages besides searching: fetch, delete, check, compact, upgrade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fgr_retriever.calls import Closing, in_thread
+from fgr_retriever.index.index import Index
+from fgr_retriever.index.info import IndexInfo
+from fgr_retriever.types import Passage
+
+
+class Upkeep(Closing):
+    """The part of an engine that needs its index alone.
+
+    Args:
+        index: An open index.
+    """
+
+    def __init__(self, index: Index) -> None:
+        """Join nothing yet."""
+        self._index = index
+
+    def get(self, ids: Iterable[str]) -> list[Passage]:
+        """Fetch passages by id, in the order of the ids; unknown ids are left out.
+
+        Raises:
+            InputError: An id is not a string.
+        """
+        return self._index.get(ids)
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete passages and return how many were deleted; unknown ids are ignored.
+
+        Raises:
+            InputError: An id is not a string.
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        return self._index.delete(ids)
+
+    def __len__(self) -> int:
+        """Count the passages."""
+        return len(self._index)
+
+    def __contains__(self, id: object) -> bool:
+        """Say whether there is a passage with this id."""
+        return id in self._index
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the index. To back up the index, copy the folder while nobody writes to it."""
+        return self._index.folder
+
+    def info(self) -> IndexInfo:
+        """Describe the index in JSON-safe values."""
+        return self._index.info()
+
+    def verify(self, *, progress: bool = False) -> None:
+        """Check every stored byte; `progress` shows progress bars on stderr.
+
+        Raises:
+            IndexCorruptError: Something is damaged; the message names it.
+        """
+        self._index.verify(progress=progress)
+
+    def compact(self, *, progress: bool = False) -> None:
+        """Rewrite the index into few files, without what was deleted or replaced.
+
+        `progress` shows progress bars on stderr.
+
+        Raises:
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        self._index.compact(progress=progress)
+
+    def upgrade(self, *, progress: bool = False) -> bool:
+        """Add what an index lacks that was made by an older version, or with other evidence codes.
+
+        These are the evidence codes of this model, if it makes any, and the borders of sentences, phrases
+        and paragraphs. The stored texts are encoded once more, in bounded memory, and stored vectors stay
+        as they are. It is one transaction, like every other write. An index that lacks nothing is left
+        alone. `progress` shows progress bars on stderr.
+
+        Returns:
+            Whether something was missing.
+
+        Raises:
+            IndexCorruptError: The stored data is damaged, or a passage has not as many tokens as the model
+                gives its text.
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        return self._index.upgrade(progress=progress)
+
+    def close(self) -> None:
+        """Close the files; every later call raises InputError."""
+        self._index.close()
+
+    aget = in_thread(get)
+    adelete = in_thread(delete)
+    ainfo = in_thread(info)
+    averify = in_thread(verify)
+    acompact = in_thread(compact)
+    aupgrade = in_thread(upgrade)
+    aclose = in_thread(close)
