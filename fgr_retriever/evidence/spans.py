@@ -73,12 +73,14 @@ def find_spans_of(
     axis = Axis.of(texts, tokens, known)
     choice = Choice.of(axis, evidence, hot, config.unit)
     chosen = choice.by_expected_f1() if config.threshold is None else choice.by_share(config.unit)
-    ranges = axis.merge(choice.ranges[chosen], config.merge_gap)
-    ranges = ranges[ranges[:, 1] - ranges[:, 0] >= max(config.min_length, 1)]
+    merged = axis.merge(choice.ranges[chosen], config.merge_gap)
+    ranges = merged[merged[:, 1] - merged[:, 0] >= max(config.min_length, 1)]
     if config.context_sentences:
         ranges = axis.widen(ranges, config.context_sentences)
     ranges = axis.tidy(ranges, words=config.unit == "token", strip=config.unit == "phrase")
-    return _split(axis, axis.merge(ranges, config.merge_gap))
+    if config.unit == "token" or config.context_sentences or len(ranges) < len(merged):
+        ranges = axis.merge(ranges, config.merge_gap)  # else no two have come closer
+    return _split(axis, ranges)
 
 
 def _units_of(
@@ -89,7 +91,7 @@ def _units_of(
     Returns:
         The units, and the likely tokens without those of passages that are nothing but white space.
     """
-    edges = hot.searchsorted(np.append(tokens.first, len(tokens.probabilities))).tolist()
+    edges = hot.searchsorted(tokens.edges).tolist()
     found, blank = [], []
     for place, (low, high) in enumerate(pairwise(edges)):
         known = units[place]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,13 +74,14 @@ class TokenAxis:
 
     Args:
         starts: Where each passage begins, (p,) int64.
-        first: Number of each passage's first token, (p,) int64; its last one is the one that stands after it.
+        edges: Number of each passage's first token, and of all tokens, (p + 1,) int64. The last token of
+            a passage is the one that stands after it.
         sums: The running sums. One that is taken over the border of a passage is meaningless.
         probabilities: Evidence probability of each token, (t,) float32.
     """
 
     starts: NDArray[np.int64]
-    first: NDArray[np.int64]
+    edges: NDArray[np.int64]
     sums: EvidenceSums
     probabilities: NDArray[np.float32]
 
@@ -91,22 +93,22 @@ class TokenAxis:
             sizes: Number of characters of each passage, at least one passage.
             evidence: The tokens of each passage.
         """
-        lengths = np.array(sizes, dtype=np.int64) + len(BORDER)
-        counts = np.array([len(one) + 1 for one in evidence])
-        borders, ends = lengths.cumsum(), counts.cumsum()
-        starts, first = borders - lengths, ends - counts
+        counts = [len(one) + 1 for one in evidence]
+        edges = list(accumulate(counts, initial=0))
+        starts = np.array([0, *accumulate(size + len(BORDER) for size in sizes)], dtype=np.int64)
         places = np.concatenate([part for one in evidence for part in (one.offsets.reshape(-1, 2), _END)])[:, 1]
         chances = np.concatenate([part for one in evidence for part in (one.probabilities, _NEVER)])
         mass, doubles = np.zeros(len(chances)), chances.astype(np.float64)
-        for begin, end in zip(first.tolist(), ends.tolist(), strict=True):
-            np.add.accumulate(doubles[begin : end - 1], out=mass[begin + 1 : end])
+        for first, last in pairwise(edges):
+            np.add.accumulate(doubles[first : last - 1], out=mass[first + 1 : last])
         # A token beyond the end of its text belongs to no range, nor to the next passage.
-        reached = np.minimum(places + starts.repeat(counts), (borders - 1).repeat(counts))
-        return cls(starts, first, EvidenceSums(np.maximum.accumulate(reached) - 1, mass), chances)
+        reached = np.minimum(places + starts[:-1].repeat(counts), (starts[1:] - 1).repeat(counts))
+        sums = EvidenceSums(np.maximum.accumulate(reached) - 1, mass)
+        return cls(starts[:-1], np.array(edges, dtype=np.int64), sums, chances)
 
     def masses(self) -> NDArray[np.float64]:
         """Sum the probabilities of each passage, (p,)."""
-        found: NDArray[np.float64] = self.sums.mass[np.append(self.first[1:], len(self.probabilities)) - 1]
+        found: NDArray[np.float64] = self.sums.mass[self.edges[1:] - 1]
         return found
 
 

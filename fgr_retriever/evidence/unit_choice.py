@@ -115,12 +115,11 @@ def _owners(axis: Axis, units: Ranges, tokens: NDArray[np.int64]) -> NDArray[np.
 def _words(axis: Axis, evidence: Sequence[TokenEvidence], tokens: NDArray[np.int64]) -> Ranges:
     """Grow tokens to whole words (atoms), looking only at the sentences that hold them."""
     owners = _owners(axis, axis.units.sentences, tokens)
-    borders = np.append(axis.tokens.first, len(axis.tokens.probabilities))
-    edges = tokens.searchsorted(borders).tolist()
+    edges = tokens.searchsorted(axis.tokens.edges).tolist()
     found = []
     for place, (low, high) in enumerate(pairwise(edges)):
         if low < high:
-            start, mine = axis.tokens.starts[place], tokens[low:high] - borders[place]
+            start, mine = axis.tokens.starts[place], tokens[low:high] - axis.tokens.edges[place]
             which, owner = np.unique(owners[low:high], return_inverse=True)
             offsets = evidence[place].offsets.reshape(-1, 2)[mine].astype(np.int64)
             found.append(_atoms(axis.texts[place], axis.units.sentences[which] - start, owner, offsets) + start)
