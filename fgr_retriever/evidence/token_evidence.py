@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, compress, pairwise
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from typing_extensions import Self
 from fgr_retriever.config import Calibration, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
-from fgr_retriever.evidence.spans import find_spans
+from fgr_retriever.evidence.spans import find_spans_of
 from fgr_retriever.evidence.support import Support
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
@@ -64,15 +65,18 @@ def read_hits(
         config: How evidence becomes spans.
         first: Rank of the first passage.
     """
+    if not found:
+        return []
     config, threshold = resolve_cut(encoder.calibration, config)
-    tokens = [one.tokens for one in found]
-    evidence = evidence_of(encoder, question.vectors, tokens)
-    supports = support(question, [one.vectors[_visible(one)] for one in tokens])
-    hits = []
-    for rank, (one, told, matched) in enumerate(zip(found, evidence, supports, strict=True), start=first):
-        spans = find_spans(one.passage.text, told, config, threshold)
-        hits.append(Hit(one.passage, one.score, rank, spans, told, matched, {LATE: one.score}))
-    return hits
+    tokens = _Tokens.of([one.tokens for one in found])
+    evidence, supports = tokens.evidence(encoder, question.vectors), tokens.support(question)
+    spans = find_spans_of(
+        [one.passage.text for one in found], evidence, config, threshold, [one.units for one in found]
+    )
+    return [
+        Hit(one.passage, one.score, rank, *read, {LATE: one.score})
+        for rank, (one, *read) in enumerate(zip(found, spans, evidence, supports, strict=True), start=first)
+    ]
 
 
 def check_query(query: str) -> None:
@@ -102,24 +106,7 @@ def evidence_of(encoder: TokenEncoder, query: Tensor, passages: Sequence[StoredT
         passages: The stored tokens of each passage. Special tokens, whose range is empty, are read but
             left out of the result, because they have no characters to show.
     """
-    lengths = [len(passage.vectors) for passage in passages]
-    if len(query) and sum(lengths):
-        vectors = torch.from_numpy(np.concatenate([passage.vectors for passage in passages]))
-        probabilities = encoder.evidence(query, vectors, lengths).float().numpy()
-    else:
-        probabilities = np.zeros(sum(lengths), np.float32)
-    ends = np.cumsum(lengths).tolist()
-    found = []
-    for passage, length, end in zip(passages, lengths, ends, strict=True):
-        visible = _visible(passage)
-        found.append(TokenEvidence(passage.offsets[visible], probabilities[end - length : end][visible]))
-    return found
-
-
-def _visible(tokens: StoredTokens) -> NDArray[np.bool_]:
-    """Say which tokens have characters to show, (t,)."""
-    shown: NDArray[np.bool_] = tokens.offsets[:, 1] > tokens.offsets[:, 0]
-    return shown
+    return _Tokens.of(passages).evidence(encoder, query) if passages else []
 
 
 def support(question: Question, passages: Sequence[NDArray[np.float16]]) -> list[Support]:
@@ -132,10 +119,58 @@ def support(question: Question, passages: Sequence[NDArray[np.float16]]) -> list
     if not passages:
         return []
     words, owners, rows = _words(question.text, question.offsets)
-    vectors = torch.from_numpy(np.concatenate(passages)).float()
-    similarities = (vectors @ question.vectors[rows].T).half().numpy()
-    ends = np.cumsum([len(one) for one in passages])[:-1]
-    return [Support(words, owners, part) for part in np.split(similarities, ends)]
+    similarities = _cosines(torch.from_numpy(np.concatenate(passages)).float(), question.vectors[rows])
+    edges = accumulate(map(len, passages), initial=0)
+    return [Support(words, owners, similarities[start:end]) for start, end in pairwise(edges)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tokens:
+    """The tokens of some passages, one after the other.
+
+    Args:
+        lengths: Number of tokens of each passage.
+        vectors: The embeddings of all tokens, (t, d) float32.
+        visible: Numbers of the tokens that have characters to show, (v,) int64; special tokens have none.
+        offsets: The character ranges of the visible tokens, (v, 2) int32.
+        edges: Where the visible tokens of each passage begin, and their number at the end, (p + 1).
+    """
+
+    lengths: list[int]
+    vectors: Tensor
+    visible: NDArray[np.int64]
+    offsets: NDArray[np.int32]
+    edges: list[int]
+
+    @classmethod
+    def of(cls, passages: Sequence[StoredTokens]) -> Self:
+        """Join the tokens of at least one passage."""
+        lengths = [len(passage.vectors) for passage in passages]
+        vectors = torch.from_numpy(np.concatenate([passage.vectors for passage in passages])).float()
+        offsets = np.concatenate([passage.offsets for passage in passages])
+        (visible,) = (offsets[:, 1] > offsets[:, 0]).nonzero()
+        edges = visible.searchsorted(list(accumulate(lengths, initial=0))).tolist()
+        return cls(lengths, vectors, visible, offsets.take(visible, axis=0), edges)
+
+    def evidence(self, encoder: TokenEncoder, query: Tensor) -> list[TokenEvidence]:
+        """Compute the evidence probability of every visible token."""
+        if query.shape[0] and self.vectors.shape[0]:
+            probabilities = encoder.evidence(query, self.vectors, self.lengths).float().numpy().take(self.visible)
+        else:
+            probabilities = np.zeros(self.edges[-1], np.float32)
+        return [TokenEvidence(self.offsets[start:end], probabilities[start:end]) for start, end in pairwise(self.edges)]
+
+    def support(self, question: Question) -> list[Support]:
+        """Compare the words of a question with every visible token."""
+        words, owners, rows = _words(question.text, question.offsets)
+        similarities = _cosines(self.vectors, question.vectors[rows]).take(self.visible, axis=0)
+        return [Support(words, owners, similarities[start:end]) for start, end in pairwise(self.edges)]
+
+
+def _cosines(vectors: Tensor, asked: Tensor) -> NDArray[np.float16]:
+    """Compare tokens with query tokens, (t, d) and (q, d) to (t, q)."""
+    found: NDArray[np.float16] = (vectors @ asked.T).half().numpy()
+    return found
 
 
 def _words(
@@ -143,10 +178,14 @@ def _words(
 ) -> tuple[tuple[QueryWord, ...], NDArray[np.int64], NDArray[np.int64]]:
     """Find the words that have tokens, the word of each of these tokens, and the rows of the tokens."""
     found = query_words(question)
-    ranges = np.array([(word.start, word.end) for word in found], dtype=np.int64).reshape(-1, 2)
-    owner = ranges[:, 0].searchsorted(offsets[:, 0], "right") - 1
-    visible = (offsets[:, 1] > offsets[:, 0]) & (owner >= 0)
-    rows = np.flatnonzero(visible)
-    rows = rows[offsets[rows, 0] < ranges[owner[rows], 1]] if len(ranges) else rows[:0]
-    used, owners = np.unique(owner[rows], return_inverse=True)
-    return tuple(found[i] for i in used.tolist()), owners.astype(np.int64), rows
+    starts, ends = (np.array(sides, dtype=np.int64) for sides in ([w.start for w in found], [w.end for w in found]))
+    owner = starts.searchsorted(offsets[:, 0], "right") - 1
+    inside = (offsets[:, 1] > offsets[:, 0]) & (owner >= 0)
+    if len(found):
+        inside &= offsets[:, 0] < ends[owner]
+    (rows,) = inside.nonzero()
+    owner = owner[rows]
+    used = np.zeros(len(found), dtype=np.bool_)
+    used[owner] = True
+    owners: NDArray[np.int64] = (used.cumsum() - 1)[owner]
+    return tuple(compress(found, used.tolist())), owners, rows

@@ -48,6 +48,19 @@ class Units:
         found = as_ranges(sentences(text))
         return cls(found, phrases_of(text, found), np.array(paragraph_breaks(text), dtype=np.int64))
 
+    @classmethod
+    def near(cls, text: str, positions: NDArray[np.int64]) -> Self:
+        """Work out the units of a text, but the phrases only of the sentences that hold some positions.
+
+        Args:
+            text: Any text.
+            positions: Characters of it, (n,). One between two sentences counts to the one before it.
+        """
+        found = as_ranges(sentences(text))
+        held = np.maximum(found[:, 0].searchsorted(positions, "right") - 1, 0)
+        near = found[np.unique(held)] if len(found) else found
+        return cls(found, phrases_of(text, near), np.array(paragraph_breaks(text), dtype=np.int64))
+
     def to_bytes(self) -> bytes:
         """Encode the units for an index."""
         gaps = self.phrases[:, 0] - np.concatenate([[0], self.phrases[:-1, 1]])

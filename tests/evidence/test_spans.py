@@ -9,8 +9,12 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.evidence.spans import _by_expected_f1, _Layout, best_span, find_spans
+from fgr_retriever.evidence.axis import Axis
+from fgr_retriever.evidence.spans import best_span, find_spans, find_spans_of
+from fgr_retriever.evidence.sums import TokenAxis
+from fgr_retriever.evidence.unit_choice import Choice
 from fgr_retriever.text.atoms import snap_to_atoms
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import TokenEvidence
 from tests.text.test_sentences import texts
 
@@ -158,16 +162,49 @@ def test_no_other_choice_of_units_has_a_higher_expected_f1(passage, unit):
     text, evidence = passage
     hot = np.arange(len(evidence))[:6]
     assume(len(hot) and evidence.probabilities.sum() > 1e-3)
-    layout = _Layout.of(text, evidence)
-    units = layout.units(hot, unit)
-    masses, counts, total = layout.sums.masses(units), layout.sums.counts(units), layout.sums.mass[-1]
+    tokens = TokenAxis.of([len(text)], [evidence])
+    choice = Choice.of(Axis.of([text], tokens, [Units.of(text)]), [evidence], hot, unit)
+    masses, counts, total = choice.masses, choice.counts, choice.totals[0]
 
     def expected(chosen):
         return 2 * masses[chosen].sum() / (counts[chosen].sum() + total)
 
-    choices = (np.array(choice, dtype=bool) for choice in product([False, True], repeat=len(units)) if any(choice))
-    best = max(expected(choice) for choice in choices)
-    assert expected(_by_expected_f1(layout.sums, units)) == pytest.approx(best)
+    choices = (np.array(some, dtype=bool) for some in product([False, True], repeat=len(masses)) if any(some))
+    best = max(expected(some) for some in choices)
+    assert expected(choice.by_expected_f1()) == pytest.approx(best)
+
+
+@st.composite
+def any_passages(draw):
+    """Passages as `passages` makes them, or with tokens in white space, without characters or beyond the text."""
+    text, evidence = draw(passages())
+    if draw(st.booleans()):
+        places = st.integers(0, len(text) + 3)
+        offsets = sorted(draw(st.lists(st.tuples(places, places).map(sorted), min_size=1, max_size=8)))
+        chances = draw(st.lists(st.floats(0, 1, width=32), min_size=len(offsets), max_size=len(offsets)))
+        evidence = TokenEvidence(np.array(offsets, dtype=np.int32), np.array(chances, dtype=np.float32))
+    return text, evidence
+
+
+@example([(" a", TokenEvidence(np.array([[0, 1]], np.int32), np.ones(1, np.float32)))] * 2, TrimConfig(), 0.0)
+@example([(" ", TokenEvidence(np.array([[0, 1]], np.int32), np.ones(1, np.float32)))] * 2, TrimConfig(), 0.0)
+@example([("a", TokenEvidence(np.array([[0, 9]], np.int32), np.ones(1, np.float32)))] * 2, TrimConfig(), 0.0)
+@given(st.lists(any_passages(), max_size=5), configs, st.floats(0, 1))
+def test_the_spans_of_many_passages_are_those_of_each(found, config, threshold):
+    texts, evidence = [text for text, _ in found], [told for _, told in found]
+    alone = [find_spans(text, told, config, threshold) for text, told in found]
+    assert find_spans_of(texts, evidence, config, threshold) == alone
+    assert find_spans_of(texts, evidence, config, threshold, [Units.of(text) for text in texts]) == alone
+    some = [Units.of(text) if place % 2 else None for place, text in enumerate(texts)]
+    assert find_spans_of(texts, evidence, config, threshold, some) == alone
+
+
+@given(passages(), passages(), configs)
+def test_nothing_is_joined_across_two_passages(one, other, config):
+    texts, evidence = (one[0], other[0]), [one[1], other[1]]
+    config = replace(config, merge_gap=1_000_000)
+    for (text, told), spans in zip((one, other), find_spans_of(texts, evidence, config, 0.0), strict=True):
+        check(text, told, spans)
 
 
 def test_the_merge_gap_counts_characters():
