@@ -110,10 +110,12 @@ class WordEncoder:
                     break
                 block = following
 
-    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+    def evidence(
+        self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: NDArray[np.uint8] | None = None
+    ) -> Tensor:
         """Compute the evidence probability of every token: its best cosine with a query word.
 
-        Negative cosines count as 0. The temperature of the calibration is applied.
+        Negative cosines count as 0. The temperature of the calibration is applied. Codes change nothing.
         """
         found = (vectors.float() @ query.T).amax(dim=1).clamp(0, 1)
         temperature = self._calibration.temperature

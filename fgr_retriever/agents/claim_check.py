@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fgr_retriever.agents.evidence_search import EvidenceSource, EvidenceSpan
 from fgr_retriever.evidence.support import coverage
 from fgr_retriever.evidence.token_evidence import Question, evidence_of, support
-from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
+from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, encode_for_evidence
 from fgr_retriever.text.query_words import QueryWord
 
 # A word of a claim is matched from these cosines on (mean of its tokens). Chosen with the embedded
@@ -98,7 +98,7 @@ def _encoded(encoder: TokenEncoder, sources: Iterable[EvidenceSource]) -> dict[i
     """Encode what was kept of each source, as one text."""
     listed = list(sources)
     texts = [_ELISION.join(span["text"] for span in source["spans"]) for source in listed]
-    blocks = groupby(encoder.encode_passages(texts), key=lambda block: block.passage)
+    blocks = groupby(encode_for_evidence(encoder, texts), key=lambda block: block.passage)
     return {
         source["number"]: _Kept(source, text, _ranges(source), StoredTokens.of(list(group)))
         for source, text, (_, group) in zip(listed, texts, blocks, strict=True)

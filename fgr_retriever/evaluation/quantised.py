@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,14 @@ from torch import Tensor
 
 from fgr_retriever.errors import InputError
 from fgr_retriever.index.codec.residual_codec import Codec, check_sizes
-from fgr_retriever.model.tokens import TokenBlock, TokenEncoder
+from fgr_retriever.model.tokens import (
+    EvidenceCode,
+    EvidenceCodeEncoder,
+    TokenBlock,
+    TokenEncoder,
+    encode_for_evidence,
+    evidence_code_of,
+)
 
 if TYPE_CHECKING:
     from fgr_retriever.config import Calibration
@@ -72,14 +80,29 @@ class Quantised:
         """Give the model's own offsets; see `TokenEncoder`."""
         return self.encoder.query_offsets(texts)
 
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
-        """Encode passages lazily and pass their vectors through the codec; see `TokenEncoder`."""
-        for block in self.encoder.encode_passages(texts, progress=progress):
+    @property
+    def evidence_code(self) -> EvidenceCode | None:
+        """The model's own codes, which go through no codec."""
+        return evidence_code_of(self.encoder)
+
+    def encode_passages(
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+    ) -> Iterator[TokenBlock]:
+        """Encode passages lazily and pass their vectors through the codec; see `EvidenceCodeEncoder`.
+
+        Importance is not computed: nothing that is measured with a codec alone needs it.
+        """
+        encode = partial(encode_for_evidence, self.encoder) if evidence else self.encoder.encode_passages
+        for block in encode(texts, progress=progress):
             decoded = self.codec.decode(*self.codec.encode(torch.from_numpy(block.vectors)))
             yield replace(block, vectors=decoded.to(torch.float16).numpy())
 
-    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Give the model's evidence probabilities; see `TokenEncoder`."""
+    def evidence(
+        self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: NDArray[np.uint8] | None = None
+    ) -> Tensor:
+        """Give the model's evidence probabilities; see `EvidenceCodeEncoder`."""
+        if codes is not None and isinstance(self.encoder, EvidenceCodeEncoder):
+            return self.encoder.evidence(query, vectors, lengths, codes)
         return self.encoder.evidence(query, vectors, lengths)
 
 

@@ -25,7 +25,7 @@ from fgr_retriever.evaluation.text_files import read_jsonl
 from fgr_retriever.evidence.spans import find_spans
 from fgr_retriever.evidence.token_evidence import evidence_of, resolve_cut
 from fgr_retriever.model.maxsim import maxsim_ragged
-from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
+from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, encode_for_evidence
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.types import TokenEvidence
 
@@ -168,7 +168,7 @@ def encode_examples(encoder: TokenEncoder, examples: Iterable[SpanExample]) -> I
     remaining = iter(examples)
     while batch := list(islice(remaining, _BATCH)):
         queries = encoder.encode_queries([example.query for example in batch])
-        blocks = encoder.encode_passages(example.passage for example in batch)
+        blocks = encode_for_evidence(encoder, (example.passage for example in batch))
         passages = groupby(blocks, key=lambda block: block.passage)
         for example, query, (_, parts) in zip(batch, queries, passages, strict=True):
             tokens = StoredTokens.of(list(parts))

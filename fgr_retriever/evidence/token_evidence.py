@@ -18,7 +18,7 @@ from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.spans import find_spans_of
 from fgr_retriever.evidence.support import Support
 from fgr_retriever.index.match import Match
-from fgr_retriever.model.tokens import StoredTokens, TokenEncoder
+from fgr_retriever.model.tokens import EvidenceCodeEncoder, StoredTokens, TokenEncoder
 from fgr_retriever.text.query_words import QueryWord, query_words
 from fgr_retriever.types import TokenEvidence
 
@@ -73,9 +73,10 @@ def read_hits(
     spans = find_spans_of(
         [one.passage.text for one in found], evidence, config, threshold, [one.units for one in found]
     )
+    read = zip(found, spans, evidence, supports, strict=True)
     return [
-        Hit(one.passage, one.score, rank, *read, {LATE: one.score})
-        for rank, (one, *read) in enumerate(zip(found, spans, evidence, supports, strict=True), start=first)
+        Hit(one.passage, one.score, rank, kept, told, matched, {LATE: one.score})
+        for rank, (one, kept, told, matched) in enumerate(read, start=first)
     ]
 
 
@@ -134,6 +135,7 @@ class _Tokens:
         visible: Numbers of the tokens that have characters to show, (v,) int64; special tokens have none.
         offsets: The character ranges of the visible tokens, (v, 2) int32.
         edges: Where the visible tokens of each passage begin, and their number at the end, (p + 1).
+        codes: The evidence codes of all tokens, (t, n) uint8; None if a passage has none.
     """
 
     lengths: list[int]
@@ -141,6 +143,7 @@ class _Tokens:
     visible: NDArray[np.int64]
     offsets: NDArray[np.int32]
     edges: list[int]
+    codes: NDArray[np.uint8] | None
 
     @classmethod
     def of(cls, passages: Sequence[StoredTokens]) -> Self:
@@ -150,15 +153,23 @@ class _Tokens:
         offsets = np.concatenate([passage.offsets for passage in passages])
         (visible,) = (offsets[:, 1] > offsets[:, 0]).nonzero()
         edges = visible.searchsorted(list(accumulate(lengths, initial=0))).tolist()
-        return cls(lengths, vectors, visible, offsets.take(visible, axis=0), edges)
+        codes = [passage.evidence for passage in passages if passage.evidence is not None]
+        joined = np.concatenate(codes) if len(codes) == len(passages) else None
+        return cls(lengths, vectors, visible, offsets.take(visible, axis=0), edges, joined)
 
     def evidence(self, encoder: TokenEncoder, query: Tensor) -> list[TokenEvidence]:
         """Compute the evidence probability of every visible token."""
         if query.shape[0] and self.vectors.shape[0]:
-            probabilities = encoder.evidence(query, self.vectors, self.lengths).float().numpy().take(self.visible)
+            probabilities = self._probabilities(encoder, query).float().numpy().take(self.visible)
         else:
             probabilities = np.zeros(self.edges[-1], np.float32)
         return [TokenEvidence(self.offsets[start:end], probabilities[start:end]) for start, end in pairwise(self.edges)]
+
+    def _probabilities(self, encoder: TokenEncoder, query: Tensor) -> Tensor:
+        """Ask the model; one that makes no codes takes none."""
+        if self.codes is not None and isinstance(encoder, EvidenceCodeEncoder):
+            return encoder.evidence(query, self.vectors, self.lengths, self.codes)
+        return encoder.evidence(query, self.vectors, self.lengths)
 
     def support(self, question: Question) -> list[Support]:
         """Compare the words of a question with every visible token."""

@@ -21,7 +21,7 @@ from fgr_retriever.index.storage.creation import create_store
 from fgr_retriever.index.storage.manifest import MANIFEST, Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
-from fgr_retriever.model.tokens import EvidenceCode, EvidenceCodeEncoder, ImportanceEncoder, TokenBlock, TokenEncoder
+from fgr_retriever.model.tokens import ImportanceEncoder, TokenBlock, TokenEncoder, evidence_code_of
 from fgr_retriever.types import Passage
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Index(Lookup):
 
     def __init__(self, store: Store, encoder: TokenEncoder) -> None:
         """Join an open store with the model whose vectors it holds; use `Index.open`."""
-        self._encoder, self._code = encoder, _evidence_code(encoder)
+        self._encoder, self._code = encoder, evidence_code_of(encoder)
         super().__init__(store, self._code.fingerprint if self._code else "")
 
     @classmethod
@@ -232,14 +232,9 @@ class Index(Lookup):
 
 def _new_manifest(encoder: TokenEncoder, config: IndexConfig) -> Manifest:
     """Say what a new index is; it keeps evidence codes if the model makes them."""
-    code = _evidence_code(encoder)
+    code = evidence_code_of(encoder)
     kept = (code.fingerprint, code.nbytes) if code else ("", 0)
     return Manifest(encoder.fingerprint, encoder.dim, config, evidence=kept[0], evidence_bytes=kept[1])
-
-
-def _evidence_code(encoder: TokenEncoder) -> EvidenceCode | None:
-    """Ask a model what its evidence codes are."""
-    return encoder.evidence_code if isinstance(encoder, EvidenceCodeEncoder) else None
 
 
 def _telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:

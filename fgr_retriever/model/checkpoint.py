@@ -68,6 +68,7 @@ def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None
         )
     model.eval().float()
     transformer: Any = model[0]
+    transformer.register_forward_hook(_show_hidden)
     length = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
     head = _open_head(name, model, revision)
     return Checkpoint(name, model, head, fingerprint(model), length, partial(_query_mask, model), Attending)
@@ -160,6 +161,11 @@ def _query_mask(model: MultiVectorEncoder, features: Features) -> Tensor:
             masked = module(masked, task="query")
     kept: Tensor = masked["attention_mask"].bool()
     return kept
+
+
+def _show_hidden(transformer: Any, inputs: Any, features: Features) -> Features:
+    """Keep the hidden states, which the projection replaces, for evidence codes."""
+    return {**features, "hidden": features["token_embeddings"]}
 
 
 def _module_settings(module: Any) -> dict[str, Any]:

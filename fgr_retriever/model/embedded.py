@@ -110,7 +110,12 @@ class EmbeddedModel(nn.Module):
         }
 
     def forward(self, features: Features, *, task: str) -> Features:
-        """Encode a batch: `token_embeddings` (b, t, 128), L2-normalised, and which of them are stored or compared."""
+        """Encode a batch.
+
+        Returns:
+            The features, with `token_embeddings` (b, t, 128), L2-normalised; which of them are stored or compared in
+            `attention_mask`; and `hidden`, the states before the projection, (b, t, 384).
+        """
         return self._run(features, task, attend=False)[0]
 
     def attend(self, features: Features, task: str) -> tuple[Features, Tensor]:
@@ -133,7 +138,7 @@ class EmbeddedModel(nn.Module):
         vectors = normalize(linear(found, self._of("projection.linear")), dim=-1)
         if task == "document":
             mask = mask & ~torch.isin(ids, self._skipped.to(ids.device))
-        return {**features, "token_embeddings": vectors, "attention_mask": mask}, received
+        return {**features, "token_embeddings": vectors, "attention_mask": mask, "hidden": found}, received
 
     def _heads_of(self, at: str, tokens: Tensor) -> Iterator[Tensor]:
         """Give the queries, keys and values of a layer, (b, heads, t, width of a head) each."""

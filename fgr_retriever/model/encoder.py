@@ -6,35 +6,36 @@ because it has no offsets, no windows over long texts and no batching by length.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from copy import copy, deepcopy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
+from fgr_retriever.errors import ConfigError
 from fgr_retriever.model.embedded import embedded_model, open_embedded
-from fgr_retriever.model.importance import quantise, standardise
+from fgr_retriever.model.evidence_code import Coder
+from fgr_retriever.model.forward import Forward
+from fgr_retriever.model.head import hash_weights
+from fgr_retriever.model.importance import standardise
 from fgr_retriever.model.precision import best_dtype, open_device
-from fgr_retriever.model.token_model import Attend, Checkpoint
-from fgr_retriever.model.tokens import TokenBlock
-from fgr_retriever.model.windows import Window, Windows, aligned, batches, model_input
+from fgr_retriever.model.token_model import Checkpoint
+from fgr_retriever.model.tokens import EvidenceCode, TokenBlock
+from fgr_retriever.model.windows import Windows, aligned
 
-# Windows that wait to be sorted by length (about 17 MB of vectors at 256 x 128), and padded tokens
-# in one forward pass: enough to fill the processor, small enough to stay in its caches.
+# Windows that wait to be sorted by length, about 17 MB of vectors at 256 x 128.
 _BUFFER_WINDOWS = 512
-_BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
-_ATTENTION_COST = 4  # times fewer tokens where the attention of all layers is kept
 
 
 class Encoder:
@@ -58,7 +59,9 @@ class Encoder:
         self.model = checkpoint.model.to(self.device, self.dtype)
         self.head = checkpoint.head
         self._reading = self.head.in_precision(best_dtype(torch.device("cpu")))  # stored vectors are read on the CPU
-        self._query_mask, self._make_attending = checkpoint.query_mask, checkpoint.attending
+        self._coder = deepcopy(self.head.coder).to(self.device) if self.head.coder else None
+        self._query_mask = checkpoint.query_mask
+        self._run = Forward(self.model, self.device, checkpoint.attending)
         prompts = self.model.prompts
         self._query_prompt = prompts.get("query") or None
         self._windows = Windows(self.model.tokenizer, prompts.get("document") or "", checkpoint.document_length)
@@ -132,6 +135,15 @@ class Encoder:
         """Hash of everything that changes an evidence logit; stored with a calibration in an index."""
         return self.head.fingerprint()
 
+    @cached_property
+    def evidence_code(self) -> EvidenceCode | None:
+        """What the evidence codes of this model are; None if its head reads none."""
+        if self.head.coder is None:
+            return None
+        digest = hashlib.sha256(self.fingerprint.encode())
+        hash_weights(digest.update, self.head.coder.state_dict())
+        return EvidenceCode(digest.hexdigest(), self.head.coder.nbytes)
+
     @property
     def calibration(self) -> Calibration:
         """The calibration of the model: which evidence probabilities count."""
@@ -155,8 +167,8 @@ class Encoder:
         """
         found: list[Tensor] = []
         for features in self._query_features(texts):
-            vectors, mask, _ = self._forward(features, "query")
-            found += [row[keep].cpu() for row, keep in zip(vectors, mask, strict=True)]
+            output = self._run(features, "query")
+            found += [row[keep].cpu() for row, keep in zip(output.vectors, output.kept, strict=True)]
         return found
 
     def query_offsets(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
@@ -192,8 +204,9 @@ class Encoder:
         """
         received: list[NDArray[np.float32]] = []
         for features in self._query_features(texts):
-            _, mask, attention = self._forward(features, "query", attend=True)
-            received += [row[keep] for row, keep in zip(attention, mask.cpu().numpy(), strict=True)]
+            output = self._run(features, "query", attend=True)
+            rows = zip(cast(Tensor, output.attention).cpu().numpy(), output.kept.cpu().numpy(), strict=True)
+            received += [row[keep] for row, keep in rows]
         texts_of = (offsets[:, 1] > offsets[:, 0] for offsets in self.query_offsets(texts))
         return [torch.from_numpy(standardise(*one)) for one in zip(received, texts_of, strict=True)]
 
@@ -213,7 +226,7 @@ class Encoder:
         return aligned(ids, attended, expected, places)[scored]
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages lazily, in input order, one block for each window.
 
@@ -224,20 +237,39 @@ class Encoder:
             texts: Passages of any length.
             progress: Show a bar on stderr.
             importance: Also compute the importance of each token in its window, which takes longer.
+            evidence: Also make the evidence code of each token.
 
-        Yields:
+        Returns:
             Blocks in text order; special tokens that the model scores have empty offset ranges.
+
+        Raises:
+            ConfigError: The model makes no evidence codes.
         """
+        coder = self._coder if evidence else None
+        if evidence and coder is None:
+            raise ConfigError(f"evidence=True: the evidence head of {self.name} reads no codes, so none are made")
+        return self._blocks(texts, progress, importance, coder)
+
+    def encode_with(self, coder: Coder, texts: Iterable[str]) -> Iterator[TokenBlock]:
+        """Encode passages lazily with the evidence codes of another coder than the head's; training does."""
+        return self._blocks(texts, False, False, coder)
+
+    def _blocks(
+        self, texts: Iterable[str], progress: bool, importance: bool, coder: Coder | None
+    ) -> Iterator[TokenBlock]:
         total = len(texts) if isinstance(texts, Sequence) else None
         with tqdm(total=total, unit=" passages", desc="encoding", disable=not progress) as bar:
             windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
             while buffer := list(islice(windows, _BUFFER_WINDOWS)):
-                encoded = self._encode_windows([window for _, window in buffer], importance)
-                for (passage, window), (rows, offsets, weights) in zip(buffer, encoded, strict=True):
-                    yield TokenBlock(passage, rows, offsets, window.last, weights)
+                with torch.inference_mode():
+                    encoded = self._run.windows([window for _, window in buffer], importance, coder)
+                for (passage, window), (rows, offsets, *sides) in zip(buffer, encoded, strict=True):
+                    yield TokenBlock(passage, rows, offsets, window.last, *sides)
                 bar.update(sum(window.last for _, window in buffer))
 
-    def evidence(self, query: Tensor, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
+    def evidence(
+        self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: NDArray[np.uint8] | None = None
+    ) -> Tensor:
         """Give the evidence probability of the stored tokens of consecutive passages.
 
         Args:
@@ -245,53 +277,10 @@ class Encoder:
             vectors: The passages' token embeddings one after the other, (sum(lengths), d) float16 or
                 float32.
             lengths: Number of tokens of each passage.
+            codes: Evidence codes of the same tokens, (sum(lengths), n) uint8; None if there are none.
 
         Returns:
             (sum(lengths),) float32 in [0, 1].
         """
-        return self._reading.probabilities(query, vectors, lengths)
-
-    @torch.inference_mode()
-    def _encode_windows(
-        self, windows: list[Window], importance: bool
-    ) -> list[tuple[NDArray[np.float16], NDArray[np.int32], NDArray[np.uint8] | None]]:
-        found: list[Any] = [None] * len(windows)
-        lengths = np.array([len(window.ids) for window in windows])
-        batch_tokens = _BATCH_TOKENS[self.device.type] // (_ATTENTION_COST if importance else 1)
-        for batch in batches(lengths, batch_tokens):
-            features = model_input([windows[i] for i in batch], self.model.tokenizer)
-            vectors, mask, attention = self._forward(features, "document", importance)
-            kept, rows = mask.cpu().numpy(), vectors.to(torch.float16).cpu().numpy()
-            for row, i in enumerate(batch):
-                keep = kept[row, : lengths[i]] & windows[i].owned
-                offsets = windows[i].offsets
-                visible = offsets[:, 1] > offsets[:, 0]
-                if windows[i].first and windows[i].last and not (keep & visible).any():
-                    keep[:] = False  # a text without a single token must never be found
-                weights = (
-                    quantise(standardise(attention[row, : lengths[i]][keep], visible[keep])) if importance else None
-                )
-                found[i] = (rows[row, : lengths[i]][keep], offsets[keep], weights)
-        return found
-
-    def _forward(
-        self, features: dict[str, Any], task: str, attend: bool = False
-    ) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
-        """Run the model.
-
-        Returns:
-            (b, t, d) float32 unit vectors; the (b, t) mask of scored tokens; and with `attend` the
-            attention that each token receives, (b, t), else nothing, (0,).
-        """
-        moved = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in features.items()}
-        received = torch.empty(0)
-        if attend:
-            found, received = self._attending(moved, task)
-        else:
-            found = self.model(moved, task=task)
-        vectors = normalize(found["token_embeddings"].float(), dim=-1)
-        return vectors, found["attention_mask"].bool(), received.cpu().numpy()
-
-    @cached_property
-    def _attending(self) -> Attend:
-        return self._make_attending(self.model)
+        read = None if codes is None else torch.from_numpy(codes)
+        return self._reading.probabilities(query, vectors, lengths, read)

@@ -8,6 +8,8 @@ alone.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,13 @@ from torch import Tensor, nn
 
 _LEVELS = 15  # steps between the 16 values of 4 bits
 _GAIN = 0.3  # hidden states come out of a layer normalisation: this keeps the first codes off the ends of the range
+
+
+class Coder(Protocol):
+    """What makes codes of hidden states."""
+
+    def pack(self, hidden: Tensor) -> NDArray[np.uint8]:
+        """Give the codes of hidden states, (..., hidden) to (..., bytes)."""
 
 
 class EvidenceCoder(nn.Module):
@@ -44,9 +53,9 @@ class EvidenceCoder(nn.Module):
         return smooth + (_round(smooth) / _LEVELS * 2 - 1 - smooth).detach()
 
     def pack(self, hidden: Tensor) -> NDArray[np.uint8]:
-        """Give the codes of hidden states, (n, hidden) to (n, nbytes)."""
+        """Give the codes of hidden states, (..., hidden) to (..., nbytes)."""
         levels = _round(torch.tanh(_GAIN * self.projection(hidden.float()))).to(torch.uint8)
-        packed: NDArray[np.uint8] = (levels[:, 0::2] * 16 + levels[:, 1::2]).cpu().numpy()
+        packed: NDArray[np.uint8] = (levels[..., 0::2] * 16 + levels[..., 1::2]).cpu().numpy()
         return packed
 
 

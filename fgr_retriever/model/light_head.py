@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
+from typing_extensions import Self
 
 from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
 from fgr_retriever.model.head import Head, HeadConfig
@@ -71,6 +72,11 @@ class Interaction(NamedTuple):
     summary: Tensor
     rows: Ragged
 
+    @classmethod
+    def of(cls, matches: Tensor, asked: Tensor, query: Tensor, summary: Tensor, lengths: Tensor) -> Self:
+        """Join the interactions of several queries, each with a passage of its own."""
+        return cls(matches, asked, query, summary, Ragged(lengths, max(_STRETCHES) // 2))
+
 
 def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
     """Compare one query with all tokens of some passages.
@@ -107,6 +113,7 @@ class LightHead(Head):
 
     KIND = "light"
     config: LightConfig
+    coder: EvidenceCoder
 
     def __init__(self, config: LightConfig) -> None:
         super().__init__()

@@ -53,7 +53,11 @@ class TokenModel(Protocol):
         """Tokenize queries."""
 
     def __call__(self, features: Features, **options: Any) -> Features:
-        """Add `token_embeddings`, (b, t, d), and let `attention_mask` say which tokens MaxSim counts."""
+        """Run the model.
+
+        It adds `token_embeddings`, (b, t, d), lets `attention_mask` say which tokens MaxSim counts, and may add
+        `hidden`, the states before the projection, (b, t, h).
+        """
 
 
 @dataclass(frozen=True, slots=True)

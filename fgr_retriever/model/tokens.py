@@ -174,6 +174,24 @@ class EvidenceCodeEncoder(TokenEncoder, Protocol):
         """Encode passages; with `evidence`, each block has the evidence codes of its tokens."""
         ...
 
+    def evidence(
+        self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: NDArray[np.uint8] | None = None
+    ) -> Tensor:
+        """Give the evidence probability of each token; with its code, (sum(lengths), n) uint8, it is more certain."""
+        ...
+
+
+def evidence_code_of(encoder: TokenEncoder) -> EvidenceCode | None:
+    """Ask a model what its evidence codes are; None if it makes none."""
+    return encoder.evidence_code if isinstance(encoder, EvidenceCodeEncoder) else None
+
+
+def encode_for_evidence(encoder: TokenEncoder, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+    """Encode passages with all that the evidence head of a model reads."""
+    if isinstance(encoder, EvidenceCodeEncoder) and encoder.evidence_code:
+        return encoder.encode_passages(texts, progress=progress, evidence=True)
+    return encoder.encode_passages(texts, progress=progress)
+
 
 def _joined(arrays: Sequence[NDArray[Any] | None]) -> Any:
     """Put arrays one after the other, or give None if there are none."""

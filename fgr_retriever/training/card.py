@@ -84,7 +84,7 @@ The recipe, for `fgr train`:
 
 
 def _front_matter(recipe: TrainingConfig) -> dict[str, object]:
-    files = [*recipe.spans, *recipe.coarse, *recipe.pairs, *recipe.tuples]
+    files = [*recipe.spans, *recipe.lists, *recipe.coarse, *recipe.pairs, *recipe.tuples]
     base = {"base_model": recipe.base} if _HUB_ID.fullmatch(recipe.base) else {}
     return {"library_name": "sentence-transformers", "tags": _TAGS, **base, "datasets": files}
 
@@ -124,6 +124,7 @@ def _aside(report: Report) -> str:
 def _sources(report: Report) -> str:
     kinds = {
         "spans": "exact labels",
+        "lists": "result lists, exact labels",
         "coarse": "coarse labels, relabelled",
         "pairs": "no labels, labelled by the labeller",
         "tuples": "ranked passages",

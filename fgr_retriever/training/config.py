@@ -14,7 +14,8 @@ RETRIEVAL_LOSSES = ("contrastive", "pairwise", "kl", "margin_mse")
 _POSITIVE = (
     "coarse_odds", "longest", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
     "head_width", "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate",
-    "head_learning_rate", "head_alone_learning_rate", "positive_weight",
+    "head_learning_rate", "head_alone_learning_rate", "positive_weight", "light_layers", "code_size", "light_epochs",
+    "light_learning_rate",
 )  # fmt: skip
 
 
@@ -27,6 +28,8 @@ class TrainingConfig:
             `package:NAME` for a model that an installed Python package carries in `model/`.
         spans: Files of examples whose labels are what the model shall learn, relative to the data
             folder: JSON lines with `query`, `passage` and `spans`.
+        lists: Files of result lists whose labels are what the model shall learn, relative to the data folder: JSON
+            lines with `query` and graded `passages` (see `fgr_retriever.evaluation.lists`).
         coarse: Files of examples with coarser labels, say whole sentences, and the share in (0, 1]
             to take of each. The labeller learns from them first, and then relabels them.
         coarse_odds: By how much a coarse label multiplies the labeller's odds of evidence inside it, and
@@ -44,6 +47,13 @@ class TrainingConfig:
         head_width: Width of the evidence head's projection.
         reader_layers: Depth of the head's reader; 0 for the paper's head alone.
         reader_width: Width of the head's reader.
+        light_width: Width of the light head that learns from head and reader, and takes their place in the model; 0
+            to keep these.
+        light_layers: Its blocks.
+        code_size: Numbers in the evidence code of a token, even.
+        teacher_weight: Share of what the reader says in the labels of the light head, from 0 to 1.
+        light_epochs: Passes of the light head over all examples.
+        light_learning_rate: Its peak rate.
         query_maxlen: Most tokens of a query.
         doc_maxlen: Most tokens of a window over a passage.
         frozen_layers: Lowest layers of the encoder that are not trained, with the embeddings; 0 trains all.
@@ -76,6 +86,7 @@ class TrainingConfig:
 
     base: str
     spans: tuple[str, ...]
+    lists: tuple[str, ...] = ()
     coarse: Mapping[str, float] = field(default_factory=dict)
     coarse_odds: float = 1.0
     pairs: Mapping[str, float] = field(default_factory=dict)
@@ -91,6 +102,12 @@ class TrainingConfig:
     head_width: int = 128
     reader_layers: int = 2
     reader_width: int = 128
+    light_width: int = 0
+    light_layers: int = 2
+    code_size: int = 16
+    teacher_weight: float = 0.5
+    light_epochs: float = 4.0
+    light_learning_rate: float = 3e-3
     query_maxlen: int = 256
     doc_maxlen: int = 256
     frozen_layers: int = 0
@@ -124,7 +141,7 @@ class TrainingConfig:
                 raise ConfigError(f"{name}={shares!r}: must give each name a share above 0 and at most 1")
         if not _is_number(self.held_out) or not 0 < self.held_out < 1:
             raise ConfigError(f"held_out={self.held_out!r}: must lie between 0 and 1")
-        sources = {*self.spans, *self.coarse, *self.pairs}
+        sources = {*self.spans, *self.lists, *self.coarse, *self.pairs}
         if not isinstance(self.repeat, Mapping) or not all(
             type(one) is int and one > 0 for one in self.repeat.values()
         ):
@@ -137,7 +154,16 @@ class TrainingConfig:
                 raise ConfigError(f"{name}={value!r}: must be a number above 0")
         if type(self.patience) is not int or self.patience < 0:
             raise ConfigError(f"patience={self.patience!r}: must be a whole number, 0 or more")
+        self._check_light()
         self._check_retrieval()
+
+    def _check_light(self) -> None:
+        if type(self.light_width) is not int or self.light_width < 0:
+            raise ConfigError(f"light_width={self.light_width!r}: must be a whole number, 0 or more")
+        if type(self.code_size) is not int or self.code_size % 2:
+            raise ConfigError(f"code_size={self.code_size!r}: must be an even number, two to a byte")
+        if not _is_number(self.teacher_weight) or not 0 <= self.teacher_weight <= 1:
+            raise ConfigError(f"teacher_weight={self.teacher_weight!r}: must lie between 0 and 1")
 
     def _check_retrieval(self) -> None:
         if self.noise_bits not in (0, 1, 2, 4):

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from fgr_retriever.errors import InputError
 from fgr_retriever.evaluation.beir import read_beir
+from fgr_retriever.evaluation.lists import read_lists
 from fgr_retriever.evaluation.spans import SpanExample, read_examples
 from fgr_retriever.evaluation.text_files import read_jsonl
 from fgr_retriever.model.windows import Windows
@@ -81,6 +82,23 @@ def read_pairs(folder: Path) -> list[Labelled]:
         for query, grades in data.qrels.items()
         for passage, grade in grades.items()
         if passage in data.passages
+    ]
+
+
+def read_list_pairs(file: Path) -> list[Labelled]:
+    """Pair the question of every result list with each of its passages; the marked spans are certain.
+
+    Raises:
+        InputError: The file cannot be read, or a line does not fit; the message names both.
+    """
+    try:
+        lists = list(read_lists(file))
+    except OSError as error:
+        raise InputError(f"cannot read the training lists {file}: {error}") from error
+    return [
+        Labelled(one.query, passage.text, tuple((*span, 1.0) for span in passage.spans))
+        for one in lists
+        for passage in one.passages
     ]
 
 

@@ -17,6 +17,7 @@ from fgr_retriever.training.data import (
     mismatched,
     normalised,
     read_labelled,
+    read_list_pairs,
     read_pairs,
     read_spans,
     sample,
@@ -69,6 +70,8 @@ def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
         return labelled(read_spans([data / name]))
 
     exact = [one for name in config.spans for one in _seen(without(read(name), secret), name, config)]
+    for name in config.lists:
+        exact += _seen(without(read_list_pairs(data / name), secret), name, config)
     coarse = _draw(config.coarse, read, config, secret)
     pairs = _draw(config.pairs, lambda name: read_pairs(data / name), config, secret)
     tuples = _tuples(config, data, secret)

@@ -13,7 +13,7 @@ from fgr_retriever.evaluation.spans import SpanExample, SpanReport, evaluate_spa
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.curves import StageLog
-from fgr_retriever.training.data import Labelled, read_pairs, read_spans
+from fgr_retriever.training.data import Labelled, read_list_pairs, read_pairs, read_spans
 from fgr_retriever.training.mixture import Mixture
 
 HELD_OUT = "held out"
@@ -28,7 +28,7 @@ class Source:
 
     Args:
         name: Relative to the data folder.
-        kind: Its list in the recipe: `spans`, `coarse`, `pairs` or `tuples`.
+        kind: Its list in the recipe: `spans`, `lists`, `coarse`, `pairs` or `tuples`.
         share: The share that the recipe takes of it, in (0, 1].
         used: Examples of it that were trained on; None for tuples, which are drawn while training.
     """
@@ -125,6 +125,7 @@ def sources_of(config: TrainingConfig, mixture: Mixture, data: Path) -> list[Sou
     exact, relabelled = _keys(mixture.exact), _keys(mixture.relabelled)
     return [
         *(Source(name, "spans", 1.0, _count(read_spans([data / name]), exact)) for name in config.spans),
+        *(Source(name, "lists", 1.0, _count(read_list_pairs(data / name), exact)) for name in config.lists),
         *(
             Source(name, "coarse", share, _count(read_spans([data / name]), relabelled))
             for name, share in config.coarse.items()

@@ -18,6 +18,8 @@ from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.model.embedded import FINGERPRINT
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.model.evidence_head import EvidenceConfig, EvidenceHead
+from fgr_retriever.model.head import SUBFOLDER, Head
+from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.precision import machine
 from fgr_retriever.model.windows import Windows
 from fgr_retriever.training.calibrate import fit_threshold
@@ -32,12 +34,14 @@ from fgr_retriever.training.curves import (
     write_curves,
 )
 from fgr_retriever.training.data import Labelled, Row, TokenLabels, collate, labelled
-from fgr_retriever.training.head import HeadModel, collate_vectors, store_vectors
+from fgr_retriever.training.head import HeadModel
 from fgr_retriever.training.joint import JointModel
+from fgr_retriever.training.light import train_light
 from fgr_retriever.training.mixture import Mixture, prepare
 from fgr_retriever.training.report import Report, measure, sources_of, spread
 from fgr_retriever.training.stage import Stage, run_stage, without_dropout
 from fgr_retriever.training.start import start_model
+from fgr_retriever.training.stored import collate_vectors, store_vectors
 from fgr_retriever.training.tuples import Placed, TupleCollate
 
 MODEL_FOLDER = "model"
@@ -87,15 +91,15 @@ def run(config: TrainingConfig, data: Path, out: Path) -> Path:
     return folder
 
 
-def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
-    """Train encoder and head together, then the head alone; or resume.
+def train(config: TrainingConfig, mixture: Mixture, out: Path) -> Head:
+    """Train encoder and head together, then the head alone, then the light head if there shall be one; or resume.
 
     What is drawn by chance depends on the recipe's seed alone, not on what this process did before.
 
     Args:
         config: The recipe.
         mixture: What to train on.
-        out: Folder of the run; the stages go into `joint/` and `head/` in it, the model into `model/`.
+        out: Folder of the run; the stages go into `joint/`, `head/` and `light/` in it, the model into `model/`.
 
     Returns:
         The trained head, on the CPU, not yet calibrated.
@@ -136,13 +140,22 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> EvidenceHead:
     head_model = HeadModel(head, config)
     if not _restored(head_model, out / "head.safetensors"):
         finished = Encoder.from_pretrained(folder)
-        vectors = Subset(store_vectors(finished, examples, out / "vectors.bin"), shown)
-        seen = store_vectors(finished, judged, out / "held_out.bin")
+        vectors = Subset(store_vectors(finished, examples, out / "head" / "examples"), shown)
+        seen = store_vectors(finished, judged, out / "head" / "judged")
         stage = replace(stage, epochs=config.head_epochs, head_learning_rate=config.head_alone_learning_rate)
         run_stage(head_model, vectors, collate_vectors, stage, out / "head", seen)
         _keep(head_model, out / "head.safetensors")
     head.save(folder)
-    return head
+    if not config.light_width:
+        return head
+    finished_light = out / "light" / "finished"
+    if not finished_light.exists():
+        unfinished = finished_light.with_suffix(".unfinished")
+        train_light(config, folder, examples, judged, out / "light").save(unfinished)
+        unfinished.rename(finished_light)
+    light = load_head(finished_light / SUBFOLDER)
+    light.save(folder)
+    return light
 
 
 def _rows(

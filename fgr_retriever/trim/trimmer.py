@@ -17,7 +17,7 @@ from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.token_evidence import Question, read_hits, resolve_cut
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.maxsim import best_matches
-from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder
+from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, encode_for_evidence
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.context import Context, Trimmed
@@ -191,7 +191,7 @@ def _ranked(hits: Sequence[Hit], count: int) -> list[Hit]:
 def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:
     """Encode texts lazily, in groups of at least `_GROUP_TOKENS` tokens."""
     group: list[list[TokenBlock]] = []
-    for _, blocks in groupby(encoder.encode_passages(texts), key=lambda block: block.passage):
+    for _, blocks in groupby(encode_for_evidence(encoder, texts), key=lambda block: block.passage):
         group.append(list(blocks))
         if sum(len(block.vectors) for text in group for block in text) >= _GROUP_TOKENS:
             yield group

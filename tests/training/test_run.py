@@ -63,7 +63,17 @@ def data(tmp_path_factory):
     secret = [{**coarse[place], "passage": coarse[place]["passage"].upper()} for place in (0, 1)]
     (folder / "aside.jsonl").write_text("\n".join(map(json.dumps, secret)))
     write_beir(folder / "beir")
+    write_lists(folder / "lists.jsonl")
     return folder
+
+
+def write_lists(file):
+    """One question with a passage that answers and one that does not."""
+    passages = [
+        {"id": "a", "passage": "The lamp is green. It is old.", "grade": 3, "spans": [[0, 18]]},
+        {"id": "b", "passage": "The lamp is old. It is warm.", "grade": 0, "spans": []},
+    ]
+    file.write_text(json.dumps({"query": "which colour has the lamp", "passages": passages}) + "\n")
 
 
 def write_beir(folder):
@@ -99,7 +109,10 @@ def precision(request):
 def finished(config, data, precision, tmp_path_factory):
     """A run with every stage: labeller on coarse and exact labels, relabelling, joint, head, calibration."""
     out = tmp_path_factory.mktemp("run")
-    everything = replace(config, coarse={"coarse.jsonl": 0.5}, pairs={"beir": 1.0}, aside=("aside.jsonl",))
+    everything = replace(
+        config, lists=("lists.jsonl",), coarse={"coarse.jsonl": 0.5}, pairs={"beir": 1.0}, aside=("aside.jsonl",),
+        light_width=8, code_size=4, light_epochs=2.0,
+    )  # fmt: skip
     return out, run(everything, data, out), everything
 
 
@@ -107,6 +120,7 @@ def test_training_writes_a_model_that_opens_and_searches(finished, precision):
     out, folder, _ = finished
     encoder = Encoder.from_pretrained(folder)
     assert encoder.head.config.width == 8
+    assert encoder.evidence_code.nbytes == 2
     report = json.loads((out / "report.json").read_text())
     assert encoder.calibration.threshold == report["threshold"]
     assert report["held_out"] > 0
