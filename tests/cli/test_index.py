@@ -6,7 +6,11 @@ import pytest
 
 from fgr_retriever.cli import index as commands
 from fgr_retriever.cli import main
+from fgr_retriever.config import IndexConfig
 from fgr_retriever.engine import Engine
+from fgr_retriever.index.storage.creation import create_store
+from fgr_retriever.index.storage.manifest import Manifest
+from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.types import Passage
 
@@ -95,3 +99,25 @@ def test_repair_names_what_is_lost_and_its_texts_can_be_indexed_again(word_index
     assert main(["verify", str(word_index)]) == 0
     assert json.loads((word_index / "lost.jsonl").read_text()) == {"id": "c", "text": "short"}
     assert main(["repair", str(word_index / "nothing")]) == 3
+
+
+def test_upgrade_adds_what_an_old_index_lacks(tmp_path, model, capsys):
+    encoder = Encoder.from_pretrained(model)
+    create_store(tmp_path / "old", Manifest(encoder.fingerprint, encoder.dim, IndexConfig(), format_version=2))
+    with Engine.open(tmp_path / "old", encoder=encoder) as engine:
+        engine.add(Passage(str(number), text) for number, text in enumerate(TEXTS))
+    capsys.readouterr()
+    command = ["upgrade", str(tmp_path / "old"), "--model", model]
+    assert main(["info", str(tmp_path / "old"), "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    assert (before["format_version"], before["evidence"], before["units"]) == (2, "missing", False)
+    assert main(command) == 0
+    assert "borders of sentences and phrases in" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "nothing is missing" in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "old"), "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert (after["format_version"], after["units"], after["passages"]) == (3, True, 5)
+    assert main(["verify", str(tmp_path / "old")]) == 0
+    assert main(["upgrade", str(tmp_path / "nothing")]) == 3
+    assert main(["upgrade", str(tmp_path / "old")]) == 4  # the embedded model did not make it
