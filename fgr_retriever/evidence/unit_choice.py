@@ -84,8 +84,8 @@ class Choice:
         first, passage = self.first, np.arange(len(self.sizes)).repeat(self.sizes)
         order = np.lexsort((-mean(self.masses, self.counts), passage))  # the first among equals first
         masses, counts = self.masses[order], self.counts[order].cumsum()
-        for start, size in zip(first.tolist(), self.sizes.tolist(), strict=True):
-            np.add.accumulate(masses[start : start + size], out=masses[start : start + size])
+        for start, end in pairwise([*first.tolist(), len(order)]):
+            np.add.accumulate(masses[start:end], out=masses[start:end])
         counts -= (counts[first] - self.counts[order[first]])[passage]
         expected = 2 * masses / np.maximum(counts + self.totals[passage], np.finfo(np.float64).tiny)
         (best,) = (expected == np.maximum.reduceat(expected, first)[passage]).nonzero()
@@ -104,10 +104,10 @@ class Choice:
 
 def _owners(axis: Axis, units: Ranges, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the unit that holds each token, or else the one before it, or else the first of the passage."""
-    reach = units[:, 0].copy()
-    first = reach.searchsorted(axis.tokens.starts)
-    filled = first < np.append(first[1:], len(units))
-    reach[first[filled]] = axis.tokens.starts[filled] - 1  # where a token without characters may stand
+    starts = axis.tokens.starts
+    reach = np.append(units[:, 0], np.iinfo(np.int64).max)
+    # A passage's first unit takes what lies before it. A passage without units has the place of the next one's.
+    reach[units[:, 0].searchsorted(starts)] = starts - 1
     owners: NDArray[np.int64] = reach.searchsorted(axis.tokens.sums.anchors[tokens], "right") - 1
     return owners
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans, other_units
+from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of, other_units
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.context import Trimmed
@@ -70,9 +70,7 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
     """
     if config.max_tokens is not None:
         count = count or token_counter(config.tokenizer)
-    candidates = [
-        one for place, passage in enumerate(passages) for one in _candidates(place, passage, config, threshold)
-    ]
+    candidates = _candidates(passages, config, threshold)
     layout = Layout.of(passages, config)
     context = _Context.of(layout, candidates, [], count)
     if config.max_tokens is None:
@@ -85,16 +83,21 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
     return context.write(chosen, threshold, least)
 
 
-def _candidates(place: int, passage: Scored, config: TrimConfig, threshold: float) -> list[_Candidate]:
-    """List the spans of one passage that may be kept: its evidence, or what `on_empty` says."""
-    sums = EvidenceSums.of(passage.evidence)
-    spans = find_spans(passage.text, passage.evidence, config, threshold)
-    if not spans and config.on_empty == "best_span":
-        best = best_span(passage.text, passage.evidence, config)
-        spans = (best,) if best else ()
-    elif not spans and config.on_empty == "keep" and passage.text:
-        spans = sums.spans(as_ranges([(0, len(passage.text))]))
-    return _with_masses(place, sums, spans)
+def _candidates(passages: Sequence[Scored], config: TrimConfig, threshold: float) -> list[_Candidate]:
+    """List the spans that may be kept: the evidence of each passage, or what `on_empty` says."""
+    texts, evidence = [one.text for one in passages], [one.evidence for one in passages]
+    candidates = []
+    for place, (passage, spans) in enumerate(
+        zip(passages, find_spans_of(texts, evidence, config, threshold), strict=True)
+    ):
+        sums = EvidenceSums.of(passage.evidence)
+        if not spans and config.on_empty == "best_span":
+            best = best_span(passage.text, passage.evidence, config)
+            spans = (best,) if best else ()
+        elif not spans and config.on_empty == "keep" and passage.text:
+            spans = sums.spans(as_ranges([(0, len(passage.text))]))
+        candidates += _with_masses(place, sums, spans)
+    return candidates
 
 
 def _rest(passages: Sequence[Scored], candidates: list[_Candidate], config: TrimConfig) -> list[_Candidate]:
