@@ -16,7 +16,7 @@ from fgr_retriever.model.checkpoint import open_checkpoint
 from fgr_retriever.model.embedded import embedded_model, open_embedded
 
 QUERIES = [*demo.questions(), "", "?!", "\N{PILE OF POO} caf\u00e9", "word " * 400]
-TEXTS = [*(passage.text for passage in demo.passages()[:12]), "", "...", "x" * 300, "A long one, in parts. " * 150]
+TEXTS = [*(passage.text for passage in demo.passages()[:5]), "", "...", "x" * 300, "A long one, in parts. " * 80]
 # bfloat16 is emulated on most processors, which takes twenty times as long: fewer tokens for it, which go the same ways
 # through the model. A batch with padding, a passage of special tokens alone, marks that are not stored.
 FEW_QUERIES = [QUERIES[0], "radium", "", "?!"]
