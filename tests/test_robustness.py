@@ -82,8 +82,8 @@ class TestChapters:
         assert tokens == sum(character.isalnum() for character in chapter)
 
     def test_windows_of_six_parts_take_no_more_memory_than_those_of_two(self, chapter, tiny, monkeypatch):
-        # A piece is what is tokenized at once: a tenth of it, and texts of a tenth, for tracing is slow.
-        monkeypatch.setattr(windows_module, "_PIECE_CHARS", 10_000)
+        # A piece is what is tokenized at once: a twentieth of it, and texts of a tenth, for tracing is slow.
+        monkeypatch.setattr(windows_module, "_PIECE_CHARS", 5_000)
         part = chapter[:14_000]
         windows = Windows(tiny.model.tokenizer, "", 48)
 
