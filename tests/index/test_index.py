@@ -4,9 +4,7 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 import sys
-import textwrap
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -34,6 +32,7 @@ from fgr_retriever.model.maxsim import maxsim_ragged
 from fgr_retriever.model.tokens import TokenBlock
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage
+from tests.index.processes import run_python
 
 ENCODER = WordEncoder()
 WORDS = ["radium", "curie", "paris", "mould", "dish", "nobel", "dynamite", "stockholm", "ship", "sea"]
@@ -62,13 +61,6 @@ def stored(index, names):
 
 def snapshot_files(folder):
     return {path.name for path in folder.rglob("*") if path.suffix not in (".sqlite-wal", ".sqlite-shm")}
-
-
-def run_python(code, *args):
-    """Run code in another process, with the same modules to import."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
 
 # --- search -----------------------------------------------------------------------------------
@@ -369,16 +361,14 @@ def test_a_deleted_text_is_nowhere_in_the_folder(index, folder, length):
 
 def test_another_process_reads_and_writes(index, folder):
     code = """
-        import sys
         from fgr_retriever.index.index import Index
         from fgr_retriever.testing import WordEncoder
         from fgr_retriever.types import Passage
-        index = Index.open(sys.argv[1], WordEncoder())
+        index = Index.open(folder, WordEncoder())
         print(index.search(WordEncoder().encode_queries(["radium"]), 1)[0][0].passage.id)
         index.add([Passage("theirs", "written elsewhere")])
     """
-    done = run_python(code, folder)
-    assert (done.stdout.strip(), done.stderr) == ("radium", "")
+    assert run_python(code, folder) == (0, "radium\n")
     assert ids(index, "elsewhere", k=1) == ["theirs"]
 
 
@@ -493,7 +483,7 @@ def test_threads_search_while_one_adds(index):
 
 def test_a_writer_killed_midway_leaves_the_index_as_it_was(index, folder, passages):
     code = """
-        import os, sys
+        import os
         from fgr_retriever.config import IndexConfig
         from fgr_retriever.index.index import Index
         from fgr_retriever.testing import WordEncoder
@@ -504,10 +494,10 @@ def test_a_writer_killed_midway_leaves_the_index_as_it_was(index, folder, passag
             yield from (Passage(str(number), "sea " * 5000) for number in range(20))
             os._exit(9)
 
-        Index.open(sys.argv[1], WordEncoder()).add(passages())
+        Index.open(folder, WordEncoder()).add(passages())
     """
     before = snapshot_files(folder)
-    assert run_python(code, folder).returncode == 9
+    assert run_python(code, folder) == (9, "")
     assert snapshot_files(folder) > before
     reopened = Index.open(folder, ENCODER)
     assert len(reopened) == 3
@@ -521,13 +511,13 @@ def test_a_writer_killed_midway_leaves_the_index_as_it_was(index, folder, passag
 @pytest.mark.skipif(sys.platform == "win32", reason="the limit on file sizes is a POSIX one")
 def test_a_full_disk_changes_nothing(index, folder):
     code = """
-        import resource, sys
+        import resource
         from fgr_retriever.errors import IndexWriteError
         from fgr_retriever.index.index import Index
         from fgr_retriever.testing import WordEncoder
         from fgr_retriever.types import Passage
 
-        index = Index.open(sys.argv[1], WordEncoder())
+        index = Index.open(folder, WordEncoder())
         for text in ("sea " * 20_000, " " * 3_000_000):  # too much for the vectors, then for the database
             resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
             try:
@@ -540,8 +530,7 @@ def test_a_full_disk_changes_nothing(index, folder):
         print(index.add([Passage("later", "usable")]))
         index.verify()
     """
-    done = run_python(code, folder)
-    assert (done.stdout.splitlines(), done.stderr) == (["refused True", "3 Marie"] * 2 + ["1"], "")
+    assert run_python(code, folder) == (0, "refused True\n3 Marie\n" * 2 + "1\n")
     assert len(list((folder / "segments").iterdir())) == 2
 
 

@@ -3,17 +3,20 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from fgr_retriever import Encoder, Engine
+from fgr_retriever import Encoder, Engine, IndexConfig, Passage
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.index.codec.kmeans import nearest
+from fgr_retriever.index.storage import growth
 from fgr_retriever.model.precision import VARIABLE, _multiplies_bfloat16, autocast, best_dtype, machine
 from fgr_retriever.testing import tiny_checkpoint
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 AMX = {"amx_bf16": True, "avx512_bf16": True}
 DTYPES = [torch.float32, torch.bfloat16]
@@ -75,27 +78,37 @@ def test_the_nearest_centroid_is_as_near_in_either_precision(dtype):
     assert (cosines.amax(dim=1) - found).max() <= 2 * 2**-8
 
 
+FLUSH_TOKENS = 2_000
 _WRITE = """
 import sys
-from fgr_retriever import Encoder, Engine, IndexConfig, Passage
 from fgr_retriever.index.storage import growth
+from tests.model.test_precision import FLUSH_TOKENS, write
 
-growth.FLUSH_TOKENS = 2_000
-place, model, name = sys.argv[1:]
-texts = {f"{name} {i}": f"Radium was found {i} times in Paris." for i in range(100)}
-with Engine.open(place, encoder=Encoder.from_pretrained(model, device="cpu"), config=IndexConfig(nbits=2)) as engine:
-    engine.add(Passage(id, text) for id, text in texts.items())
-    engine.compact()
+growth.FLUSH_TOKENS = FLUSH_TOKENS
+write(*sys.argv[1:], "old")
 """
 
 
-def test_an_index_of_one_processor_is_searched_and_verified_on_another(tmp_path):
+def write(place, model, name):
+    """Store a hundred passages of that name and code them, as this process computes."""
+    texts = {f"{name} {i}": f"Radium was found {i} times in Paris." for i in range(100)}
+    encoder = Encoder.from_pretrained(model, device="cpu")
+    with Engine.open(place, encoder=encoder, config=IndexConfig(nbits=2)) as engine:
+        engine.add(Passage(id, text) for id, text in texts.items())
+        engine.compact()
+
+
+def test_an_index_of_one_processor_is_searched_and_verified_on_another(tmp_path, monkeypatch):
     """Written by an old processor in float32, extended and coded by a new one in bfloat16, read by this one."""
     model, place = tiny_checkpoint(tmp_path / "model"), tmp_path / "index"
     old = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "FAISS_OPT_LEVEL": "generic"}
-    for name, settings in [("old", {**old, VARIABLE: "float32"}), ("new", {VARIABLE: "bfloat16"})]:
-        command = [sys.executable, "-c", _WRITE, str(place), str(model), name]
-        subprocess.run(command, env=os.environ | settings, check=True)
+    modules = {"PYTHONPATH": os.pathsep.join(path for path in [*sys.path, str(ROOT)] if path)}
+    command = [sys.executable, "-c", _WRITE, str(place), str(model)]
+    subprocess.run(command, env=os.environ | modules | old | {VARIABLE: "float32"}, check=True)
+    with monkeypatch.context() as new:
+        new.setenv(VARIABLE, "bfloat16")
+        new.setattr(growth, "FLUSH_TOKENS", FLUSH_TOKENS)
+        write(place, model, "new")
     with Engine.open(place, encoder=Encoder.from_pretrained(model, device="cpu")) as engine:
         assert len(engine) == 200
         assert engine.info().coded_segments > 0

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fgr_retriever.config import check, is_count
 from fgr_retriever.errors import CheckpointError
-from fgr_retriever.model.checkpoint import quiet_loading, read_model_json
 from fgr_retriever.model.precision import best_dtype
 from fgr_retriever.model.windows import without_surrogates
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
@@ -88,8 +87,11 @@ def _open(name: str) -> Model:
     Raises:
         CheckpointError: Nothing there, damaged files, or a model without a trained score.
     """
-    _refuse_untrained(name)
     from sentence_transformers import CrossEncoder as Model  # only where it is used
+
+    from fgr_retriever.model.checkpoint import quiet_loading
+
+    _refuse_untrained(name)
 
     try:
         with quiet_loading():
@@ -104,6 +106,8 @@ def _open(name: str) -> Model:
 
 def _refuse_untrained(name: str) -> None:
     """Refuse a model that sentence-transformers would give a random last layer."""
+    from fgr_retriever.model.checkpoint import read_model_json  # imports sentence-transformers
+
     settings = read_model_json(name, "config_sentence_transformers.json") or {}
     config = read_model_json(name, "config.json") or {}
     kinds = [str(one) for one in config.get("architectures") or ()]

@@ -19,7 +19,6 @@ from fgr_retriever.errors import CheckpointError, MissingExtraError
 from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.storage import rows
-from fgr_retriever.model.checkpoint import fingerprint, quiet_loading, read_model_json
 from fgr_retriever.model.precision import best_dtype
 from fgr_retriever.model.windows import without_surrogates
 from fgr_retriever.search.stages import Candidate, Request, Stage
@@ -133,6 +132,8 @@ class _Model:
     """
 
     def __init__(self, model: SentenceTransformer) -> None:
+        from fgr_retriever.model.checkpoint import fingerprint  # imports sentence-transformers
+
         self._model = model
         self._name = hashlib.sha256(f"{fingerprint(model)} {model.max_seq_length}".encode()).hexdigest()[:32]
         self._lock = threading.Lock()  # a tokenizer is not made for several threads
@@ -183,6 +184,8 @@ def _open(name: str) -> _Model:
     Raises:
         CheckpointError: Nothing there, damaged files, or another kind of model.
     """
+    from fgr_retriever.model.checkpoint import quiet_loading, read_model_json  # imports sentence-transformers
+
     settings = read_model_json(name, "config_sentence_transformers.json") or {}
     config = read_model_json(name, "config.json") or {}
     ranks = any(str(one).endswith("ForSequenceClassification") for one in config.get("architectures") or ())

@@ -3,9 +3,7 @@
 import json
 import math
 import sqlite3
-import subprocess
 import sys
-import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -23,6 +21,7 @@ from fgr_retriever.index.storage.lexicon import Lexicon
 from fgr_retriever.index.storage.repair import repair
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage
+from tests.index.processes import run_python
 
 ENCODER = WordEncoder()
 TEXTS = {
@@ -189,9 +188,8 @@ def test_an_add_that_fails_leaves_no_words(opened):
 def test_a_writer_that_dies_leaves_no_words(opened):
     index = opened()
     before = index.words("clay kiln wood", 9)
-    script = textwrap.dedent(
-        """
-        import os, sys
+    code = """
+        import os
         from fgr_retriever.index.index import Index
         from fgr_retriever.testing import WordEncoder
         from fgr_retriever.types import Passage
@@ -201,10 +199,9 @@ def test_a_writer_that_dies_leaves_no_words(opened):
             yield Passage("kiln", "replaced")
             os._exit(9)
 
-        Index.open(sys.argv[1], WordEncoder()).add(passages())
-        """
-    )
-    assert subprocess.run([sys.executable, "-c", script, str(index.folder)], check=False).returncode == 9
+        Index.open(folder, WordEncoder()).add(passages())
+    """
+    assert run_python(code, index.folder) == (9, "")
     assert index.words("clay kiln wood", 9) == before
     index.verify()
 

@@ -1,0 +1,31 @@
+"""Code in another process, which starts in a moment: torch and the index are imported already."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import textwrap
+from pathlib import Path
+
+_PRELUDE = "import os; os.dup2(os.open(printed, os.O_WRONLY | os.O_CREAT, 0o600), 1); os.dup2(1, 2)\n"
+_PATIENCE_S = 120.0
+
+
+def run_python(code: str, folder: Path) -> tuple[int | None, str]:
+    """Run code in another process, where `folder` has the path of an index.
+
+    Args:
+        code: May be indented.
+        folder: The index; what the code prints is kept beside it.
+
+    Returns:
+        The exit status, None if it did not end within two minutes, and what it printed on stdout and stderr.
+    """
+    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    context.set_forkserver_preload(["fgr_retriever.index.index", "fgr_retriever.testing"])
+    printed = folder.parent / "printed.txt"
+    names = {"folder": str(folder), "printed": str(printed)}
+    process = context.Process(target=exec, args=(_PRELUDE + textwrap.dedent(code), names), daemon=True)
+    process.start()
+    process.join(_PATIENCE_S)
+    return process.exitcode, printed.read_text()
