@@ -58,6 +58,7 @@ class EvidenceHead(Head):
     def __init__(self, config: EvidenceConfig) -> None:
         super().__init__()
         self.config = config
+        self.coder = None
         self.projection = nn.Linear(config.dim, config.width, bias=False) if config.width else nn.Identity()
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))

@@ -63,7 +63,7 @@ class Head(nn.Module, ABC):
     KIND: ClassVar[str]
     """The name of this kind of head in `evidence/config.json`."""
 
-    coder: EvidenceCoder | None = None
+    coder: EvidenceCoder | None
     """What makes the evidence codes that this head reads; None if it reads none."""
 
     @abstractmethod
