@@ -16,6 +16,7 @@ from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
+from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.search.pipeline import Pipeline
 from fgr_retriever.search.stages import Request
@@ -23,7 +24,6 @@ from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Context
 from fgr_retriever.trim.trimmer import trim_hits
 from fgr_retriever.types import Passage
-from fgr_retriever.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 

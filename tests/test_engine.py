@@ -68,7 +68,7 @@ def test_a_batch_is_the_same_as_one_by_one(engine):
 
 def test_rank_gives_ids_and_scores_of_the_hits_without_reading_texts(engine, monkeypatch):
     hits = engine.search("who found radium in 1898", k=3)
-    monkeypatch.setattr("fgr_retriever.index.storage.rows.fetch_number", None)  # what reads a text
+    monkeypatch.setattr("fgr_retriever.index.storage.rows.fetch_with_units", None)  # what reads a text
     with pytest.raises(TypeError):
         engine.search("who found radium in 1898")
     assert engine.rank("who found radium in 1898", k=3) == [(hit.passage.id, hit.score) for hit in hits]
