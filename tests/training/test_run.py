@@ -280,7 +280,8 @@ def test_fgr_train_is_a_command(config, data, precision, tmp_path, capsys):
 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump({"base": config.base, "spans": ["spans.jsonl"], "epochs": 0.2, "held_out": 0.3,
-                                      "dim": 16, "doc_maxlen": 48, "query_maxlen": 48}))  # fmt: skip
+                                      "head_epochs": 0.2, "batch_size": 8, "dim": 16, "doc_maxlen": 48,
+                                      "query_maxlen": 48}))  # fmt: skip
     assert main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model" / "evidence" / "config.json").exists()
     told = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("training on "))
