@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import relu
 from typing_extensions import Self
 
 from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
@@ -48,7 +48,7 @@ class LightConfig(HeadConfig):
 
     hidden: int
     code: int = 16
-    width: int = 48
+    width: int = 32
     layers: int = 2
 
 
@@ -59,23 +59,30 @@ class Interaction(NamedTuple):
         matches: For each token, as `evidence_reader.token_matches` has it, (n, 7): its best match, how near it comes to
             being the passage's best match of a query token (sum and maximum), and the MaxSim of a clause and of a
             sentence around it, each also relative to the passage's best.
-        asked: The query tokens that each token matches, weighted by how well, (n, d).
-        query: The mean of the query's vectors, (b, d).
+        shares: How much each token matches each query token, beside the others, (n, q); a row sums to 1.
+        query: The query's vectors, (q, d).
+        asked: The mean of the query's vectors, (1, d), or one for each passage, (b, d).
         summary: For each passage its mean MaxSim, the share of the query tokens that it supports and the logarithm of
             its length, (b, 3).
         rows: How tokens belong to passages.
     """
 
     matches: Tensor
-    asked: Tensor
+    shares: Tensor
     query: Tensor
+    asked: Tensor
     summary: Tensor
     rows: Ragged
 
     @classmethod
-    def of(cls, matches: Tensor, asked: Tensor, query: Tensor, summary: Tensor, lengths: Tensor) -> Self:
-        """Join the interactions of several queries, each with a passage of its own."""
-        return cls(matches, asked, query, summary, Ragged(lengths, max(_STRETCHES) // 2))
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Join the interactions of several queries with one passage each; no token matches another's query."""
+        matches, query, asked, summary = (
+            torch.cat([getattr(one, name) for one in parts]) for name in ("matches", "query", "asked", "summary")
+        )
+        shares = torch.block_diag(*(one.shares for one in parts))
+        lengths = torch.cat([one.rows.lengths for one in parts])
+        return cls(matches, shares, query, asked, summary, Ragged(lengths, max(_STRETCHES) // 2))
 
 
 def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
@@ -96,10 +103,10 @@ def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
         local = rows.stretch_maxima(similarities, length).mean(dim=1)
         found += [local, local - rows.maxima(local[:, None])[rows.owners, 0]]
     weights = torch.exp(_ASKED * (similarities - best[:, None]))
-    asked = (weights / weights.sum(dim=1, keepdim=True)) @ query
+    shares = weights / weights.sum(dim=1, keepdim=True)
     supported = (tops > _SUPPORTED).float().mean(dim=1)
     summary = torch.stack([tops.mean(dim=1), supported, lengths.float().log() / 5], dim=1)
-    return Interaction(torch.stack(found, dim=1), asked, query.mean(dim=0, keepdim=True), summary, rows)
+    return Interaction(torch.stack(found, dim=1), shares, query, query.mean(dim=0, keepdim=True), summary, rows)
 
 
 class LightHead(Head):
@@ -135,7 +142,7 @@ class LightHead(Head):
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))
         last = nn.Linear(_RELEVANCE, 1)
-        self.relevance = nn.Sequential(nn.Linear(width + _SUMMARY + 1, _RELEVANCE), nn.GELU(), last)
+        self.relevance = nn.Sequential(nn.Linear(width + _SUMMARY + 1, _RELEVANCE), nn.ReLU(), last)
         # Before training, evidence is plain similarity, and every passage may answer.
         for layer, bias in ((self.output, 0.0), (last, 2.0)):
             nn.init.zeros_(layer.weight)
@@ -153,8 +160,9 @@ class LightHead(Head):
         """
         rows, owners = found.rows, found.rows.owners
         level = found.summary[owners, :1]
-        tokens = self.matches(torch.cat([found.matches, level], dim=1)) + self.asked(found.asked * self._gain)
-        query = self.query(found.query * self._gain)
+        tokens = self.matches(torch.cat([found.matches, level], dim=1))
+        tokens = tokens + found.shares @ self.asked(found.query * self._gain)
+        query = self.query(found.asked * self._gain)
         tokens = tokens + (query if len(query) == 1 else query[owners])
         tokens = tokens + (self.unknown if numbers is None else self.content(numbers))
         passages = torch.empty(0)
@@ -207,7 +215,7 @@ class _Block(nn.Module):
         """Give the tokens with what their surroundings add, (n, width)."""
         normal = self.norm(tokens)
         around = rows.convolve(normal, self.kernel)
-        mixed: Tensor = tokens + self.outer(gelu(self.inner(torch.cat([normal, around], dim=1))))
+        mixed: Tensor = tokens + self.outer(relu(self.inner(torch.cat([normal, around], dim=1))))
         return mixed
 
 

@@ -36,63 +36,47 @@ class LightModel(nn.Module):
     def __init__(self, head: LightHead, recipe: TrainingConfig) -> None:
         super().__init__()
         self.head, self.recipe = head, recipe
+        self._noise = CodecNoise(recipe.noise_bits)
 
     def forward(
-        self,
-        matches: Tensor,
-        asked: Tensor,
-        query: Tensor,
-        summary: Tensor,
-        lengths: Tensor,
-        hidden: Tensor,
-        labels: Tensor,
+        self, queries: Tensor, query_lengths: Tensor, passages: Tensor, lengths: Tensor, hidden: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
-        """Give the losses of one batch; the first five make an `Interaction`.
+        """Give the losses of one batch of b pairs.
 
         Args:
-            matches: (n, 7).
-            asked: (n, d).
-            query: (b, d).
-            summary: (b, 3).
+            queries: The vectors of all queries, one query after the other, (m, d).
+            query_lengths: Tokens of each query, (b,) int64.
+            passages: The vectors of all passages, (n, d).
             lengths: Tokens of each passage, (b,) int64.
-            hidden: The encoder's states of all tokens, (n, h).
+            hidden: The encoder's states of all tokens of passages, (n, h).
             labels: The probability of evidence, -1 for no label, (n,).
         """
-        with torch.autocast(matches.device.type, enabled=False):  # so small that lower precision gains nothing
-            found = Interaction.of(matches, asked, query, summary, lengths)
-            blind = self.training and float(torch.rand(())) < _WITHOUT_CODES
+        blind = self.training and float(torch.rand(())) < _WITHOUT_CODES
+        with torch.autocast(passages.device.type, enabled=False):  # so small that lower precision gains nothing
+            found = self._interaction(queries.float(), query_lengths, passages.float(), lengths)
             logits, relevance = self.head(found, None if blind else self.head.coder(hidden.float()))
         evidence = evidence_loss(logits, labels, labels >= 0, self.recipe.positive_weight)
         has = (found.rows.maxima(labels[:, None])[:, 0] > _LIKELY).float()
-        told = binary_cross_entropy_with_logits(relevance, has)
-        return {"loss": evidence + _RELEVANCE_WEIGHT * told, "evidence": evidence.detach(), "relevance": told.detach()}
-
-
-class CollateInteractions:
-    """Makes a batch of `StoredVectors` with hidden states.
-
-    Args:
-        bits: Half of the passages are seen as a codec of 1, 2 or 4 bits gives them back; 0 for none.
-    """
-
-    def __init__(self, bits: int) -> None:
-        self._noise = CodecNoise(bits)
+        whole = binary_cross_entropy_with_logits(relevance, has)
+        loss = evidence + _RELEVANCE_WEIGHT * whole
+        return {"loss": loss, "evidence": evidence.detach(), "relevance": whole.detach()}
 
     @torch.no_grad()
-    def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """Work out what late interaction says of each pair: nothing of that is learned."""
-        found = []
-        for row in rows:
-            vectors = self._noise(torch.from_numpy(row["input_ids"]).float()[None])[0]
-            found.append(interact(torch.from_numpy(row["queries"]).float(), vectors, torch.tensor([len(vectors)])))
-        return {
-            **{
-                name: torch.cat([getattr(one, name) for one in found])
-                for name in ("matches", "asked", "query", "summary")
-            },
-            "lengths": torch.tensor([len(row["input_ids"]) for row in rows]),
-            **{name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in ("hidden", "labels")},
-        }
+    def _interaction(self, queries: Tensor, query_lengths: Tensor, passages: Tensor, lengths: Tensor) -> Interaction:
+        """Work out what late interaction says of each pair; nothing of that is learned."""
+        sides = queries.split(query_lengths.tolist()), passages.split(lengths.tolist()), lengths.split(1)
+        return Interaction.joined(
+            [interact(query, self._noise(told[None])[0], size) for query, told, size in zip(*sides, strict=True)]
+        )
+
+
+def collate_pairs(rows: Sequence[Row]) -> dict[str, Tensor]:
+    """Make a batch of `StoredVectors` with hidden states, for `LightModel`."""
+    found = {"query_lengths": torch.tensor([len(row["queries"]) for row in rows])}
+    found["lengths"] = torch.tensor([len(row["input_ids"]) for row in rows])
+    for name, side in (("queries", "queries"), ("passages", "input_ids"), ("hidden", "hidden"), ("labels", "labels")):
+        found[name] = torch.from_numpy(np.concatenate([row[side] for row in rows]))
+    return found
 
 
 def train_light(
@@ -111,11 +95,27 @@ def train_light(
         The trained head, not yet calibrated.
     """
     encoder = Encoder.from_pretrained(model)
-    torch.manual_seed(config.seed)
     everything = [*examples, *mismatched(examples, config.mismatched, config.seed)]
     shown = [place for place, example in enumerate(everything) for _ in range(example.times)]
     vectors = store_vectors(encoder, everything, out / "examples", states=True)
     seen = store_vectors(encoder, judged, out / "judged", states=True)
+    taught = teach(vectors, encoder.evidence, config.teacher_weight)
+    return fit_light(config, taught, shown, seen, out)
+
+
+def fit_light(
+    config: TrainingConfig, vectors: StoredVectors, shown: Sequence[int], judged: StoredVectors, out: Path
+) -> LightHead:
+    """Train a light head on examples that are encoded, or resume.
+
+    Args:
+        config: The recipe.
+        vectors: The examples, with hidden states.
+        shown: Which of them a pass shows; one may occur several times.
+        judged: Examples that are not trained on.
+        out: Folder of this stage.
+    """
+    torch.manual_seed(config.seed)
     head = LightHead(
         LightConfig(
             dim=config.dim,
@@ -133,9 +133,7 @@ def train_light(
         patience=config.patience,
         seed=config.seed,
     )
-    taught = Subset(teach(vectors, encoder.evidence, config.teacher_weight), shown)
-    collate = CollateInteractions(config.noise_bits)
-    run_stage(LightModel(head, config), taught, collate, stage, out, seen)
+    run_stage(LightModel(head, config), Subset(vectors, shown), collate_pairs, stage, out, judged)
     return head
 
 

@@ -10,7 +10,7 @@ from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
 from fgr_retriever.model.evidence_reader import token_matches
 from fgr_retriever.model.heads import load_head
-from fgr_retriever.model.light_head import READ_TOKENS, LightConfig, LightHead, interact
+from fgr_retriever.model.light_head import READ_TOKENS, Interaction, LightConfig, LightHead, interact
 from fgr_retriever.model.ragged import Ragged
 
 
@@ -88,7 +88,18 @@ class TestInteraction:
         found = interact(query, torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]), torch.tensor([1, 2]))
         expected = [[0.5, 0.5, 0.0], [0.8, 1.0, np.log(2) / 5]]
         torch.testing.assert_close(found.summary, torch.tensor(expected, dtype=torch.float32))
-        assert found.query.tolist() == [[0.5, 0.5]]
+        assert found.asked.tolist() == [[0.5, 0.5]]
+        torch.testing.assert_close(found.shares.sum(dim=1), torch.ones(3))
+        assert found.shares[0].tolist() == pytest.approx([1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))])
+
+    def test_pairs_of_several_queries_are_judged_as_each_alone(self, head):
+        torch.manual_seed(6)
+        pairs = [(vectors(3, 8), vectors(7, 8)), (vectors(5, 8), vectors(2, 8))]
+        parts = [interact(query, told, torch.tensor([len(told)])) for query, told in pairs]
+        together, relevance = head(Interaction.joined(parts), None)
+        alone = [head(part, None) for part in parts]
+        torch.testing.assert_close(together, torch.cat([one for one, _ in alone]))
+        torch.testing.assert_close(relevance, torch.cat([one for _, one in alone]))
 
 
 class TestHead:
