@@ -136,15 +136,18 @@ async def test_what_goes_wrong_inside_is_not_told(server, tmp_path):
     assert "secret" not in await refused(broken_server, "search_evidence", query="radium")
 
 
+def serve(folder, *options):
+    """The command line that serves an index."""
+    return [sys.executable, "-m", "fgr_retriever.cli", "mcp", str(folder), "--device", "cpu", *options]
+
+
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    """The command line that serves a small index with a real model."""
+    """The command line that serves a small index with the embedded model, which starts in three seconds."""
     folder = tmp_path_factory.mktemp("served")
-    model = tiny_checkpoint(folder / "model")
-    with Engine.open(folder / "index", encoder=Encoder.from_pretrained(model)) as engine:
+    with Engine.open(folder, encoder=Encoder.default(device="cpu")) as engine:
         engine.add([Passage("curie", CURIE, {"title": "Curie's life"})])
-    options = ["--model", str(model), "--tokenizer", str(model), "--device", "cpu"]
-    return [sys.executable, "-m", "fgr_retriever.cli", "mcp", str(folder / "index"), *options]
+    return serve(folder)
 
 
 async def drive(client: Client) -> None:
@@ -164,13 +167,18 @@ async def drive(client: Client) -> None:
         assert (await client.call_tool(tool, arguments)).is_error
 
 
+@pytest.mark.golden
 async def test_over_stdio(command):
     server = StdioServerParameters(command=command[0], args=command[1:], env={"HF_HUB_OFFLINE": "1"})
     async with Client(server) as client:
         await drive(client)
 
 
-def test_stdout_belongs_to_the_protocol(command):
+def test_stdout_belongs_to_the_protocol_whatever_another_model_imports(tmp_path):
+    model = tiny_checkpoint(tmp_path / "model")
+    with Engine.open(tmp_path / "index", encoder=Encoder.from_pretrained(model, device="cpu")) as engine:
+        engine.add([Passage("curie", CURIE)])
+    command = serve(tmp_path / "index", "--model", str(model), "--tokenizer", str(model))
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "fgr: 1 passages, at stdio\n"
@@ -199,6 +207,7 @@ def address(command):
         assert process.communicate(timeout=30)[0] == b""  # logs go to stderr
 
 
+@pytest.mark.golden
 async def test_over_http_on_loopback(address):
     async with Client(address) as client:
         await drive(client)
