@@ -129,7 +129,7 @@ def _within(encoded: Encoded, own: Calibration, count: TokenCounter, budget: int
     text = encoded.example.passage
     passage = Scored(text, encoded.evidence, score=0.0)
     config, threshold = resolve_cut(own, TrimConfig(max_tokens=budget, fill=True))
-    (trimmed,) = trim([passage], config, threshold, count).trimmed
+    (trimmed,) = trim([passage], config, threshold, count, encoded.example.query).trimmed
     return [(span.start, span.end) for span in trimmed.spans]
 
 

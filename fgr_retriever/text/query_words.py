@@ -8,6 +8,8 @@ import regex
 
 from fgr_retriever.text.stop_words import is_content
 
+_PART = regex.compile(r"\w+")
+_STEM = 5  # letters: finds most plurals and endings without a stemmer, in any language with letters
 _WORD = regex.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}.-]\w+)*")
 
 
@@ -34,3 +36,17 @@ class QueryWord:
 def query_words(question: str) -> tuple[QueryWord, ...]:
     """Cut a question into words; hyphens, apostrophes and points inside a word are part of it."""
     return tuple(QueryWord(word.group(), *word.span()) for word in _WORD.finditer(question))
+
+
+def stems(text: str) -> list[str]:
+    """Give the first letters of every word of a text in lower case; of a number, all of it.
+
+    Args:
+        text: Any text. A word with a hyphen counts as two; scripts without spaces give long words.
+    """
+    return [word if word.isdigit() else word[:_STEM] for word in _PART.findall(text.casefold())]
+
+
+def content_stems(question: str) -> frozenset[str]:
+    """Give the stems of the content words of a question."""
+    return frozenset(stem for word in query_words(question) if word.is_content for stem in stems(word.text))

@@ -1,21 +1,23 @@
 """Choose the spans to keep within a budget, and make the trimmed passages and their text.
 
 Without a budget every span is kept. With a budget, the spans of all passages compete, and those
-with the most evidence per token win. Token counts cannot be added up, because a separator can fuse
-with its neighbours. So each decision counts the whole context as it will be written.
+with the most evidence per token win; within a long page, `ranking.py` counts the question's words, too.
+Token counts cannot be added up, because a separator can fuse with its neighbours. So each decision
+counts the whole context as it will be written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of, other_units
-from fgr_retriever.text.sentences import sentences
+from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
+from fgr_retriever.text.query_words import content_stems
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.context import Trimmed
 from fgr_retriever.trim.layout import Assembly, Layout, Scored, joined, with_title
+from fgr_retriever.trim.ranking import Ranking
 from fgr_retriever.trim.repeats import Repeat, clip, repeated
 from fgr_retriever.trim.shrink import shrink
 from fgr_retriever.types import Span
@@ -24,8 +26,6 @@ from fgr_retriever.types import Span
 _ROUNDS = 16
 # Tokens that a part of a span must have to be of use; the best span may shrink to a word.
 _LEAST_PART = 3
-# Weight of a sentence's evidence in the order of what fills a budget, beside that of the unit itself.
-_OF_SENTENCE = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,9 @@ class _Candidate:
     mass: float
 
 
-def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count: TokenCounter | None) -> Trimming:
+def trim(
+    passages: Sequence[Scored], config: TrimConfig, threshold: float, count: TokenCounter | None, query: str = ""
+) -> Trimming:
     """Cut passages down to their evidence, within the token budget of `config`.
 
     Args:
@@ -60,6 +62,8 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
         config: Span settings, policy for passages without evidence, and budget.
         threshold: Lowest evidence probability in [0, 1] with which a token counts.
         count: Function that counts tokens; None uses `config.tokenizer` if there is a budget.
+        query: The question. A budget leaves out first what only repeats it, and on a long page keeps first the
+            sentences with its rare words.
 
     Returns:
         One result for each passage, in input order, and the text of all passages. The `count` of this
@@ -75,9 +79,12 @@ def trim(passages: Sequence[Scored], config: TrimConfig, threshold: float, count
     context = _Context.of(layout, candidates, [], count)
     if config.max_tokens is None:
         return context.write(candidates, threshold, 0)
-    chosen, least = _choose(context, config.max_tokens)
+    known = content_stems(query)
+    ranked = {place: Ranking.of(passages[place], known) for place in dict.fromkeys(one.passage for one in candidates)}
+    context = replace(context, known=known)
+    chosen, least = _choose(context, ranked, config.max_tokens)
     if config.fill and chosen:
-        fuller = _Context.of(layout, candidates, _rest(passages, candidates, config), count)
+        fuller = replace(_Context.of(layout, candidates, _rest(ranked, candidates, config), count), known=known)
         if fuller.tokens(chosen) <= config.max_tokens:  # spans that touch are joined, which few counters charge for
             context, chosen = fuller, _add(fuller, chosen, fuller.rest, config.max_tokens)
     return context.write(chosen, threshold, least)
@@ -100,24 +107,16 @@ def _candidates(passages: Sequence[Scored], config: TrimConfig, threshold: float
     return candidates
 
 
-def _rest(passages: Sequence[Scored], candidates: list[_Candidate], config: TrimConfig) -> list[_Candidate]:
-    """List what else could be kept of the passages that have a candidate, the best first.
-
-    A unit counts by its own evidence and, more, by that of its sentence: what completes a sentence
-    about the question is of more use than a likely word elsewhere.
-    """
+def _rest(ranked: Mapping[int, Ranking], candidates: list[_Candidate], config: TrimConfig) -> list[_Candidate]:
+    """List what else could be kept of the passages that have a candidate, the best first."""
     taken: dict[int, list[Span]] = {}
     for one in candidates:
         taken.setdefault(one.passage, []).append(one.span)
     found: list[tuple[float, _Candidate]] = []
     for place, spans in taken.items():
-        passage = passages[place]
-        sums = EvidenceSums.of(passage.evidence)
-        others = other_units(passage.text, passage.evidence, config.unit, spans)
-        around = as_ranges(sentences(passage.text))
-        means = sums.means(around)[around[:, 0].searchsorted([one.start for one in others], "right") - 1]
-        for mean, one in zip(means.tolist(), _with_masses(place, sums, others), strict=True):
-            found.append((_OF_SENTENCE * mean + (1 - _OF_SENTENCE) * one.span.score, one))
+        others = ranked[place].others(config.unit, spans)
+        masses = _with_masses(place, ranked[place].sums, [span for _, span in others])
+        found += [(worth, one) for (worth, _), one in zip(others, masses, strict=True)]
     return [one for _, one in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -126,7 +125,7 @@ def _with_masses(place: int, sums: EvidenceSums, spans: Sequence[Span]) -> list[
     return [_Candidate(place, span, mass) for span, mass in zip(spans, masses, strict=True)]
 
 
-def _choose(context: _Context, budget: int) -> tuple[list[_Candidate], int]:
+def _choose(context: _Context, ranked: Mapping[int, Ranking], budget: int) -> tuple[list[_Candidate], int]:
     """Choose what to keep of too much: first the best span, then the densest evidence.
 
     Returns:
@@ -135,11 +134,15 @@ def _choose(context: _Context, budget: int) -> tuple[list[_Candidate], int]:
     candidates = context.candidates
     if not candidates or context.tokens(candidates) <= budget:
         return candidates, 0
-    best = max(candidates, key=lambda one: (context.passages[one.passage].score, one.span.score))
+
+    def worth(one: _Candidate, evidence: float) -> float:
+        return ranked[one.passage].worth(evidence, one.span)
+
+    best = max(candidates, key=lambda one: (context.passages[one.passage].score, worth(one, one.span.score)))
     part, least = _part(context, [], best, budget)
     others = [one for one in candidates if one is not best]
-    densities = {one: one.mass / max(context.cost(one), 1) for one in others}
-    queue = sorted(others, key=lambda one: -densities[one])
+    worths = {one: worth(one, one.mass / max(context.cost(one), 1)) for one in others}
+    queue = sorted(others, key=lambda one: -worths[one])
     return _add(context, [part] if part else [], queue, budget), least
 
 
@@ -170,7 +173,7 @@ def _part(context: _Context, chosen: list[_Candidate], one: _Candidate, budget: 
     if fits(one.span):
         return one, tried[0]
     passage = context.passages[one.passage]
-    span = shrink(passage.text, passage.evidence, one.span, fits)
+    span = shrink(passage.text, passage.evidence, one.span, fits, context.known)
     return (replace(one, span=span) if span else None), min(tried)
 
 
@@ -205,6 +208,7 @@ class _Context:
     rest: list[_Candidate]
     repeated: dict[_Candidate, list[_Candidate]]
     count: TokenCounter | None
+    known: frozenset[str] = frozenset()
 
     @classmethod
     def of(

@@ -172,7 +172,7 @@ def trim_hits(
         limited = config.max_tokens is not None
         count = count or (token_counter(config.tokenizer) if limited else None)
         scored = [Scored(hit.passage.text, hit.token_scores, hit.score, Origin.of(hit.passage)) for hit in hits]
-        done = trim(scored, *resolve_cut(own, config), count if limited else None)
+        done = trim(scored, *resolve_cut(own, config), count if limited else None, query)
         text = done.assembly.text
         before = sum(count(hit.passage.text) for hit in hits) if count else None
         after = count(text) if count else None
