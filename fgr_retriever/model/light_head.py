@@ -80,7 +80,7 @@ class Interaction(NamedTuple):
         matches, query, asked, summary = (
             torch.cat([getattr(one, name) for one in parts]) for name in ("matches", "query", "asked", "summary")
         )
-        shares = torch.block_diag(*(one.shares for one in parts))
+        shares = torch.block_diag(*(one.shares for one in parts))  # type: ignore[no-untyped-call, unused-ignore]
         lengths = torch.cat([one.rows.lengths for one in parts])
         return cls(matches, shares, query, asked, summary, Ragged(lengths, max(_STRETCHES) // 2))
 

@@ -64,7 +64,11 @@ class LightModel(nn.Module):
     @torch.no_grad()
     def _interaction(self, queries: Tensor, query_lengths: Tensor, passages: Tensor, lengths: Tensor) -> Interaction:
         """Work out what late interaction says of each pair; nothing of that is learned."""
-        sides = queries.split(query_lengths.tolist()), passages.split(lengths.tolist()), lengths.split(1)
+        sides = (
+            torch.split(queries, query_lengths.tolist()),
+            torch.split(passages, lengths.tolist()),
+            torch.split(lengths, 1),
+        )
         return Interaction.joined(
             [interact(query, self._noise(told[None])[0], size) for query, told, size in zip(*sides, strict=True)]
         )
