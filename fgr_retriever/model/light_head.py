@@ -96,12 +96,12 @@ def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
     rows = Ragged(lengths, max(_STRETCHES) // 2)
     similarities = vectors @ query.T
     tops = rows.maxima(similarities)
-    nearness = torch.exp(_SHARPNESS * (similarities - tops[rows.owners]))
+    nearness = torch.exp(_SHARPNESS * (similarities - rows.each(tops)))
     best = similarities.amax(dim=1)
     found = [best, nearness.sum(dim=1) / 5, nearness.amax(dim=1)]
     for length in _STRETCHES:
         local = rows.stretch_maxima(similarities, length).mean(dim=1)
-        found += [local, local - rows.maxima(local[:, None])[rows.owners, 0]]
+        found += [local, local - rows.each(rows.maxima(local[:, None]))[:, 0]]
     weights = torch.exp(_ASKED * (similarities - best[:, None]))
     shares = weights / weights.sum(dim=1, keepdim=True)
     supported = (tops > _SUPPORTED).float().mean(dim=1)
@@ -158,23 +158,23 @@ class LightHead(Head):
         Returns:
             Evidence logits of the tokens, (n,) float32; and the part of them that is their passage's, (b,) float32.
         """
-        rows, owners = found.rows, found.rows.owners
-        level = found.summary[owners, :1]
+        rows = found.rows
+        level = rows.each(found.summary[:, :1])
         tokens = self.matches(torch.cat([found.matches, level], dim=1))
         tokens = tokens + found.shares @ self.asked(found.query * self._gain)
         query = self.query(found.asked * self._gain)
-        tokens = tokens + (query if len(query) == 1 else query[owners])
+        tokens = tokens + (query if len(query) == 1 else rows.each(query))
         tokens = tokens + (self.unknown if numbers is None else self.content(numbers))
         passages = torch.empty(0)
         for number, block in enumerate(self.blocks):
             tokens = block(tokens, rows)
             if not number:
                 passages = self._passages(tokens, rows)
-                tokens = tokens + self.told(passages)[owners]
+                tokens = tokens + rows.each(self.told(passages))
         own = self.scale * found.matches[:, 0] + self.bias + self.output(self.norm(tokens))[:, 0]
         strongest = rows.maxima(own[:, None]) / 5
         relevance = self.relevance(torch.cat([self.norm(passages), found.summary, strongest], dim=1))[:, 0]
-        return _both(own, relevance[owners]) / self.config.temperature, relevance
+        return _both(own, relevance.index_select(0, rows.owners)) / self.config.temperature, relevance
 
     def _passages(self, tokens: Tensor, rows: Ragged) -> Tensor:
         """Summarise each passage as the mean of its tokens, weighted by what they say, (n, width) to (b, width)."""

@@ -24,6 +24,10 @@ class Ragged:
         self._places = torch.arange(rows) + (self.owners + 1) * reach
         self._size = rows + (len(lengths) + 1) * reach
 
+    def each(self, values: Tensor) -> Tensor:
+        """Give each row what belongs to its passage, (b, k) to (n, k)."""
+        return values.index_select(0, self.owners)  # indexing by a tensor takes five times as long
+
     def sums(self, values: Tensor) -> Tensor:
         """Add up the rows of each passage, (n, k) to (b, k)."""
         return values.new_zeros(len(self.lengths), values.shape[1]).index_add(0, self.owners, values)
@@ -36,7 +40,7 @@ class Ragged:
     def stretch_maxima(self, values: Tensor, length: int) -> Tensor:
         """Take the maximum over a stretch of `length` rows around each row, an odd number, (n, k) to (n, k)."""
         spread = self._spread(values, -torch.inf).T[None]
-        return max_pool1d(spread, length, stride=1, padding=length // 2)[0].T[self._places]
+        return max_pool1d(spread, length, stride=1, padding=length // 2)[0].T.index_select(0, self._places)
 
     def convolve(self, values: Tensor, kernel: Tensor) -> Tensor:
         """Convolve each column with a kernel of its own, (odd, k); beyond a passage there are zeros.
@@ -48,7 +52,7 @@ class Ragged:
         found = padded[: self._size] * kernel[0]
         for shift in range(1, len(kernel)):
             found = torch.addcmul(found, padded[shift : shift + self._size], kernel[shift])
-        return found[self._places]
+        return found.index_select(0, self._places)
 
     def _spread(self, values: Tensor, empty: float) -> Tensor:
         """Lay the rows out with empty rows between passages, (n, k) to (rows, k)."""

@@ -14,6 +14,7 @@ from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model import embedded
 from fgr_retriever.model.checkpoint import open_checkpoint
 from fgr_retriever.model.embedded import embedded_model, open_embedded
+from fgr_retriever.model.evidence_code import unpack
 
 QUERIES = [*demo.questions(), "", "?!", "\N{PILE OF POO} caf\u00e9", "word " * 400]
 TEXTS = [*(passage.text for passage in demo.passages()[:5]), "", "...", "x" * 300, "A long one, in parts. " * 80]
@@ -55,7 +56,7 @@ def test_it_is_the_same_model(both):
     ours, general = both
     assert ours.fingerprint == general.fingerprint, "write the fingerprint of new weights beside them"
     assert ours.head_fingerprint == general.head_fingerprint
-    assert (ours.dim, ours.calibration) == (general.dim, general.calibration)
+    assert (ours.dim, ours.calibration, ours.evidence_code) == (general.dim, general.calibration, general.evidence_code)
 
 
 def test_queries_have_the_same_vectors_and_characters(both, queries):
@@ -69,13 +70,17 @@ def test_queries_have_the_same_vectors_and_characters(both, queries):
 
 def test_passages_have_the_same_vectors_and_characters(both, texts):
     ours, general = both
-    for one, other in zip(ours.encode_passages(texts), general.encode_passages(texts), strict=True):
+    pairs = [encoder.encode_passages(texts, evidence=True) for encoder in both]
+    for one, other in zip(*pairs, strict=True):
         assert (one.passage, one.last) == (other.passage, other.last)
         np.testing.assert_array_equal(one.offsets, other.offsets)
         # Stored in float16, whose steps at 0.25 are 2 ** -12.
         assert np.abs(one.vectors.astype(np.float32) - other.vectors).max(initial=0) <= (
             2**-12 if ours.dtype is torch.float32 else 0.05
         )
+        levels = [unpack(torch.from_numpy(block.evidence)) for block in (one, other)]
+        # A number that lies between two of the 15 steps may be rounded either way.
+        assert (levels[0] - levels[1]).abs().max() < (2.1 if ours.dtype is torch.float32 else 6.1) / 15
 
 
 def test_tokens_have_the_same_importance(both, queries, texts):

@@ -1,3 +1,4 @@
+import shutil
 import threading
 
 import numpy as np
@@ -6,9 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fgr_retriever import Engine, Passage, Trimmer
 from fgr_retriever.errors import CheckpointError, ConfigError
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.model.evidence_head import READ_TOKENS
+from fgr_retriever.model.heads import load_head
+from fgr_retriever.model.light_head import LightConfig, LightHead
 from fgr_retriever.model.windows import Windows
 from fgr_retriever.testing import tiny_checkpoint
 
@@ -171,6 +175,68 @@ def test_evidence_is_a_probability_for_each_token(encoder):
     probabilities = encoder.evidence(query, vectors, [len(vectors)])
     assert probabilities.shape == (len(vectors),)
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+def test_evidence_codes_are_those_of_the_heads_coder(light_checkpoint):
+    encoder = Encoder.from_pretrained(light_checkpoint)
+    assert encoder.evidence_code.nbytes == 2
+    (block,) = encoder.encode_passages(["radium is rare"], evidence=True)
+    assert block.evidence.shape == (len(block.vectors), 2)
+    assert block.evidence.dtype == np.uint8
+    again = Encoder.from_pretrained(light_checkpoint)
+    assert again.evidence_code == encoder.evidence_code
+    (query,) = encoder.encode_queries(["radium"])
+    told = [torch.from_numpy(block.vectors), [len(block.vectors)]]
+    assert not torch.equal(encoder.evidence(query, *told, block.evidence), encoder.evidence(query, *told))
+    (plain,) = encoder.encode_passages(["radium is rare"])
+    assert plain.evidence is None
+    np.testing.assert_array_equal(plain.vectors, block.vectors)
+
+
+def test_other_weights_of_the_coder_make_another_code(light_checkpoint, tmp_path):
+    first = Encoder.from_pretrained(light_checkpoint)
+    folder = shutil.copytree(light_checkpoint, tmp_path / "model")
+    head = load_head(folder / "evidence")
+    with torch.no_grad():
+        head.coder.projection.bias += 1
+    head.save(folder)
+    other = Encoder.from_pretrained(folder)
+    assert other.fingerprint == first.fingerprint
+    assert other.evidence_code != first.evidence_code
+
+
+def test_a_model_without_codes_says_so(encoder):
+    assert encoder.evidence_code is None
+    with pytest.raises(ConfigError, match="reads no codes"):
+        encoder.encode_passages(["radium"], evidence=True)
+
+
+def test_an_index_keeps_codes_and_the_trimmer_sees_the_same(light_checkpoint, tmp_path):
+    encoder = Encoder.from_pretrained(light_checkpoint)
+    passage = Passage("a", "Marie Curie found radium, in 1898.")
+    with Engine.open(tmp_path / "index", encoder=encoder) as engine:
+        engine.add([passage])
+        (hit,) = engine.search("who found radium")
+    (told,) = Trimmer(encoder).evidence("who found radium", [passage.text])
+    np.testing.assert_allclose(hit.token_scores.probabilities, told.probabilities, atol=1e-5)
+    (query,) = encoder.encode_queries(["who found radium"])
+    (block,) = encoder.encode_passages([passage.text])
+    visible = block.offsets[:, 1] > block.offsets[:, 0]
+    blind = encoder.evidence(query, torch.from_numpy(block.vectors), [len(block.vectors)])[visible]
+    assert not np.allclose(blind, told.probabilities, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def light_checkpoint(tmp_path_factory):
+    """A tiny checkpoint whose head reads evidence codes, with weights that all count."""
+    folder = tiny_checkpoint(tmp_path_factory.mktemp("light"))
+    torch.manual_seed(0)
+    head = LightHead(LightConfig(dim=16, hidden=32, code=4, width=6))
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.normal_(0, 0.5)
+    head.save(folder)
+    return folder
 
 
 def test_evidence_of_many_passages_is_that_of_each(encoder):
