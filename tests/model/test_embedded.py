@@ -69,7 +69,7 @@ def test_queries_have_the_same_vectors_and_characters(both, queries):
 
 
 def test_passages_have_the_same_vectors_and_characters(both, texts):
-    ours, general = both
+    ours, _ = both
     pairs = [encoder.encode_passages(texts, evidence=True) for encoder in both]
     for one, other in zip(*pairs, strict=True):
         assert (one.passage, one.last) == (other.passage, other.last)
@@ -80,7 +80,8 @@ def test_passages_have_the_same_vectors_and_characters(both, texts):
         )
         levels = [unpack(torch.from_numpy(block.evidence)) for block in (one, other)]
         # A number that lies between two of the 15 steps may be rounded either way.
-        assert (levels[0] - levels[1]).abs().max() < (2.1 if ours.dtype is torch.float32 else 6.1) / 15
+        steps = np.abs((levels[0] - levels[1]).numpy()).max(initial=0) * 15 / 2
+        assert steps < (1.1 if ours.dtype is torch.float32 else 3.1)
 
 
 def test_tokens_have_the_same_importance(both, queries, texts):
