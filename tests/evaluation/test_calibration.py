@@ -72,7 +72,7 @@ WORDS = ["radium", "paris", "cats", "night", "glow", "green", "river", "stone", 
 class LogisticEncoder(WordEncoder):
     """Evidence is sigmoid((8 cos - 4) / T): no probability is 0 or 1."""
 
-    def evidence(self, query, vectors, lengths):
+    def evidence(self, query, vectors, lengths, codes=None):
         best = (vectors.float() @ query.T).amax(dim=1)
         return ((8 * best - 4) / self.calibration.temperature).sigmoid()
 

@@ -314,7 +314,7 @@ def test_info_is_json(index):
     assert info.tokens == sum(
         len(match.tokens.vectors) for match in index.search(ENCODER.encode_queries(["found"]), 3)[0]
     )
-    assert info.bytes_per_token == pytest.approx(2 * 128 + 2 + 4 * 3 / info.tokens)
+    assert info.bytes_per_token == pytest.approx(2 * 128 + 2 + 4 + 4 * 3 / info.tokens)  # vector, offset, code; lengths
     assert (info.raw_segments, info.coded_segments, info.centroids) == (1, 0, 0)
     assert info.quantisation_error is info.drift is None
     json.dumps({name: getattr(info, name) for name in info.__slots__})
