@@ -85,7 +85,7 @@ class Engine(Upkeep):
         index = Index.open(path, encoder, config, create=create)
         if lacking := index.lacks():
             logger.warning(
-                "%s has no %s: everything works, but evidence takes longer. `fgr upgrade` or Engine.upgrade adds it.",
+                "%s has no %s: everything works, but evidence is less exact. `fgr upgrade` or Engine.upgrade adds it.",
                 index.folder,
                 " and no ".join(lacking),
             )

@@ -23,10 +23,9 @@ from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import Self
 
 from fgr_retriever.model.evidence_reader import EvidenceReader
-from fgr_retriever.model.head import Head, HeadConfig
+from fgr_retriever.model.head import READ_TOKENS, Head, HeadConfig
 from fgr_retriever.model.maxsim import token_evidence
 
-READ_TOKENS = 512  # a passage is read in pieces of this length, so that time grows linearly with it
 _PIECES = 16  # that are read together; bounds the memory of long passages
 
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, max_pool1d
 
 _HEADS = 4
-_STRETCHES = (17, 49)  # tokens: about a clause, about a sentence; odd, so that a token stands in the middle
-_SHARPNESS = 20.0  # a match 0.05 below the passage's best one counts 1 / e of it
-MATCHES = 3 + 2 * len(_STRETCHES)
+STRETCHES = (17, 49)  # tokens: about a clause, about a sentence; odd, so that a token stands in the middle
+SHARPNESS = 20.0  # a match 0.05 below the passage's best one counts 1 / e of it
+MATCHES = 3 + 2 * len(STRETCHES)
 
 
 class EvidenceReader(nn.Module):
@@ -134,10 +134,10 @@ def token_matches(query: Tensor, passages: Tensor, query_mask: Tensor, passage_m
     similarities = passages.float() @ query.float().mT  # (b, t, q)
     # Where nothing is, -1: the lowest cosine, so that it is never a maximum and never infinite.
     similarities = similarities.masked_fill(~(passage_mask[..., None] & query_mask[:, None, :]), -1)
-    nearness = torch.exp(_SHARPNESS * (similarities - similarities.amax(dim=1, keepdim=True))) * asked
+    nearness = torch.exp(SHARPNESS * (similarities - similarities.amax(dim=1, keepdim=True))) * asked
     found = [similarities.amax(dim=2), nearness.sum(dim=2) / 5, nearness.amax(dim=2)]
     share = asked / asked.sum(dim=2, keepdim=True).clamp(min=1)
-    for length in _STRETCHES:
+    for length in STRETCHES:
         best = max_pool1d(similarities.mT, length, stride=1, padding=length // 2).mT  # (b, t, q)
         local = (best * share).sum(dim=2)
         found += [local, local - local.masked_fill(~passage_mask, -1).amax(dim=1, keepdim=True)]

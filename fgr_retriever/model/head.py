@@ -20,6 +20,7 @@ from fgr_retriever.config import Calibration, Cut
 from fgr_retriever.model.evidence_code import EvidenceCoder
 
 SUBFOLDER = "evidence"
+READ_TOKENS = 512  # a passage is read in pieces of this length: few in training are longer, and time grows linearly
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 

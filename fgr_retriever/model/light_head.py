@@ -20,16 +20,13 @@ from torch.nn.functional import relu
 from typing_extensions import Self
 
 from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
-from fgr_retriever.model.head import Head, HeadConfig
+from fgr_retriever.model.evidence_reader import MATCHES, SHARPNESS, STRETCHES
+from fgr_retriever.model.head import READ_TOKENS, Head, HeadConfig
 from fgr_retriever.model.ragged import Ragged
 
-READ_TOKENS = 512  # a passage is read in pieces of this length: training has seen no longer ones
 _GROUP_TOKENS = 1 << 15  # read together; bounds the memory of long passages
-_STRETCHES = (17, 49)  # tokens: about a clause, about a sentence; odd, so that a token stands in the middle
-_SHARPNESS = 20.0  # a match 0.05 below the passage's best one counts 1 / e of it
 _ASKED = 10.0  # how sharply a token looks at the query tokens that it matches best
 _SUPPORTED = 0.55  # cosine from which a query token counts as supported
-_MATCHES = 3 + 2 * len(_STRETCHES)
 _SUMMARY = 3  # numbers that describe a whole passage
 _RELEVANCE = 32  # width of what joins the numbers of a passage
 _KERNEL = 15  # tokens that a block sees around each
@@ -82,7 +79,7 @@ class Interaction(NamedTuple):
         )
         shares = torch.block_diag(*(one.shares for one in parts))  # type: ignore[no-untyped-call, unused-ignore]
         lengths = torch.cat([one.rows.lengths for one in parts])
-        return cls(matches, shares, query, asked, summary, Ragged(lengths, max(_STRETCHES) // 2))
+        return cls(matches, shares, query, asked, summary, Ragged(lengths, max(STRETCHES) // 2))
 
 
 def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
@@ -93,13 +90,13 @@ def interact(query: Tensor, vectors: Tensor, lengths: Tensor) -> Interaction:
         vectors: (n, d) float32, L2-normalised.
         lengths: Tokens of each passage, (b,) int64, at least 1 each.
     """
-    rows = Ragged(lengths, max(_STRETCHES) // 2)
+    rows = Ragged(lengths, max(STRETCHES) // 2)
     similarities = vectors @ query.T
     tops = rows.maxima(similarities)
-    nearness = torch.exp(_SHARPNESS * (similarities - rows.each(tops)))
+    nearness = torch.exp(SHARPNESS * (similarities - rows.each(tops)))
     best = similarities.amax(dim=1)
     found = [best, nearness.sum(dim=1) / 5, nearness.amax(dim=1)]
-    for length in _STRETCHES:
+    for length in STRETCHES:
         local = rows.stretch_maxima(similarities, length).mean(dim=1)
         found += [local, local - rows.each(rows.maxima(local[:, None]))[:, 0]]
     weights = torch.exp(_ASKED * (similarities - best[:, None]))
@@ -131,7 +128,7 @@ class LightHead(Head):
         self.coder = EvidenceCoder(config.hidden, config.code)
         self.content = nn.Linear(config.code, width)
         self.unknown = nn.Parameter(torch.zeros(width))  # the content where an index has no codes
-        self.matches = nn.Linear(_MATCHES + 1, width)
+        self.matches = nn.Linear(MATCHES + 1, width)
         self.asked = nn.Linear(config.dim, width, bias=False)
         self.query = nn.Linear(config.dim, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(config.layers))

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fgr_retriever.errors import InputError
+from fgr_retriever.model.ragged import Ragged
 
 
 def maxsim(query: Tensor, passages: Tensor, mask: Tensor) -> Tensor:
@@ -78,16 +79,7 @@ def best_matches(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
         InputError: The shapes do not fit each other.
     """
     _check_ragged(query, vectors, lengths)
-    return _best_in_each(vectors.float() @ query.float().T, lengths)
-
-
-def _best_in_each(similarities: Tensor, lengths: Tensor) -> Tensor:
-    """Take the best row of each passage, column by column: (sum(lengths), q) to (n, q)."""
-    passage = torch.repeat_interleave(torch.arange(len(lengths), device=lengths.device), lengths)
-    best = torch.full((len(lengths), similarities.shape[1]), -torch.inf, device=similarities.device)
-    # On CPU, scatter with an expanded index is 5 to 10 times faster than torch.segment_reduce or
-    # numpy.maximum.reduceat over the rows (65,536 x 32: 0.5 ms against 2.5 to 5 ms).
-    return best.scatter_reduce_(0, passage[:, None].expand_as(similarities), similarities, "amax")
+    return Ragged(lengths).maxima(vectors.float() @ query.float().T)
 
 
 def maxsim_ragged(query: Tensor, vectors: Tensor, lengths: Tensor) -> Tensor:
@@ -150,7 +142,7 @@ def attention_maxsim(
         raise InputError(f"importance {shapes}: must be ({len(query)},) and ({len(vectors)},), one for each vector")
     similarities = vectors.float() @ query.float().T
     modulated = similarities * torch.exp(similarities.sign() * (passage_weight * importance)[:, None])
-    return _best_in_each(modulated, lengths) @ torch.exp(query_weight * query_importance)
+    return Ragged(lengths).maxima(modulated) @ torch.exp(query_weight * query_importance)
 
 
 def _check_ragged(query: Tensor, vectors: Tensor, lengths: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d, pad
@@ -11,18 +13,21 @@ class Ragged:
     """How rows belong to passages.
 
     Args:
-        lengths: Rows of each passage, (b,) int64, at least 1 each.
+        lengths: Rows of each passage, (b,) int64; 0 is allowed.
         reach: How many rows a convolution or a stretch reaches to either side at most.
     """
 
-    def __init__(self, lengths: Tensor, reach: int) -> None:
+    def __init__(self, lengths: Tensor, reach: int = 0) -> None:
         self.lengths = lengths
         self._reach = reach
-        rows = int(lengths.sum())
-        self.owners = torch.repeat_interleave(torch.arange(len(lengths)), lengths, output_size=rows)
-        # Passages lie apart by `reach` empty rows, so that nothing reaches from one into the next.
-        self._places = torch.arange(rows) + (self.owners + 1) * reach
-        self._size = rows + (len(lengths) + 1) * reach
+        numbers = torch.arange(len(lengths), device=lengths.device)
+        self.owners = torch.repeat_interleave(numbers, lengths, output_size=int(lengths.sum()))
+        self._size = len(self.owners) + (len(lengths) + 1) * reach
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """Where each row lies when passages are `reach` empty rows apart: nothing reaches from one into the next."""
+        return torch.arange(len(self.owners), device=self.owners.device) + (self.owners + 1) * self._reach
 
     def each(self, values: Tensor) -> Tensor:
         """Give each row what belongs to its passage, (b, k) to (n, k)."""
@@ -33,8 +38,10 @@ class Ragged:
         return values.new_zeros(len(self.lengths), values.shape[1]).index_add(0, self.owners, values)
 
     def maxima(self, values: Tensor) -> Tensor:
-        """Take the maximum of the rows of each passage in each column, (n, k) to (b, k)."""
+        """Take the maximum of the rows of each passage in each column, (n, k) to (b, k); -inf without a row."""
         found = values.new_full((len(self.lengths), values.shape[1]), -torch.inf)
+        # On CPU, scatter with an expanded index is 5 to 10 times faster than torch.segment_reduce or
+        # numpy.maximum.reduceat over the rows (65,536 x 32: 0.5 ms against 2.5 to 5 ms).
         return found.scatter_reduce(0, self.owners[:, None].expand_as(values), values, "amax")
 
     def stretch_maxima(self, values: Tensor, length: int) -> Tensor:

@@ -155,8 +155,11 @@ def split(examples: Sequence[SpanExample], held_out: float, seed: int) -> tuple[
 
 
 def without(examples: Sequence[Labelled], passages: Iterable[str]) -> list[Labelled]:
-    """Leave out the examples whose passage is among `passages`, whatever its case, spaces and marks."""
-    seen = set(map(normalised, passages))
+    """Leave out the examples whose passage is among `passages`, whatever its case, spaces and marks, or has no word.
+
+    Of a passage without words no token is stored: there is nothing to learn, and its score is infinite.
+    """
+    seen = {"", *map(normalised, passages)}
     return [example for example in examples if normalised(example.passage) not in seen]
 
 

@@ -84,12 +84,18 @@ def collate_pairs(rows: Sequence[Row]) -> dict[str, Tensor]:
 
 
 def train_light(
-    config: TrainingConfig, model: Path, examples: Sequence[Labelled], judged: Sequence[Labelled], out: Path
+    config: TrainingConfig,
+    stage: Stage,
+    model: Path,
+    examples: Sequence[Labelled],
+    judged: Sequence[Labelled],
+    out: Path,
 ) -> LightHead:
     """Train a light head for a finished model with a reader, or resume.
 
     Args:
         config: The recipe.
+        stage: How long and how fast.
         model: Folder of the finished model.
         examples: What to train on; a part of them is seen with a foreign question, too.
         judged: Examples that are not trained on.
@@ -104,18 +110,18 @@ def train_light(
     vectors = store_vectors(encoder, everything, out / "examples", states=True)
     seen = store_vectors(encoder, judged, out / "judged", states=True)
     taught = teach(vectors, encoder.evidence, config.teacher_weight)
-    return fit_light(config, taught, shown, seen, out)
+    return fit_light(config, stage, Subset(taught, shown), seen, out)
 
 
 def fit_light(
-    config: TrainingConfig, vectors: StoredVectors, shown: Sequence[int], judged: StoredVectors, out: Path
+    config: TrainingConfig, stage: Stage, examples: Subset[Row], judged: StoredVectors, out: Path
 ) -> LightHead:
     """Train a light head on examples that are encoded, or resume.
 
     Args:
         config: The recipe.
-        vectors: The examples, with hidden states.
-        shown: Which of them a pass shows; one may occur several times.
+        stage: How long and how fast.
+        examples: What a pass shows, of `StoredVectors` with hidden states.
         judged: Examples that are not trained on.
         out: Folder of this stage.
     """
@@ -123,21 +129,13 @@ def fit_light(
     head = LightHead(
         LightConfig(
             dim=config.dim,
-            hidden=vectors.hidden,
+            hidden=judged.hidden,
             code=config.code_size,
             width=config.light_width,
             layers=config.light_layers,
         )
     )
-    stage = Stage(
-        epochs=config.light_epochs,
-        learning_rate=config.light_learning_rate,
-        head_learning_rate=config.light_learning_rate,
-        batch_size=config.batch_size,
-        patience=config.patience,
-        seed=config.seed,
-    )
-    run_stage(LightModel(head, config), Subset(vectors, shown), collate_pairs, stage, out, judged)
+    run_stage(LightModel(head, config), examples, collate_pairs, stage, out, judged)
     return head
 
 

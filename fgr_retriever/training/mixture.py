@@ -64,6 +64,7 @@ def prepare(config: TrainingConfig, data: Path, out: Path) -> Mixture:
         CheckpointError: The base model cannot be found.
     """
     _, held_out = split(read_spans(data / name for name in config.spans), config.held_out, config.seed)
+    held_out = [one for one in held_out if normalised(one.passage)]
     secret = [example.passage for example in (*held_out, *read_spans(data / name for name in config.aside))]
 
     def read(name: str) -> list[Labelled]:

@@ -151,7 +151,8 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> Head:
     finished_light = out / "light" / "finished"
     if not finished_light.exists():
         unfinished = finished_light.with_suffix(".unfinished")
-        train_light(config, folder, examples, judged, out / "light").save(unfinished)
+        stage = replace(stage, epochs=config.light_epochs, head_learning_rate=config.light_learning_rate)
+        train_light(config, stage, folder, examples, judged, out / "light").save(unfinished)
         unfinished.rename(finished_light)
     light = load_head(finished_light / SUBFOLDER)
     light.save(folder)

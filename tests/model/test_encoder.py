@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fgr_retriever import Engine, Passage, Trimmer
 from fgr_retriever.errors import CheckpointError, ConfigError
 from fgr_retriever.model.encoder import Encoder
-from fgr_retriever.model.evidence_head import READ_TOKENS
+from fgr_retriever.model.head import READ_TOKENS
 from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.light_head import LightConfig, LightHead
 from fgr_retriever.model.windows import Windows

@@ -9,8 +9,9 @@ from fgr_retriever.config import Calibration
 from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
 from fgr_retriever.model.evidence_reader import token_matches
+from fgr_retriever.model.head import READ_TOKENS
 from fgr_retriever.model.heads import load_head
-from fgr_retriever.model.light_head import READ_TOKENS, Interaction, LightConfig, LightHead, interact
+from fgr_retriever.model.light_head import Interaction, LightConfig, LightHead, interact
 from fgr_retriever.model.ragged import Ragged
 
 

@@ -72,6 +72,7 @@ def write_lists(file):
     passages = [
         {"id": "a", "passage": "The lamp is green. It is old.", "grade": 3, "spans": [[0, 18]]},
         {"id": "b", "passage": "The lamp is old. It is warm.", "grade": 0, "spans": []},
+        {"id": "c", "passage": "...", "grade": 0, "spans": []},  # of which no token is stored
     ]
     file.write_text(json.dumps({"query": "which colour has the lamp", "passages": passages}) + "\n")
 
@@ -250,6 +251,13 @@ def test_a_folder_with_another_recipe_is_refused(config, data, tmp_path):
     (tmp_path / "training.json").write_text("{}")
     with pytest.raises(ConfigError, match="another recipe"):
         run(config, data, tmp_path)
+
+
+def test_passages_without_words_are_not_trained_on(finished):
+    out, folder, _ = finished
+    for file in [*out.glob("*.safetensors"), folder / "evidence" / "model.safetensors"]:
+        assert all(value.isfinite().all() for value in load_file(file).values())
+    assert without([Labelled("q", "..."), Labelled("q", "a")], []) == [Labelled("q", "a")]
 
 
 def test_leaks_are_found_by_their_words():
