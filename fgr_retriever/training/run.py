@@ -148,13 +148,19 @@ def train(config: TrainingConfig, mixture: Mixture, out: Path) -> Head:
     head.save(folder)
     if not config.light_width:
         return head
-    finished_light = out / "light" / "finished"
-    if not finished_light.exists():
-        unfinished = finished_light.with_suffix(".unfinished")
+    return _train_light(config, stage, [examples, judged], out)
+
+
+def _train_light(config: TrainingConfig, stage: Stage, sets: list[list[Labelled]], out: Path) -> Head:
+    """Train the light head over the finished model, or take the one that is finished, and save it into the model."""
+    folder, finished = out / MODEL_FOLDER, out / "light" / "finished"
+    if not finished.exists():
+        unfinished = finished.with_suffix(".unfinished")
         stage = replace(stage, epochs=config.light_epochs, head_learning_rate=config.light_learning_rate)
+        examples, judged = sets
         train_light(config, stage, folder, examples, judged, out / "light").save(unfinished)
-        unfinished.rename(finished_light)
-    light = load_head(finished_light / SUBFOLDER)
+        unfinished.rename(finished)
+    light = load_head(finished / SUBFOLDER)
     light.save(folder)
     return light
 
