@@ -531,7 +531,10 @@ class TestCommand:
         by_hand = Trimmer(
             Encoder.default().calibrated(replace(fitted, cut="expected_f1")), TrimConfig(threshold=fitted.threshold)
         )
-        assert by_copy == by_hand.trim(query, [passage])[0].spans
+        # The embedded model goes a shorter way through the same layers, which rounds otherwise in bfloat16.
+        assert [(span.start, span.end, pytest.approx(span.score, abs=0.02)) for span in by_copy] == [
+            (span.start, span.end, span.score) for span in by_hand.trim(query, [passage])[0].spans
+        ]
         with Engine.open(index) as engine:
             assert engine.info().calibration["threshold"] == fitted.threshold
             (hit,) = engine.search(query, k=1)
