@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -33,6 +34,7 @@ from typing_extensions import Self
 from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError
 from fgr_retriever.index.codec.buckets import buckets_of, lloyd_max, pack, unpack
 from fgr_retriever.index.codec.kmeans import CHUNK_BYTES, MOST_POINTS, centroid_count, nearest, spherical_kmeans
+from fgr_retriever.index.kernel.library import kernel
 
 NBITS = (1, 2, 4, 8)
 _LENGTH_ERROR = 0.01
@@ -177,28 +179,33 @@ class Codec:
             residuals[start : start + size] = pack(buckets_of((chunk - centroids[found]) / scales, cutoffs), self.nbits)
         return codes, residuals
 
-    def decode(self, codes: Tensor, residuals: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, residuals: Tensor, *, normalised: bool = True) -> Tensor:
         """Give back what `encode` was given, as nearly as the bits tell.
 
         Args:
             codes: (n,) int32.
             residuals: (n, d * nbits / 8) uint8, on the same device.
+            normalised: Make the length of every vector 1, as it was; else it is a little less.
 
         Returns:
-            L2-normalised vectors, (n, d) float32, on that device.
+            (n, d) float32, on that device.
 
         Raises:
             InputError: The shapes or types are not those that `encode` gives, or there is no such
                 centroid.
         """
         self._check_encoded(codes, residuals)
-        centroids, table = self.float_centroids.to(codes.device), self._table.to(codes.device)
+        if codes.device.type == "cpu" and (compiled := kernel()):
+            arrays = self.float_centroids.numpy(), self.residual_table.numpy(), codes.numpy().view(np.uint32)
+            return torch.from_numpy(compiled.decode(*arrays, residuals.contiguous().numpy(), normalised))
+        centroids, table = self.float_centroids.to(codes.device), self.residual_table.to(codes.device)
         places = torch.arange(0, len(table), 256, dtype=torch.int32, device=codes.device)
         vectors = torch.empty((len(codes), self.dim), device=codes.device)
         for start in range(0, len(codes), _DECODED):
             stop = start + _DECODED
             found = embedding(residuals[start:stop] + places, table).flatten(1)
-            vectors[start:stop] = normalize(found.add_(embedding(codes[start:stop], centroids)), dim=1)
+            found.add_(embedding(codes[start:stop], centroids))
+            vectors[start:stop] = normalize(found, dim=1) if normalised else found
         return vectors
 
     def quantisation_error(self, vectors: Tensor) -> float:
@@ -255,7 +262,7 @@ class Codec:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
-    def _table(self) -> Tensor:
+    def residual_table(self) -> Tensor:
         """The residuals that each byte stands for at each place, (d * nbits / 8 * 256, 8 / nbits) float32."""
         weights = self.weights[unpack(torch.arange(256, dtype=torch.uint8)[:, None], self.nbits).long()]
         return (self.scales.view(-1, 1, weights.shape[1]) * weights).flatten(0, 1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.config import SearchConfig
+from fgr_retriever.index.kernel.library import Kernel, kernel
 from fgr_retriever.index.search.candidates import Candidates, find_candidates
 from fgr_retriever.index.search.ranking import Ranking
 from fgr_retriever.index.storage.inverted_lists import ranges
@@ -105,21 +106,46 @@ def _scores(
 ) -> NDArray[np.float32]:
     """Score passages, given by ascending positions: (queries, positions).
 
-    With `near`, (centroids,) bool, only tokens of these centroids count.
+    With `near`, (centroids,) bool, all passages are coded, only tokens of these centroids count, and their vectors are
+    taken as they are decoded, not quite of length 1: that is cheaper and serves as well to choose.
     """
+    if compiled := kernel():
+        return np.stack([_compiled_scores(compiled, reader, positions, query.numpy(), near) for query in queries])
     stacked, sizes = torch.cat(list(queries)), [len(query) for query in queries]
     scores = torch.full((len(queries), len(positions)), -torch.inf)
     scored, cut = 0, torch.empty(0)
     for part, lengths, tokens in _chunks(reader, positions, chunk_tokens):
-        if near is not None:
+        if near is None:
+            vectors = reader.decode(tokens)
+        else:
             lengths, tokens = _only_near(reader, lengths, tokens, near)
-        best = best_matches(stacked, reader.decode(tokens), torch.from_numpy(lengths))
+            vectors = reader.decode_coded(tokens, normalised=False)
+        best = best_matches(stacked, vectors, torch.from_numpy(lengths))
         if part.start < scored:  # the first passage began in an earlier chunk
             best[0] = torch.maximum(best[0], cut)
         scores[:, part] = torch.stack([matches.sum(dim=1) for matches in torch.split(best, sizes, dim=1)])
         scored, cut = part.stop, best[-1]
     rounded: NDArray[np.float32] = scores.numpy().round(_DECIMALS)
     return rounded
+
+
+def _compiled_scores(
+    compiled: Kernel,
+    reader: TokenReader,
+    positions: NDArray[np.int64],
+    query: NDArray[np.float32],
+    near: NDArray[np.bool_] | None,
+) -> NDArray[np.float32]:
+    """Score passages for one query, segment by segment, straight from the files."""
+    scores = np.empty(len(positions), np.float32)
+    for segment, part, tokens in reader.ranges_of(positions):
+        codec = segment.codec
+        if codec is None:
+            scores[part] = compiled.maxsim16(query, segment.vectors, tokens)
+        else:
+            tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
+            scores[part] = compiled.maxsim(query, *tables, (segment.codes, segment.residuals), tokens, near)
+    return scores.round(_DECIMALS)
 
 
 def _chunks(

@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fgr_retriever.index.kernel.library import kernel
 from fgr_retriever.index.search.ranking import Ranking
 from fgr_retriever.index.storage.inverted_lists import InvertedLists
 from fgr_retriever.index.storage.snapshot import Snapshot
@@ -72,16 +73,25 @@ def find_candidates(
     for segment, part in coded:
         total = _gains(segment.lists, segment.info.passages, centroids, gains, owners)
         total[:, ~allowed[part]] = -np.inf
-        positions = np.arange(part.start, part.stop)
-        best = [found.merged(positions, row, count) for found, row in zip(best, total, strict=True)]
+        best = [_merged(found, part.start, row, count) for found, row in zip(best, total, strict=True)]
     near = np.zeros((len(queries), len(snapshot.codec.centroids)), np.bool_)
     near[owners[:, None], nearest] = True
     return [Candidates(np.sort(found.positions), row) for found, row in zip(best, near, strict=True)]
 
 
+def _merged(best: Ranking, start: int, gains: NDArray[np.float32], count: int) -> Ranking:
+    """Give the best of these and of a segment's passages; where enough gain something, the others are not sorted."""
+    slots = np.flatnonzero(gains > 0)
+    slots = slots if len(slots) >= count else np.arange(len(gains))
+    return best.merged(start + slots, gains[slots], count)
+
+
 def _nearest(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the centroids that are near each token, the nearest first, and their scores."""
-    scores, found = (tokens @ centroids.T).topk(min(_NEAR * nprobe + 1, len(centroids)))
+    count = min(_NEAR * nprobe + 1, len(centroids))
+    if compiled := kernel():
+        return compiled.nearest(tokens.numpy(), centroids.numpy(), count)
+    scores, found = (tokens @ centroids.T).topk(count)
     return found.numpy(), scores.numpy()
 
 
@@ -113,6 +123,11 @@ def _gains(
     Returns:
         (queries, passages).
     """
+    if compiled := kernel():
+        cuts = owners.searchsorted(range(1, owners[-1] + 1))
+        pairs = zip(np.split(centroids, cuts), np.split(gains, cuts), strict=True)
+        found = [compiled.gains(lists.bounds, lists.slots, passages, *pair) for pair in pairs]
+        return np.stack(found).astype(np.float32)
     slots, counts = lists.gather(centroids.ravel())
     tokens = np.repeat(np.arange(len(owners)), counts.reshape(centroids.shape).sum(axis=1))
     # Only the best gain of a token in a passage counts: the last one that claims their cell.

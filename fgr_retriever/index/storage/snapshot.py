@@ -83,7 +83,7 @@ class Snapshot:
         order = positions.argsort()
         tokens = self.reader.tokens_of(positions[order])
         cuts = np.cumsum(self.reader.lengths[positions[order]])[:-1]
-        vectors = np.split(self.reader.decode(tokens).numpy().astype(np.float16), cuts)
+        vectors = np.split(self.reader.decode(tokens).half().numpy(), cuts)  # torch is faster at it than numpy
         wanted = [side for side in self.sides if side.name != EVIDENCE or self.manifest.evidence == evidence]
         sides = {side.name: np.split(self.reader.side(side, tokens), cuts) for side in wanted}
         places = zip(positions.tolist(), order.argsort().tolist(), strict=True)  # and where they are in order

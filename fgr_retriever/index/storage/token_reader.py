@@ -16,6 +16,7 @@ from fgr_retriever.index.storage.segments import Segment
 from fgr_retriever.index.storage.sides import Side
 
 Tokens = slice | NDArray[np.int64]  # numbers of tokens, ascending
+Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]  # first token and number of tokens of each passage
 
 
 class TokenReader:
@@ -41,13 +42,27 @@ class TokenReader:
         shifted = [segment.ends + start for segment, start in zip(segments, self._bounds.tolist(), strict=False)]
         self.ends = np.concatenate([np.zeros(0, np.int64), *shifted])
         self.lengths = np.diff(self.ends, prepend=0)
-        raw = [segment.codec is None for segment in segments]
-        self.raw = np.repeat(np.array(raw, np.bool_), [segment.info.passages for segment in segments])
+        raw, passages = [segment.codec is None for segment in segments], [one.info.passages for one in segments]
+        self.raw = np.repeat(np.array(raw, np.bool_), passages)
+        self._places = np.concatenate([[0], np.cumsum(passages, dtype=np.int64)])
 
     def tokens_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number the tokens of passages, one passage after the other."""
         lengths = self.lengths[positions]
         return ranges(self.ends[positions] - lengths, lengths)
+
+    def ranges_of(self, positions: NDArray[np.int64]) -> Iterator[tuple[Segment, slice, Ranges]]:
+        """Go through the segments that have some passages, given by ascending positions.
+
+        Returns:
+            The segment, which of the positions lie in it, and the first token there and the number of tokens of each.
+        """
+        lengths = self.lengths[positions]
+        starts = self.ends[positions] - lengths
+        edges = positions.searchsorted(self._places)
+        for number in np.flatnonzero(np.diff(edges)).tolist():
+            part = slice(int(edges[number]), int(edges[number + 1]))
+            yield self._segments[number], part, (starts[part] - self._bounds[number], lengths[part])
 
     def codes(self, tokens: Tokens) -> NDArray[np.int64]:
         """Give the centroids of tokens of coded passages, (t,)."""
@@ -63,9 +78,17 @@ class TokenReader:
         if self._codec is None or any(segment.codec is None for segment, _ in parts) or len(parts) < 2:
             found = [segment.decode(part) for segment, part in parts]
             return torch.cat(found) if len(found) != 1 else found[0]
-        codes, residuals = zip(*(segment.encoded(part) for segment, part in parts), strict=True)
+        return self.decode_coded(tokens)
+
+    def decode_coded(self, tokens: Tokens, *, normalised: bool = True) -> Tensor:
+        """Give the vectors of tokens of coded passages, (t, dim) float32; see `Codec.decode`.
+
+        Raises:
+            IndexCorruptError: A token has a centroid that does not exist, or is not coded.
+        """
+        codes, residuals = zip(*(segment.encoded(part) for segment, part in self._split(tokens)), strict=True)
         try:
-            return self._codec.decode(torch.cat(codes), torch.cat(residuals))
+            return self._codec.decode(torch.cat(codes), torch.cat(residuals), normalised=normalised)
         except InputError as error:
             raise IndexCorruptError(
                 f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"

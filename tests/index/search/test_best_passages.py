@@ -35,16 +35,19 @@ class Part:
         self.info = SimpleNamespace(passages=len(self.lengths), tokens=len(self.vectors))
         self.ends = np.cumsum(self.lengths, dtype=np.int64)
         if self.codec:
-            codes, self.residuals = self.codec.encode(self.vectors)
-            self.codes = codes.numpy()
+            codes, residuals = self.codec.encode(self.vectors)
+            self.codes, self.residuals = codes.numpy().astype(np.uint16), residuals.numpy()
             self.lists = build_lists(self.codes, self.lengths, len(self.codec.centroids))
-            self.vectors = self.codec.decode(codes, self.residuals)
+            self.decoded = self.codec.decode(codes, residuals)
+        else:
+            self.vectors = self.vectors.half().numpy()
+            self.decoded = torch.from_numpy(self.vectors).float()
 
     def encoded(self, tokens):
-        return torch.from_numpy(self.codes[tokens]), self.residuals[tokens]
+        return torch.from_numpy(self.codes[tokens].astype(np.int32)), torch.from_numpy(self.residuals[tokens])
 
     def decode(self, tokens):
-        return self.vectors[tokens]
+        return self.decoded[tokens]
 
 
 @dataclass
@@ -115,7 +118,7 @@ def everything(snapshot):
 def brute_force(snapshot, query, k, allowed):
     """Score all, sort by score and then by position."""
     lengths = np.concatenate([segment.lengths for segment in snapshot.segments])
-    vectors = torch.cat([segment.vectors for segment in snapshot.segments])
+    vectors = torch.cat([segment.decoded for segment in snapshot.segments])
     scores = maxsim_ragged(query, vectors, torch.from_numpy(lengths).long()).numpy()
     scores[~allowed] = -np.inf
     order = np.lexsort((np.arange(len(scores)), -scores))
@@ -297,7 +300,7 @@ class TestReader:
     def test_it_reads_what_the_segments_hold(self, snapshot, positions):
         positions = np.array(sorted(positions), np.int64)
         reader = snapshot.reader
-        vectors = torch.cat([segment.vectors for segment in snapshot.segments])
+        vectors = torch.cat([segment.decoded for segment in snapshot.segments])
         tokens = reader.tokens_of(positions)
         expected = np.split(np.arange(len(vectors)), reader.ends[:-1])
         assert tokens.tolist() == [token for position in positions for token in expected[position]]
@@ -305,7 +308,7 @@ class TestReader:
 
     @pytest.mark.parametrize("borders", [(0, 5), (0, None), (-5, None), (-900, -800), (7, 7)])
     def test_it_reads_runs_over_segments(self, snapshot, borders):
-        vectors = torch.cat([segment.vectors for segment in snapshot.segments])
+        vectors = torch.cat([segment.decoded for segment in snapshot.segments])
         tokens = slice(*slice(*borders).indices(len(vectors))[:2])
         torch.testing.assert_close(snapshot.reader.decode(tokens), vectors[tokens], rtol=0, atol=1e-6)
 
