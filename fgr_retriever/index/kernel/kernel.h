@@ -22,7 +22,7 @@ enum { LANES = 16, WIDTH = 8, TOGETHER = 4 };
 #else
 enum { LANES = 16, WIDTH = 4, TOGETHER = 2 };
 #endif
-enum { PARTS = LANES / WIDTH };
+enum { PARTS = LANES / WIDTH, LINE = 64 }; /* bytes of a cache line: LANES numbers lie in one */
 typedef float Part __attribute__((vector_size(WIDTH * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 enum { OK = 0, NO_MEMORY = 1, BAD_CODE = 2, BAD_RANGE = 3, BAD_LIST = 4 };
@@ -36,9 +36,11 @@ enum { OK = 0, NO_MEMORY = 1, BAD_CODE = 2, BAD_RANGE = 3, BAD_LIST = 4 };
 INLINE float *lay_out(const float *query, int64_t tokens, int64_t dim)
 {
     int64_t blocks = (tokens + LANES - 1) / LANES;
-    float *found = calloc((size_t)(blocks * dim * LANES), sizeof(float));
+    size_t size = (size_t)(blocks * dim * LANES) * sizeof(float);
+    float *found = aligned_alloc(LINE, size);
     if (!found)
         return NULL;
+    memset(found, 0, size);
     for (int64_t token = 0; token < tokens; token++)
         for (int64_t d = 0; d < dim; d++)
             found[(token / LANES * dim + d) * LANES + token % LANES] = query[token * dim + d];

@@ -105,8 +105,8 @@ FUNCTION(fgr_sieve)(const float *query, int64_t query_tokens, int64_t dim, const
         return BAD_RANGE;
     int64_t places = dim / each;
     float *blocks = lay_out(query, query_tokens, dim);
-    Products products = {malloc((size_t)(centroid_count * LANES) * sizeof(float)),
-                         malloc((size_t)(2 * places * 16 * LANES) * sizeof(float)), places};
+    Products products = {aligned_alloc(LINE, (size_t)(centroid_count * LANES) * sizeof(float)),
+                         aligned_alloc(LINE, (size_t)(2 * places * 16 * LANES) * sizeof(float)), places};
     int status = blocks && products.centroids && products.halves ? OK : NO_MEMORY;
     memset(scores, 0, (size_t)count * sizeof *scores);
     for (int64_t first = 0; !status && first < query_tokens; first += LANES) {

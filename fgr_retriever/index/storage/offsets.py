@@ -41,7 +41,9 @@ class CompactOffsets:
         """
         widths = self.widths[tokens].astype(np.int64)
         ends = np.cumsum(self.gaps[tokens] + widths)
-        first, last = np.searchsorted(self._wide_tokens, (tokens.start, tokens.stop))
+        first, last = self._wide_tokens.searchsorted((tokens.start, tokens.stop))
+        if first == last:
+            return np.stack([ends - widths, ends], axis=1).astype(np.int32)
         number, start, end = self.wide[first:last].T.astype(np.int64)
         places = number - tokens.start
         # From a wide token on, all ends are off by the same amount, until the next wide one.
