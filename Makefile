@@ -73,17 +73,20 @@ clean:  ## Remove what was built, and the virtual environment
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Where these change, the package is installed again, which compiles the C code where there is a compiler.
+BUILT_FROM := pyproject.toml hatch_build.py $(wildcard fgr_retriever/index/kernel/*.[ch])
+
 # Torch alone, since only it is wanted from that index; what it needs comes with the next step.
 $(VENV)/.torch: constraints.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	touch $@
 
-$(VENV)/.demo: pyproject.toml $(VENV)/.torch
+$(VENV)/.demo: $(BUILT_FROM) $(VENV)/.torch
 	$(PIP) -e '.[cpu]'
 	touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.torch
+$(VENV)/.dev: $(BUILT_FROM) $(VENV)/.torch
 	$(PIP) -e '.[all,dev]'
 	touch $@
 

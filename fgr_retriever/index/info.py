@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+from fgr_retriever.index.kernel.library import NONE, kernel
 from fgr_retriever.index.storage.database import DATABASE
 from fgr_retriever.index.storage.manifest import MANIFEST
 from fgr_retriever.index.storage.snapshot import Snapshot
@@ -42,6 +43,8 @@ class IndexInfo:
             segments have none, or `of another model`. Only `present` codes are used; `fgr upgrade` adds
             them.
         units: Whether it keeps the borders of sentences, phrases and paragraphs; `fgr upgrade` adds them.
+        kernel: What searches it on this machine: the compiled kernel for a level of processor, `avx512`, `avx2` or
+            `base`; `none` where the package was built without a C compiler, and torch searches more slowly.
         calibration: Every field of the `Calibration` that `fgr calibrate` left in the index; None if
             there is none and the model's own calibration is used.
     """
@@ -62,6 +65,7 @@ class IndexInfo:
     importance: bool
     evidence: EvidenceState
     units: bool
+    kernel: str
     calibration: dict[str, Json] | None
 
 
@@ -91,6 +95,7 @@ def describe(store: Store, code: EvidenceCode | None = None) -> IndexInfo:
             importance=manifest.config.importance,
             evidence=evidence_state(snapshot, code),
             units=manifest.units,
+            kernel=compiled.level if (compiled := kernel()) else NONE,
             calibration=asdict(stored.calibration) if stored else None,
         )
 

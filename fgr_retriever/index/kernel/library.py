@@ -21,7 +21,8 @@ from fgr_retriever.errors import ConfigError, IndexCorruptError
 
 VARIABLE = "FGR_KERNEL"
 NONE = "none"
-LEVELS = {"AVX512": "avx512", "AVX2": "avx2"}  # by what torch calls them; `base` runs everywhere
+LEVELS = "base", "avx2", "avx512"  # a processor of one runs those before it, too
+_BY_TORCH = {"AVX2": "avx2", "AVX512": "avx512"}
 _FILE = Path(__file__).with_name("_kernel.so")
 _FAULTS = {
     2: "a token has a centroid that does not exist",
@@ -55,10 +56,7 @@ class Kernel:
 
     Args:
         library: What was built from the C files here.
-        level: Which versions of the functions to call.
-
-    Raises:
-        AttributeError: The library was not built for this level.
+        level: Which versions of the functions to call, one of `levels()`.
     """
 
     def __init__(self, library: ctypes.CDLL, level: str) -> None:
@@ -178,31 +176,38 @@ class Kernel:
 def kernel() -> Kernel | None:
     """Give the compiled steps for this processor; None if the package was built without.
 
-    The environment variable `FGR_KERNEL` overrules: `none`, or a level, `base`, `avx2` or `avx512`.
+    The environment variable `FGR_KERNEL` overrules: `none`, or a level that the processor has, of `base`, `avx2` and
+    `avx512`.
 
     Raises:
-        ConfigError: The environment variable names a level that there is not.
+        ConfigError: The environment variable names something else.
     """
     return _open(os.environ.get(VARIABLE, ""))
 
 
+def levels() -> tuple[str, ...]:
+    """Name the levels that can run here, the best last; none if the package was built without."""
+    if not _FILE.exists():
+        return ()
+    best = _BY_TORCH.get(torch.backends.cpu.get_cpu_capability(), LEVELS[0])
+    library = _library()
+    return tuple(one for one in LEVELS[: LEVELS.index(best) + 1] if hasattr(library, f"fgr_maxsim_{one}"))
+
+
 @cache
 def _open(asked: str) -> Kernel | None:
-    """Load the library once for each level."""
+    """Make a level ready once."""
     if asked == NONE:
         return None
-    if not _FILE.exists():
-        if asked:
-            raise ConfigError(f"{VARIABLE}={asked!r}, but this package was built without a C compiler: unset it")
-        return None
-    library = ctypes.CDLL(str(_FILE))
-    best = LEVELS.get(torch.backends.cpu.get_cpu_capability(), "base")
-    try:
-        return Kernel(library, asked or best)
-    except AttributeError as error:
-        if asked:
-            raise ConfigError(f"{VARIABLE}={asked!r}: must be none, base, avx2 or avx512") from error
-        return Kernel(library, "base")
+    there = levels()
+    if asked and asked not in there:
+        raise ConfigError(f"{VARIABLE}={asked!r}: must be one of {', '.join((NONE, *there))} here, or not be set")
+    return Kernel(_library(), asked or there[-1]) if there else None
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(_FILE))
 
 
 def _function(library: ctypes.CDLL, name: str, *types: Any) -> Any:

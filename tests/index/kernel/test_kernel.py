@@ -1,0 +1,237 @@
+"""The compiled steps find what their twins in Python find, at every level that this processor has."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from fgr_retriever import Engine, IndexConfig, Passage, SearchConfig
+from fgr_retriever.errors import ConfigError, IndexCorruptError
+from fgr_retriever.index.codec.residual_codec import NBITS, Codec
+from fgr_retriever.index.kernel.library import LEVELS, VARIABLE, kernel, levels
+from fgr_retriever.index.search.candidates import _gains, _nearest
+from fgr_retriever.index.storage import growth
+from fgr_retriever.index.storage.inverted_lists import build_lists
+from fgr_retriever.model.maxsim import maxsim_ragged
+from fgr_retriever.testing import WordEncoder
+
+ROOT = Path(__file__).parents[3]
+HERE = levels()
+built = pytest.mark.skipif(not HERE, reason="this package was built without a C compiler")
+# Sums of up to 136 products in another order, in float32.
+CLOSE = {"rtol": 0, "atol": 2e-6}
+
+
+def unit(count, dim, seed):
+    return normalize(torch.randn(count, dim, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def twin(monkeypatch, function, *arguments):
+    """Call a function as it is without the kernel."""
+    with monkeypatch.context() as without:
+        without.setenv(VARIABLE, "none")
+        return function(*arguments)
+
+
+@pytest.fixture(params=LEVELS)
+def level(request, monkeypatch):
+    """Each level that runs here."""
+    if request.param not in HERE:
+        pytest.skip(f"{request.param}: this machine runs {HERE or 'no level'}")
+    monkeypatch.setenv(VARIABLE, request.param)
+    return request.param
+
+
+@pytest.fixture(scope="module", params=NBITS)
+def codec(request):
+    return Codec.train(unit(3_000, 24, 1), nbits=request.param, tokens=400)
+
+
+class TestSteps:
+    @pytest.mark.parametrize(("tokens", "dim", "centroids"), [(1, 8, 9), (16, 24, 64), (17, 24, 65), (40, 136, 203)])
+    def test_the_nearest_centroids(self, level, monkeypatch, tokens, dim, centroids):
+        query, table = unit(tokens, dim, 1), unit(centroids, dim, 2)
+        numbers, scores = kernel().nearest(query.numpy(), table.numpy(), 5)
+        expected, best = twin(monkeypatch, _nearest, query, table, 2)
+        np.testing.assert_array_equal(numbers, expected)
+        np.testing.assert_allclose(scores, best, **CLOSE)
+
+    def test_among_equal_centroids_the_first_come_first(self, level):
+        numbers, _ = kernel().nearest(np.eye(1, 8, dtype=np.float32), np.ones((30, 8), np.float32), 4)
+        assert numbers.tolist() == [[0, 1, 2, 3]]
+
+    def test_gains_are_the_same_to_the_last_bit(self, level, monkeypatch):
+        random = np.random.default_rng(3)
+        lengths = random.integers(0, 9, 500).astype(np.int32)
+        lists = build_lists(random.integers(0, 40, int(lengths.sum())), lengths, 40)
+        probed = np.argsort(random.random((12, 40)), axis=1)[:, :6].copy()
+        gains = np.sort(random.random((12, 6)).astype(np.float32), axis=1)
+        owners = np.repeat([0, 1, 2], [5, 1, 6])
+        found = _gains(lists, 500, probed, gains, owners)
+        np.testing.assert_array_equal(found, twin(monkeypatch, _gains, lists, 500, probed, gains, owners))
+        assert (found > 0).any()
+        assert (found == 0).any()
+
+    @pytest.mark.parametrize("normalised", [True, False])
+    def test_decoded_vectors(self, level, monkeypatch, codec, normalised):
+        encoded = codec.encode(unit(501, 24, 4))
+        expected = twin(monkeypatch, lambda: codec.decode(*encoded, normalised=normalised))
+        np.testing.assert_allclose(codec.decode(*encoded, normalised=normalised), expected, **CLOSE)
+
+    @pytest.mark.parametrize("near", [True, False], ids=["near", "all"])
+    @pytest.mark.parametrize("tokens", [1, 15, 16, 33])
+    def test_maxsim_of_codes(self, level, codec, tokens, near):
+        query = unit(tokens, 24, 5)
+        codes, residuals = codec.encode(unit(700, 24, 6))
+        vectors = codec.decode(codes, residuals, normalised=not near)
+        lengths = np.random.default_rng(7).integers(0, 12, 100)
+        starts = np.random.default_rng(8).integers(0, 700 - lengths)
+        chosen = np.random.default_rng(9).random(len(codec.centroids)) < 0.5 if near else None
+        tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
+        encoded = codes.numpy().astype(np.uint16), residuals.numpy()
+        scores = kernel().maxsim(query.numpy(), *tables, encoded, (starts, lengths), chosen)
+        for score, start, length in zip(scores, starts, lengths, strict=True):
+            rows = torch.arange(int(start), int(start + length))
+            rows = rows if chosen is None else rows[torch.from_numpy(chosen)[codes[rows]]]
+            expected = maxsim_ragged(query, vectors[rows], torch.tensor([len(rows)]))
+            assert score == pytest.approx(float(expected), abs=1e-4)
+
+    def test_codes_of_32_bits_are_those_of_16(self, level, codec):
+        codes, residuals = codec.encode(unit(64, 24, 6))
+        tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
+        ranges = np.array([0, 20]), np.array([20, 44])
+        short, long = (
+            kernel().maxsim(unit(5, 24, 5).numpy(), *tables, (codes.numpy().astype(dtype), residuals.numpy()), ranges)
+            for dtype in (np.uint16, np.uint32)
+        )
+        np.testing.assert_array_equal(short, long)
+
+    @given(
+        values=st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1, max_size=40),
+    )
+    @settings(max_examples=50)
+    def test_float16_is_read_exactly(self, values):
+        if not HERE:
+            pytest.skip("this package was built without a C compiler")
+        vectors = np.array(values, np.float16)[:, None]
+        ranges = np.arange(len(values)), np.ones(len(values), np.int64)
+        for one in HERE:
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setenv(VARIABLE, one)
+                scores = kernel().maxsim16(np.ones((1, 1), np.float32), vectors, ranges)
+            np.testing.assert_array_equal(scores, vectors[:, 0].astype(np.float32))
+
+    def test_maxsim_of_float16(self, level):
+        vectors, query = unit(300, 24, 5).half(), unit(19, 24, 6)
+        lengths = np.array([0, 100, 1, 7, 192])
+        starts = np.cumsum(lengths) - lengths
+        scores = kernel().maxsim16(query.numpy(), vectors.numpy(), (starts, lengths))
+        expected = maxsim_ragged(query, vectors, torch.from_numpy(lengths))
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+
+
+class TestDamage:
+    """What comes from files is checked before it is used."""
+
+    def maxsim(self, codec, codes=None, starts=(0,), lengths=(4,), near=None):
+        codes = np.zeros(8, np.uint16) if codes is None else codes
+        residuals = np.zeros((8, 24 * codec.nbits // 8), np.uint8)
+        tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
+        ranges = np.array(starts, np.int64), np.array(lengths, np.int64)
+        return kernel().maxsim(unit(3, 24, 5).numpy(), *tables, (codes, residuals), ranges, near)
+
+    @pytest.mark.parametrize("near", [True, False])
+    def test_a_code_without_a_centroid(self, level, codec, near):
+        chosen = np.ones(len(codec.centroids), np.bool_) if near else None
+        codes = np.full(8, len(codec.centroids), np.uint16)
+        with pytest.raises(IndexCorruptError, match="centroid that does not exist"):
+            self.maxsim(codec, codes, near=chosen)
+
+    @pytest.mark.parametrize(
+        ("starts", "lengths"), [([5], [4]), ([-1], [2]), ([0], [-1]), ([2**62], [2**62]), ([0, 9], [8, 0])]
+    )
+    def test_tokens_that_do_not_exist(self, level, codec, starts, lengths):
+        with pytest.raises(IndexCorruptError, match="tokens that do not exist"):
+            self.maxsim(codec, None, starts, lengths)
+        ranges = np.array(starts), np.array(lengths)
+        with pytest.raises(IndexCorruptError, match="tokens that do not exist"):
+            kernel().maxsim16(unit(3, 24, 5).numpy(), np.zeros((8, 24), np.float16), ranges)
+
+    @pytest.mark.parametrize(
+        ("bounds", "slots", "probed"),
+        [
+            ([0, 2, 9], [0, 1], 1),  # longer than the file
+            ([0, -1, 2], [0, 1], 1),
+            ([2, 1, 2], [0, 1], 0),  # ends before it begins
+            ([0, 2, 2], [0, 7], 0),  # a passage that the segment does not have
+            ([0, 2, 2], [0, 1], 2),  # a centroid that does not exist
+        ],
+    )
+    def test_lists_that_do_not_fit(self, level, bounds, slots, probed):
+        with pytest.raises(IndexCorruptError, match="inverted list"):
+            kernel().gains(
+                np.array(bounds), np.array(slots, np.uint16), 4, np.array([[probed]]), np.ones((1, 1), np.float32)
+            )
+
+    def test_arrays_of_another_type_or_with_gaps_are_refused(self, level):
+        with pytest.raises(ctypes.ArgumentError):
+            kernel().nearest(np.zeros((2, 8)), np.zeros((4, 8), np.float32), 2)
+        with pytest.raises(ctypes.ArgumentError):
+            kernel().nearest(np.zeros((2, 16), np.float32)[:, ::2], np.zeros((4, 8), np.float32), 2)
+
+
+class TestChoice:
+    def test_whole_searches_are_the_same_with_and_without(self, level, monkeypatch, tmp_path):
+        monkeypatch.setattr(growth, "FLUSH_TOKENS", 1_000)
+        words = [f"word{number}" for number in range(60)]
+        random = np.random.default_rng(1)
+        texts = [" ".join(random.choice(words, random.integers(3, 30))) for _ in range(400)]
+        config = IndexConfig(segment_tokens=2_000)
+        with Engine.open(tmp_path, encoder=WordEncoder(), config=config) as engine:
+            engine.add(Passage(f"{number}", text) for number, text in enumerate(texts[:390]))
+            engine.compact()
+            engine.add(Passage(f"{number}", text) for number, text in enumerate(texts[390:], 390))
+            assert engine.info().coded_segments
+            assert engine.info().raw_segments
+            assert engine.info().kernel == level
+            for exact in (True, False):
+                searched = Engine(engine._index, engine._encoder, SearchConfig(exact=exact, candidates=20))
+                for asked in ("word1 word2 word3", " ".join(words[:40])):
+                    found = searched.rank(asked, k=12)
+                    expected = twin(monkeypatch, lambda s=searched, a=asked: s.rank(a, k=12))
+                    assert [id for id, _ in found] == [id for id, _ in expected]
+                    np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], rtol=0, atol=2e-5)
+            assert twin(monkeypatch, engine.info).kernel == "none"
+
+    @built
+    @pytest.mark.parametrize("asked", ["fast", "AVX2", "0"])
+    def test_an_unknown_level_is_refused(self, monkeypatch, asked):
+        monkeypatch.setenv(VARIABLE, asked)
+        with pytest.raises(ConfigError, match=rf"{VARIABLE}='{asked}': must be one of none, base"):
+            kernel()
+
+    @built
+    def test_a_lower_level_is_taken_where_torch_is_told_to(self):
+        environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
+        program = "from fgr_retriever.index.kernel.library import kernel; print(kernel().level)"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment | {"ATEN_CPU_CAPABILITY": "default"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == "base"
+
+    def test_without_a_compiler_the_package_says_so(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("fgr_retriever.index.kernel.library._FILE", tmp_path / "missing.so")
+        assert levels() == ()
