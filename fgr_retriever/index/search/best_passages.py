@@ -145,7 +145,8 @@ def _compiled_scores(
         else:
             tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
             scores[part] = compiled.maxsim(query, *tables, (segment.codes, segment.residuals), tokens, near)
-    return scores.round(_DECIMALS)
+    rounded: NDArray[np.float32] = scores.round(_DECIMALS)
+    return rounded
 
 
 def _chunks(

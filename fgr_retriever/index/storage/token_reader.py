@@ -75,7 +75,7 @@ class TokenReader:
             IndexCorruptError: A token has a centroid that does not exist.
         """
         parts = list(self._split(tokens))
-        if self._codec is None or any(segment.codec is None for segment, _ in parts) or len(parts) < 2:
+        if any(segment.codec is None for segment, _ in parts) or len(parts) < 2:
             found = [segment.decode(part) for segment, part in parts]
             return torch.cat(found) if len(found) != 1 else found[0]
         return self.decode_coded(tokens)
@@ -84,8 +84,10 @@ class TokenReader:
         """Give the vectors of tokens of coded passages, (t, dim) float32; see `Codec.decode`.
 
         Raises:
-            IndexCorruptError: A token has a centroid that does not exist, or is not coded.
+            IndexCorruptError: There is no codec, or a token has a centroid that does not exist.
         """
+        if self._codec is None:
+            raise IndexCorruptError("a segment is coded, but the index has no codec: restore it from a copy")
         codes, residuals = zip(*(segment.encoded(part) for segment, part in self._split(tokens)), strict=True)
         try:
             return self._codec.decode(torch.cat(codes), torch.cat(residuals), normalised=normalised)

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -231,6 +233,20 @@ class TestChoice:
             check=True,
         )
         assert done.stdout.strip() == "base"
+
+    @pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler on the path")
+    def test_a_library_is_replaced_and_never_changed(self, tmp_path):
+        """A process that runs the old one would crash, if its code changed."""
+        compile_library = runpy.run_path(str(ROOT / "hatch_build.py"))["compile_library"]
+        for source in (ROOT / "fgr_retriever/index/kernel").glob("*.[ch]"):
+            shutil.copy(source, tmp_path)
+        library = tmp_path / "library.so"
+        library.write_bytes(b"an older one")
+        with library.open("rb") as running:
+            compile_library(library)
+            assert running.read() == b"an older one"
+        assert ctypes.CDLL(str(library)).fgr_maxsim_base
+        assert {path.suffix for path in tmp_path.iterdir()} == {".c", ".h", ".so"}
 
     def test_without_a_compiler_the_package_says_so(self, tmp_path, monkeypatch):
         monkeypatch.setattr("fgr_retriever.index.kernel.library._FILE", tmp_path / "missing.so")
