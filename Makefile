@@ -74,7 +74,7 @@ clean:  ## Remove what was built, and the virtual environment
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Where these change, the package is installed again, which compiles the C code where there is a compiler.
-BUILT_FROM := pyproject.toml hatch_build.py $(wildcard fgr_retriever/index/kernel/*.[ch])
+BUILT_FROM := pyproject.toml hatch_build.py $(wildcard fgr_retriever/model/kernel/*.[ch])
 
 # Torch alone, since only it is wanted from that index; what it needs comes with the next step.
 $(VENV)/.torch: constraints.txt

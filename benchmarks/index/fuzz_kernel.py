@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.index.kernel.library import Kernel, levels
+from fgr_retriever.model.kernel.library import Kernel, levels
+from fgr_retriever.model.light_head import LightConfig, LightHead
 from hatch_build import FOLDER, compile_library
 
 FLAGS = "-g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
@@ -68,6 +69,12 @@ def one_round(kernel: Kernel, damage: Damage) -> int:
     bounds[random.random(count + 1) < share] = random.choice(EDGES)
     slots = damage.integers(0, max(passages - 1, 0), 50, share).astype(np.uint16)
     probed = damage.integers(0, count - 1, query_tokens * 3, share).reshape(query_tokens, 3)
+    code, width, layers = 2 * int(random.integers(1, 9)), 16 * int(random.integers(1, 3)), int(random.integers(1, 3))
+    head = LightHead(LightConfig(dim=dim, hidden=4, code=code, width=width, layers=layers)).weights().numpy()
+    lengths = random.multinomial(max(tokens - 5, 0), np.ones(5) / 5) + 1
+    lengths[random.random(5) < share] = random.choice(EDGES)
+    vectors, bytes_of = damage.floats(int(tokens), dim), random.integers(0, 256, (tokens, code // 2), np.uint8)
+    sizes = code, width, layers + int(random.random() < share), float(random.choice([0.5, 1, 3]))
     encoded = codes.astype(random.choice([np.uint16, np.uint32])), residuals
     for step in (
         lambda: kernel.nearest(query, centroids, int(random.integers(1, count + 1))),
@@ -75,6 +82,7 @@ def one_round(kernel: Kernel, damage: Damage) -> int:
         lambda: kernel.decode(centroids, table, codes.astype(np.uint32), residuals, bool(random.integers(2))),
         lambda: kernel.maxsim(query, centroids, table, encoded, ranges),
         lambda: kernel.maxsim(query, centroids, table, encoded, ranges, near),
+        lambda: kernel.evidence(query, vectors, lengths, bytes_of if near[0] else None, head, sizes),
         lambda: kernel.maxsim16(query, damage.floats(tokens, dim).astype(np.float16), ranges),
     ):
         try:
@@ -95,7 +103,7 @@ def main() -> None:
         library, damage = ctypes.CDLL(os.environ[INSIDE]), Damage(asked.seed)
         kernels = [Kernel(library, level) for level in levels()]
         refused = sum(one_round(kernels[number % len(kernels)], damage) for number in range(asked.rounds))
-        print(f"{asked.rounds} rounds of 6 steps at {', '.join(levels())}: {refused} refused, nothing else found")
+        print(f"{asked.rounds} rounds of 7 steps at {', '.join(levels())}: {refused} refused, nothing else found")
         return
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(__file__).parents[2] / FOLDER

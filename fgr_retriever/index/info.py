@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-from fgr_retriever.index.kernel.library import NONE, kernel
 from fgr_retriever.index.storage.database import DATABASE
 from fgr_retriever.index.storage.manifest import MANIFEST
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.store import Store
+from fgr_retriever.model.kernel.library import NONE, kernel
 from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Json
 

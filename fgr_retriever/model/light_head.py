@@ -22,6 +22,7 @@ from typing_extensions import Self
 from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
 from fgr_retriever.model.evidence_reader import MATCHES, SHARPNESS, STRETCHES
 from fgr_retriever.model.head import READ_TOKENS, Head, HeadConfig
+from fgr_retriever.model.kernel.library import compiles, kernel
 from fgr_retriever.model.ragged import Ragged
 
 _GROUP_TOKENS = 1 << 15  # read together; bounds the memory of long passages
@@ -188,12 +189,32 @@ class LightHead(Head):
         found = [torch.empty(0)]
         start = 0
         for group in _groups(pieces):
-            stop = start + sum(group)
-            seen = interact(query, vectors[start:stop].float(), torch.tensor(group))
-            numbers = None if codes is None else unpack(codes[start:stop])
-            found.append(self(seen, numbers)[0].sigmoid())
-            start = stop
+            part = slice(start, start + sum(group))
+            told = None if codes is None else codes[part]
+            found.append(self._read(query, vectors[part].float(), torch.tensor(group), told))
+            start = part.stop
         return torch.cat(found)
+
+    def _read(self, query: Tensor, vectors: Tensor, lengths: Tensor, codes: Tensor | None) -> Tensor:
+        """Give the evidence probability of each token of passages that are read at once: in C, where that can be."""
+        sizes = self.config.code, self.config.width, self.config.layers, self.config.temperature
+        compiled = kernel() if query.device.type == "cpu" and compiles(query.shape[1], *sizes[:3]) else None
+        if compiled is None:
+            return self(interact(query, vectors, lengths), None if codes is None else unpack(codes))[0].sigmoid()
+        asked, told, counts = (one.contiguous().numpy() for one in (query.float(), vectors, lengths))
+        numbers = None if codes is None else codes.contiguous().numpy()
+        return torch.from_numpy(compiled.evidence(asked, told, counts, numbers, self.weights().numpy(), sizes))
+
+    def weights(self) -> Tensor:
+        """Give all weights in the order in which `kernel/head.c` takes them, (n,) float32."""
+        layers = [self.norm, self.matches, self.asked, self.query, self.content, self.attention, self.told, self.output]
+        parts: list[Tensor] = [self.scale, self.bias, self.unknown]
+        for layer in (*layers, self.relevance):
+            parts += layer.parameters()
+        for block in self.blocks:
+            found = dict(block.named_parameters())
+            parts += [found.pop(name) for name in ("norm.weight", "norm.bias", "kernel")] + list(found.values())
+        return torch.cat([one.detach().flatten().float() for one in parts])
 
 
 class _Block(nn.Module):

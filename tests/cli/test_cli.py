@@ -230,7 +230,8 @@ class TestCommands:
         assert main(["info", str(word_index), "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found.keys() >= {
-            "passages", "tokens", "nbits", "bytes", "bytes_per_token", "model", "format_version", "evidence", "units", "kernel",
+            "passages", "tokens", "nbits", "bytes", "bytes_per_token", "model", "format_version", "evidence", "units",
+            "kernel",
         }  # fmt: skip
         assert (found["passages"], found["tokens"], found["model"]) == (2, 19, "word-encoder-1")
         assert main(["info", str(word_index)]) == 0

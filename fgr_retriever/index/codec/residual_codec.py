@@ -33,7 +33,7 @@ from typing_extensions import Self
 from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError
 from fgr_retriever.index.codec.buckets import buckets_of, lloyd_max, pack, unpack
 from fgr_retriever.index.codec.kmeans import CHUNK_BYTES, MOST_POINTS, centroid_count, nearest, spherical_kmeans
-from fgr_retriever.index.kernel.library import kernel
+from fgr_retriever.model.kernel.library import kernel
 
 NBITS = (1, 2, 4, 8)
 _LENGTH_ERROR = 0.01

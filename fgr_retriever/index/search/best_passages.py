@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.config import SearchConfig
-from fgr_retriever.index.kernel.library import Kernel, kernel
 from fgr_retriever.index.search.candidates import Candidates, find_candidates
 from fgr_retriever.index.search.ranking import Ranking
 from fgr_retriever.index.storage.inverted_lists import ranges
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.token_reader import TokenReader, Tokens
+from fgr_retriever.model.kernel.library import Kernel, kernel
 from fgr_retriever.model.maxsim import best_matches
 
 _GROUP_TOKENS = 256  # query tokens scored in one matrix product

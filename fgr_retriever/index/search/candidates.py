@@ -26,10 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fgr_retriever.index.kernel.library import kernel
 from fgr_retriever.index.search.ranking import Ranking
 from fgr_retriever.index.storage.inverted_lists import InvertedLists
 from fgr_retriever.index.storage.snapshot import Snapshot
+from fgr_retriever.model.kernel.library import kernel
 
 _NEAR = 2  # times nprobe: twice that finds no more
 

@@ -28,8 +28,10 @@ _FAULTS = {
     2: "a token has a centroid that does not exist",
     3: "a passage has tokens that do not exist",
     4: "an inverted list does not fit the segment",
+    5: "the weights of a head have other sizes",
 }
 _NO_MEMORY = 1
+_LANES, _MOST, _MOST_LAYERS = 16, 1000, 8  # of `head.c`
 
 _COUNT = ctypes.c_int64
 _INT16, _INT32, _INT64, _BYTES, _HALVES, _FLOATS, _DOUBLES = (
@@ -47,6 +49,10 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "decode": (_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _INT32, _BYTES, _COUNT, _COUNT, _FLOATS),
     "maxsim": _MAXSIM,
     "sieve": _MAXSIM,
+    "evidence": (
+        *(_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _INT64, _COUNT, ctypes.c_void_p, _COUNT),
+        *(_FLOATS, _COUNT, _COUNT, _COUNT, ctypes.c_double, _FLOATS),
+    ),
     "maxsim16": (_FLOATS, _COUNT, _COUNT, _HALVES, _COUNT, *_RANGES, _FLOATS),
 }
 
@@ -61,7 +67,7 @@ class Kernel:
 
     def __init__(self, library: ctypes.CDLL, level: str) -> None:
         self.level = level
-        self._nearest, self._gains, self._decode, self._maxsim, self._sieve, self._maxsim16 = (
+        self._nearest, self._gains, self._decode, self._maxsim, self._sieve, self._evidence, self._maxsim16 = (
             _function(library, f"fgr_{name}_{level}", *types) for name, types in _SIGNATURES.items()
         )
 
@@ -172,6 +178,37 @@ class Kernel:
         _call(self._maxsim16, query, *query.shape, vectors, len(vectors), starts, lengths, len(starts), scores)
         return scores
 
+    def evidence(
+        self,
+        query: NDArray[np.float32],
+        vectors: NDArray[np.float32],
+        lengths: NDArray[np.int64],
+        codes: NDArray[np.uint8] | None,
+        weights: NDArray[np.float32],
+        sizes: tuple[int, int, int, float],
+    ) -> NDArray[np.float32]:
+        """Read passages with a light head.
+
+        Args:
+            query: (q, d).
+            vectors: (t, d).
+            lengths: Tokens of each passage, (n,), at least 1 each.
+            codes: Evidence codes, (t, bytes); None if there are none.
+            weights: All of `LightHead.weights`, one after the other.
+            sizes: Numbers of a code, width, layers, and the temperature.
+
+        Returns:
+            The evidence probability of each token, (t,) float32.
+
+        Raises:
+            IndexCorruptError: The lengths do not sum to the tokens, or the weights have other sizes.
+        """
+        (code, width, layers, temperature), probabilities = sizes, np.empty(len(vectors), np.float32)
+        passages = vectors, len(vectors), lengths, len(lengths), None if codes is None else codes.ctypes.data, code
+        head = weights, len(weights), width, layers, temperature
+        _call(self._evidence, query, *query.shape, *passages, *head, probabilities)
+        return probabilities
+
 
 def kernel() -> Kernel | None:
     """Give the compiled steps for this processor; None if the package was built without.
@@ -183,6 +220,11 @@ def kernel() -> Kernel | None:
         ConfigError: The environment variable names something else.
     """
     return _open(os.environ.get(VARIABLE, ""))
+
+
+def compiles(dim: int, code: int, width: int, layers: int) -> bool:
+    """Say whether `Kernel.evidence` reads with a head of these sizes."""
+    return width % _LANES == 0 and max(dim, code, 2 * width) <= _MOST and layers <= _MOST_LAYERS
 
 
 def levels() -> tuple[str, ...]:

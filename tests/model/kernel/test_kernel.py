@@ -18,10 +18,11 @@ from torch.nn.functional import normalize
 from fgr_retriever import Engine, IndexConfig, Passage, SearchConfig
 from fgr_retriever.errors import ConfigError, IndexCorruptError
 from fgr_retriever.index.codec.residual_codec import NBITS, Codec
-from fgr_retriever.index.kernel.library import LEVELS, VARIABLE, kernel, levels
 from fgr_retriever.index.search.candidates import _gains, _nearest
 from fgr_retriever.index.storage import growth
 from fgr_retriever.index.storage.inverted_lists import build_lists
+from fgr_retriever.model.kernel.library import LEVELS, VARIABLE, compiles, kernel, levels
+from fgr_retriever.model.light_head import LightConfig, LightHead
 from fgr_retriever.model.maxsim import maxsim_ragged
 from fgr_retriever.testing import WordEncoder
 
@@ -140,6 +141,47 @@ class TestSteps:
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
+class TestHead:
+    def head(self, width=32, layers=2, dim=24, code=6):
+        torch.manual_seed(width + layers)
+        head = LightHead(LightConfig(dim=dim, hidden=12, code=code, width=width, layers=layers, temperature=1.3))
+        with torch.no_grad():
+            for weight in head.parameters():  # before training, some are zero
+                weight.add_(torch.randn(weight.shape) * 0.3)
+        return head
+
+    @pytest.mark.parametrize("coded", [True, False])
+    @pytest.mark.parametrize(
+        ("width", "layers", "tokens"), [(16, 1, 1), (32, 2, 7), (48, 3, 16), (32, 2, 35)], ids=lambda value: f"{value}"
+    )
+    def test_probabilities(self, level, monkeypatch, width, layers, tokens, coded):
+        head, query = self.head(width, layers), unit(tokens, 24, 1)
+        lengths = [1, 8, 0, 60, 2, 700]
+        vectors = normalize(unit(sum(lengths), 24, 2) + query[torch.arange(sum(lengths)) % tokens], dim=1)
+        codes = torch.randint(256, (len(vectors), 3), dtype=torch.uint8) if coded else None
+        found = head.probabilities(query, vectors, lengths, codes)
+        expected = twin(monkeypatch, head.probabilities, query, vectors, lengths, codes)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
+        assert expected.std() > 0.01
+
+    def test_a_head_of_other_sizes_goes_the_other_way(self, level):
+        found = self.head(width=24).probabilities(unit(3, 24, 1), unit(9, 24, 2), [9])
+        assert found.shape == (9,)
+        assert not compiles(24, 6, 24, 2)
+
+    @pytest.mark.parametrize("lengths", [[5, 5], [3], [9, 0], [-1, 10], [2**62, 2**62]])
+    def test_lengths_that_do_not_fit(self, level, lengths):
+        head, vectors = self.head(), unit(9, 24, 2).numpy()
+        with pytest.raises(IndexCorruptError, match="tokens that do not exist"):
+            kernel().evidence(vectors, vectors, np.array(lengths), None, head.weights().numpy(), (6, 32, 2, 1.0))
+
+    @pytest.mark.parametrize("sizes", [(6, 32, 1, 1.0), (8, 32, 2, 1.0), (6, 48, 2, 1.0)])
+    def test_weights_of_another_head(self, level, sizes):
+        vectors = unit(9, 24, 2).numpy()
+        with pytest.raises(IndexCorruptError, match="weights of a head"):
+            kernel().evidence(vectors, vectors, np.array([9]), None, self.head().weights().numpy(), sizes)
+
+
 class TestDamage:
     """What comes from files is checked before it is used."""
 
@@ -223,7 +265,7 @@ class TestChoice:
     @built
     def test_a_lower_level_is_taken_where_torch_is_told_to(self):
         environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
-        program = "from fgr_retriever.index.kernel.library import kernel; print(kernel().level)"
+        program = "from fgr_retriever.model.kernel.library import kernel; print(kernel().level)"
         done = subprocess.run(
             [sys.executable, "-c", program],
             env=environment | {"ATEN_CPU_CAPABILITY": "default"},
@@ -238,7 +280,7 @@ class TestChoice:
     def test_a_library_is_replaced_and_never_changed(self, tmp_path):
         """A process that runs the old one would crash, if its code changed."""
         compile_library = runpy.run_path(str(ROOT / "hatch_build.py"))["compile_library"]
-        for source in (ROOT / "fgr_retriever/index/kernel").glob("*.[ch]"):
+        for source in (ROOT / "fgr_retriever/model/kernel").glob("*.[ch]"):
             shutil.copy(source, tmp_path)
         library = tmp_path / "library.so"
         library.write_bytes(b"an older one")
@@ -249,5 +291,5 @@ class TestChoice:
         assert {path.suffix for path in tmp_path.iterdir()} == {".c", ".h", ".so"}
 
     def test_without_a_compiler_the_package_says_so(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("fgr_retriever.index.kernel.library._FILE", tmp_path / "missing.so")
+        monkeypatch.setattr("fgr_retriever.model.kernel.library._FILE", tmp_path / "missing.so")
         assert levels() == ()

@@ -25,7 +25,7 @@ enum { LANES = 16, WIDTH = 4, TOGETHER = 2 };
 enum { PARTS = LANES / WIDTH, LINE = 64 }; /* bytes of a cache line: LANES numbers lie in one */
 typedef float Part __attribute__((vector_size(WIDTH * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-enum { OK = 0, NO_MEMORY = 1, BAD_CODE = 2, BAD_RANGE = 3, BAD_LIST = 4 };
+enum { OK = 0, NO_MEMORY = 1, BAD_CODE = 2, BAD_RANGE = 3, BAD_LIST = 4, BAD_WEIGHTS = 5 };
 
 #define JOINED(name, level) name##_##level
 #define NAMED(name, level) JOINED(name, level)
