@@ -200,7 +200,8 @@ class LightHead(Head):
         sizes = self.config.code, self.config.width, self.config.layers, self.config.temperature
         compiled = kernel() if query.device.type == "cpu" and compiles(query.shape[1], *sizes[:3]) else None
         if compiled is None:
-            return self(interact(query, vectors, lengths), None if codes is None else unpack(codes))[0].sigmoid()
+            logits: Tensor = self(interact(query, vectors, lengths), None if codes is None else unpack(codes))[0]
+            return logits.sigmoid()
         asked, told, counts = (one.contiguous().numpy() for one in (query.float(), vectors, lengths))
         numbers = None if codes is None else codes.contiguous().numpy()
         return torch.from_numpy(compiled.evidence(asked, told, counts, numbers, self.weights().numpy(), sizes))
