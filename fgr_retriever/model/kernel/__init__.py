@@ -1,4 +1,4 @@
-"""The steps of a search in C, for where the package was built with a compiler; without, the same in Python is slower.
+"""Steps of search and evidence in C, for where the package was built with a compiler; their twins in Python are slower.
 
-`candidates.c` and `scores.c` have the steps, `library.py` calls them.
+`candidates.c`, `sieve.c` and `scores.c` search, `head.c` reads evidence, `library.py` calls them.
 """
