@@ -3,8 +3,8 @@
     python benchmarks/search/compiled.py INDEX QUERIES.jsonl [--threads N] [--rounds N]
 
 INDEX was made with the embedded model; QUERIES has a line {"text": "..."} for each question, as in BEIR. Prints
-medians in milliseconds: what the index takes, what evidence takes, whole searches to ten ranked ids and to ten hits with
-spans, and their ratio.
+medians in milliseconds: what the index takes, what evidence takes, whole searches to ten ranked ids and to ten hits
+with spans, and their ratio.
 """
 
 from __future__ import annotations
