@@ -26,6 +26,7 @@ from fgr_retriever.types import Json, Metadata, Passage
 
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
+    from fgr_retriever.index.filters import Filter
     from fgr_retriever.model.tokens import TokenEncoder
     from fgr_retriever.trim.trimmer import Trimmer
 
@@ -109,6 +110,26 @@ def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **
     ranks = _results(context, trim)
     # Once more for exactly as many as it takes, so that a budget is shared by `k` passages.
     return engine.retrieve(query, k=ranks[k - 1], trim=trim, **options) if len(ranks) > k else context
+
+
+def find_whole(
+    engine: Engine, query: str, *, k: int, filter: Filter | None = None, trim: None = None
+) -> list[tuple[Passage, float]]:
+    """Find whole passages with their scores, best first.
+
+    What a passage is does not depend on the question: so a framework knows it again in the results of
+    other questions and of other retrievers.
+
+    Args:
+        engine: Where to search.
+        query: The question, not blank.
+        k: How many passages to find at most.
+        filter: Condition on the metadata of the passages.
+        trim: Nothing is trimmed.
+    """
+    scores = dict(engine.rank(query, k=k, filter=filter))
+    # What was deleted in between is left out, and nothing is searched twice.
+    return [(passage, scores[passage.id]) for passage in engine.get(scores)]
 
 
 async def aretrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from langchain_core.documents import Document
 
 from fgr_retriever import Passage, Trimmed
 from fgr_retriever.adapters import RESERVED_KEY, result_metadata
+from fgr_retriever.errors import InputError
 
 
 def to_passage(document: Document) -> Passage:
     """Make the passage of a document; without an id it gets a hash of its text and metadata."""
     return Passage(document.id or _content_id(document), document.page_content, document.metadata)
+
+
+def to_passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passage]:
+    """Turn documents into passages, appending the id of each document to `ids`.
+
+    Documents without an id that are equal have the same id; only the first becomes a passage.
+    """
+    without_id: set[str] = set()
+    for document in documents:
+        passage = to_passage(document)
+        ids.append(passage.id)
+        if document.id is None:
+            if passage.id in without_id:
+                continue
+            without_id.add(passage.id)
+        yield passage
+
+
+def text_documents(
+    texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None, ids: Sequence[str] | None
+) -> list[Document]:
+    """Make documents of texts, with one of the metadatas and one of the ids for each, if there are any.
+
+    Raises:
+        InputError: The numbers differ.
+    """
+    listed = list(texts)
+    for name, given in (("metadatas", metadatas), ("ids", ids)):
+        if given is not None and len(given) != len(listed):
+            raise InputError(f"{len(given)} {name} for {len(listed)} texts: give one for each text")
+    return [
+        Document(text, metadata=metadatas[at] if metadatas else {}, id=ids[at] if ids else None)
+        for at, text in enumerate(listed)
+    ]
 
 
 def trimmed_document(document: Document, trimmed: Trimmed) -> Document:
