@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.errors import InputError
+from fgr_retriever.errors import IndexWriteError, InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.trim.context import Context, Trimmed
 from fgr_retriever.trim.origin import RESERVED_KEY as RESERVED_KEY
@@ -59,22 +59,42 @@ def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create
     return engine
 
 
-def copy_index(engine: Engine, path: str | Path) -> None:
-    """Copy the files of an open index. Nobody may write to the index meanwhile.
+def copy_index(engine: Engine, path: str | Path, name: str, settings: str) -> None:
+    """Copy the files of an open index, with the settings of an adapter. Nobody may write to it meanwhile.
 
     Args:
         engine: The open index.
-        path: A new or empty folder. If it is the folder of the index itself, nothing happens.
+        path: A new or empty folder, or one to which an index was copied before: that copy is replaced, when the
+            new one is complete. In the folder of the index itself, only the settings are written.
+        name: Name of the file of the settings, which marks a copy.
+        settings: What is in it.
 
     Raises:
         InputError: The folder contains something else.
+        IndexWriteError: The disk refused the write.
     """
     source, target = engine.folder, Path(path)
-    if target.exists() and target.samefile(source):
-        return
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is not empty: give a new or empty folder")
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    try:
+        if target.exists() and target.samefile(source):
+            (target / name).write_text(settings, encoding="utf-8")
+            return
+        if target.exists() and not (target / name).is_file() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(f"{target} is not empty: give a new or empty folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+            fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
+            shutil.copytree(source, fresh)
+            (fresh / name).write_text(settings, encoding="utf-8")
+            if target.exists():
+                target.rename(old)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+    except OSError as error:
+        raise IndexWriteError(f"copying the index to {target} failed ({error}): free space or fix the disk") from error
 
 
 def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: Any = None) -> Trimmer:

@@ -95,7 +95,7 @@ class Engine(Upkeep):
             )
         return cls(index, index.calibrated_model(), search, pipeline)
 
-    def add(self, passages: Iterable[Passage], *, progress: bool = False) -> Added:
+    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
         """Index passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
@@ -105,19 +105,22 @@ class Engine(Upkeep):
 
         Args:
             passages: The passages to index; each id may occur only once in a call.
+            replacing: Ids of passages that are deleted in the same transaction, unless they are among
+                `passages`; unknown ids are ignored. `replacing=engine.ids()` makes the index exactly what you
+                pass.
             progress: Show a progress bar on stderr.
 
         Returns:
-            How many passages there were: a number with the attributes `added`, `updated` and
-            `unchanged`.
+            How many passages there were: a number with the attributes `added`, `updated`, `unchanged` and
+            `deleted`.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice.
+            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        self.last_added = found = self._index.add(passages, progress=progress)
-        logger.info("%s: %d added, %d updated, %d unchanged", self.folder, *found.__getnewargs__())
+        self.last_added = found = self._index.add(passages, replacing=replacing, progress=progress)
+        logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.folder, *found.__getnewargs__())
         return found
 
     def search(

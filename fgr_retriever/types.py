@@ -42,25 +42,28 @@ class Added(int):
         updated: Passages whose id was stored with another text or other metadata. Only another text is
             encoded.
         unchanged: Passages that were stored exactly so.
+        deleted: Stored passages that had to go; they do not count in the number.
     """
 
     added: int
     updated: int
     unchanged: int
+    deleted: int
 
-    def __new__(cls, added: int, updated: int, unchanged: int) -> Self:
+    def __new__(cls, added: int, updated: int, unchanged: int, deleted: int = 0) -> Self:
         """Add up the passages."""
         self = super().__new__(cls, added + updated + unchanged)
-        self.added, self.updated, self.unchanged = added, updated, unchanged
+        self.added, self.updated, self.unchanged, self.deleted = added, updated, unchanged, deleted
         return self
 
-    def __getnewargs__(self) -> tuple[int, int, int]:  # type: ignore[override]  # int has one argument, this has three
+    def __getnewargs__(self) -> tuple[int, int, int, int]:  # type: ignore[override]  # int has one argument
         """Say how to make it again, for copies and pickles."""
-        return self.added, self.updated, self.unchanged
+        return self.added, self.updated, self.unchanged, self.deleted
 
     def __repr__(self) -> str:
-        """Name the three numbers."""
-        return f"Added(added={self.added}, updated={self.updated}, unchanged={self.unchanged})"
+        """Name the numbers."""
+        numbers = zip(("added", "updated", "unchanged", "deleted"), self.__getnewargs__(), strict=True)
+        return f"Added({', '.join(f'{name}={number}' for name, number in numbers)})"
 
     __str__ = int.__repr__
 

@@ -411,7 +411,7 @@ def test_persist_and_open_again(retriever, tmp_path):
     assert len(FGRRetriever.from_persist_dir(target, **options).retrieve(QUERY)) == 1
     assert len(FGRRetriever.from_persist_dir(target, similarity_top_k=2, **options).retrieve(QUERY)) == 2
     with pytest.raises(InputError, match="not empty"):
-        retriever.persist(target)
+        retriever.persist(retriever.engine.folder.parent)
 
 
 def test_persist_dir_faults(retriever, tmp_path):

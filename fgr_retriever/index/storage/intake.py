@@ -34,7 +34,7 @@ class Intake:
         self.next = self._first = first
         self._folder, self._connection, self._units = folder, connection, units
         self._met = bytearray(first)  # marks the rows that this write keeps, to see an id that comes twice
-        self._updated = self._unchanged = self._replaced = 0
+        self._updated = self._unchanged = self._replaced = self._deleted = 0
 
     def texts(self, passages: Iterable[Passage]) -> Iterator[str]:
         """Take passages, one by one, and give the texts that must be encoded.
@@ -48,10 +48,17 @@ class Intake:
             if is_new:
                 yield passage.text
 
+    def drop(self, ids: Iterable[str]) -> None:
+        """Delete stored passages, unless they were among those that were taken."""
+        for id in ids:
+            (number,) = rows.numbers_of(self._connection, [id])
+            if number is not None and number < self._first and not self._met[number]:
+                self._deleted += rows.bury(self._connection, id)
+
     def count(self) -> Added:
         """Count what was taken so far."""
         fresh = self.next - self._first
-        return Added(fresh - self._replaced, self._updated + self._replaced, self._unchanged)
+        return Added(fresh - self._replaced, self._updated + self._replaced, self._unchanged, self._deleted)
 
     def _take(self, row: Row) -> bool:
         """Take one passage; True if its text is not stored yet."""

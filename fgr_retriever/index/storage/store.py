@@ -88,6 +88,7 @@ class Store:
         encode: Callable[[Iterable[str]], Iterable[TokenBlock]],
         maker: CodeMaker | None = None,
         *,
+        replacing: Iterable[str] = (),
         progress: bool = False,
     ) -> Added:
         """Add or replace passages: all of them, or on any error none.
@@ -96,6 +97,7 @@ class Store:
             passages: Read once, as `encode` asks for texts.
             encode: Turns texts into token blocks, in order. It does not see texts that are stored already.
             maker: Does so with evidence codes, and is used where the index keeps these codes.
+            replacing: Ids of passages to delete, unless they are among `passages`.
             progress: Show bars on stderr while segments are encoded and merged.
 
         Returns:
@@ -113,6 +115,7 @@ class Store:
                         writer.write(block)
                 with write_errors(self.folder):
                     stored = put_segments(connection, segments.finish(), first)
+                    intake.drop(replacing)
             if stored != intake.next:
                 raise InputError(f"the encoder took {intake.next - first} texts and gave {stored - first} passages")
             if stored > first:

@@ -210,8 +210,30 @@ def test_adding_all_every_day_gives_what_a_fresh_index_has(tmp_path_factory, his
 def test_the_report_is_a_number_that_can_be_copied(engine, caplog):
     with caplog.at_level(logging.INFO, logger="fgr_retriever.engine"):
         found = engine.add([Passage("new", "New."), Passage("clay", TEXTS["clay"], {"day": 1})])
-    assert "1 added, 0 updated, 1 unchanged" in caplog.text
+    assert "1 added, 0 updated, 1 unchanged, 0 deleted" in caplog.text
     for one in (copy.deepcopy(found), copy.copy(found), pickle.loads(pickle.dumps(found))):
         assert (one, counts(one)) == (2, (1, 0, 1))
-    assert (f"{found}", str(found), repr(found)) == ("2", "2", "Added(added=1, updated=0, unchanged=1)")
+    assert (f"{found}", str(found), repr(found)) == ("2", "2", "Added(added=1, updated=0, unchanged=1, deleted=0)")
     assert found == Added(1, 0, 1)
+
+
+def test_replacing_all_makes_the_index_exactly_what_is_given(engine, encoder):
+    given = [Passage("glaze", TEXTS["glaze"], {"day": 1}), Passage("new", "New.")]
+    found = engine.add(given, replacing=engine.ids())
+    assert (*counts(found), found.deleted) == (1, 0, 1, 2)
+    assert encoder.seen == ["New."]
+    assert engine.ids() == ["glaze", "new"]
+    engine.verify()
+    with pytest.raises(InputError, match="comes twice"):
+        engine.add([Passage("x", "X."), Passage("x", "X.")], replacing=["glaze"])
+    assert engine.ids() == ["glaze", "new"]
+    assert engine.add([Passage("x", "X.")], replacing=["unknown", "x", "glaze"]).deleted == 1
+    assert engine.ids() == ["new", "x"]
+    with pytest.raises(InputError, match="iterable of strings"):
+        engine.add([], replacing="glaze")
+
+
+def test_ids_of_what_a_filter_lets_through(engine):
+    engine.add([Passage("new", "New.", {"day": 2})])
+    assert engine.ids() == ["kiln", "clay", "glaze", "new"]
+    assert engine.ids({"day": 1}) == ["kiln", "clay", "glaze"]
