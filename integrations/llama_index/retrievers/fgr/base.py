@@ -29,7 +29,7 @@ from fgr_retriever.errors import ConfigError, InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.nodes import from_passage
+from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage
 from llama_index.retrievers.fgr.storage import NodeStorage
 
 if TYPE_CHECKING:
@@ -255,7 +255,8 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         send_report(context)
         results = []
         for hit, trimmed in with_text(context):
-            for node in result_nodes(from_passage(hit.passage), trimmed, self.split_spans):
+            whole = from_passage(hit.passage) if self.split_spans else TrimmedNode.to_trim(hit.passage)
+            for node in result_nodes(whole, trimmed, self.split_spans):
                 if self.full_text:
                     node.metadata["fgr_text"] = hit.passage.text
                 results.append(NodeWithScore(node=node, score=hit.score))
