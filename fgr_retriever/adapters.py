@@ -13,15 +13,17 @@ import functools
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import IndexWriteError, InputError
 from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.trim.composed import compose
 from fgr_retriever.trim.context import Context, Trimmed
 from fgr_retriever.trim.origin import RESERVED_KEY as RESERVED_KEY
+from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Json, Metadata, Passage
 
 if TYPE_CHECKING:
@@ -32,7 +34,15 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-RESULT_KEYS = ("fgr_score", "fgr_scores", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
+RESULT_KEYS = (
+    "fgr_score",
+    "fgr_scores",
+    "fgr_kept",
+    "fgr_spans",
+    "fgr_source_spans",
+    "fgr_input_spans",
+    "fgr_text",
+)
 """Metadata keys that a retriever or a trimmer adds to what it returns."""
 
 
@@ -162,20 +172,31 @@ def visible_metadata(metadata: Metadata) -> dict[str, Json]:
     return {key: value for key, value in metadata.items() if key != RESERVED_KEY}
 
 
-def result_metadata(metadata: Mapping[str, Any], trimmed: Trimmed, source_start: Any) -> dict[str, Any]:
-    """Copy metadata and add the results of trimming.
+def source_start(passage: Passage) -> int | None:
+    """Give the position in its source at which a passage begins, if it is known and can be true."""
+    return Origin.of(passage).start
+
+
+def result_of(passage: Passage, trimmed: Trimmed) -> tuple[str, dict[str, Any]]:
+    """Give text and metadata of a result: those of the passage, with what trimming adds.
+
+    Of a passage that was trimmed before, `fgr_spans`, `fgr_source_spans` and `fgr_kept` say what is left of
+    the whole text. If its text is not what the earlier trimming left, `fgr_input_spans` has the ranges of
+    the text at hand instead.
 
     Args:
-        metadata: The metadata of the passage. If its text was trimmed before, the new spans refer to
-            the trimmed text. `fgr_source_spans` is then left out, because the text is no longer in one
-            piece.
-        trimmed: The trimmed passage.
-        source_start: Position in the source at which the passage begins; ignored unless an integer.
+        passage: What was trimmed.
+        trimmed: What was kept of it.
     """
-    was_trimmed = "fgr_spans" in metadata
-    known = isinstance(source_start, int) and not isinstance(source_start, bool) and not was_trimmed
-    kept = {key: value for key, value in visible_metadata(metadata).items() if key not in RESULT_KEYS}
-    return {**kept, **trimmed.to_metadata(source_start if known else None)}
+    kept = {key: value for key, value in visible_metadata(passage.metadata).items() if key not in RESULT_KEYS}
+    if "fgr_spans" not in passage.metadata:
+        return trimmed.text, {**kept, **trimmed.to_metadata(source_start(passage))}
+    if composed := compose(passage.metadata, passage.text, trimmed):
+        whole, start = composed
+        return whole.text, {**kept, **whole.to_metadata(start)}
+    found = trimmed.to_metadata()
+    spans = found.pop("fgr_spans")
+    return trimmed.text, {**kept, **found, "fgr_input_spans": spans}
 
 
 def trimmed_items(items: Sequence[Item], passages: Sequence[Passage], context: Context) -> list[tuple[Item, Trimmed]]:

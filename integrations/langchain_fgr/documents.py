@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from fgr_retriever import Passage, Trimmed
-from fgr_retriever.adapters import RESERVED_KEY, result_metadata
+from fgr_retriever.adapters import RESERVED_KEY, result_of, source_start
 from fgr_retriever.errors import InputError
 
 
@@ -55,16 +55,20 @@ def text_documents(
 
 def trimmed_document(document: Document, trimmed: Trimmed) -> Document:
     """Copy a document with its trimmed text; `start_index` says where it begins in its source."""
-    metadata = result_metadata(document.metadata, trimmed, document.metadata.get("start_index"))
-    return document.model_copy(update={"page_content": trimmed.text, "metadata": metadata})
+    passage = Passage(document.id or "", document.page_content, document.metadata)
+    text, metadata = result_of(passage, trimmed)
+    update: dict[str, Any] = {"page_content": text, "metadata": metadata}
+    if hasattr(document, "state"):  # LangChain's filters keep the vector of the whole text there
+        update["state"] = {}
+    return document.model_copy(update=update)
 
 
 def from_passage(passage: Passage) -> Document:
     """Make the document of a whole passage, also if another framework stored the passage."""
     metadata = dict(passage.metadata)
-    stored = metadata.pop(RESERVED_KEY, None)
-    if isinstance(stored, dict) and stored.get("source_start") is not None:
-        metadata.setdefault("start_index", stored["source_start"])
+    start = source_start(passage)
+    if metadata.pop(RESERVED_KEY, None) is not None and start is not None:
+        metadata.setdefault("start_index", start)
     return Document(id=passage.id, page_content=passage.text, metadata=metadata)
 
 
