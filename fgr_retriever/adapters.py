@@ -41,6 +41,7 @@ RESULT_KEYS = (
     "fgr_spans",
     "fgr_source_spans",
     "fgr_input_spans",
+    "fgr_also_in",
     "fgr_text",
 )
 """Metadata keys that a retriever or a trimmer adds to what it returns."""

@@ -5,11 +5,12 @@ Frameworks keep this in the metadata, each under its own keys; this module knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from fgr_retriever.text.query_words import stems
 from fgr_retriever.types import Metadata, Passage
 
 RESERVED_KEY = "_fgr"
@@ -54,6 +55,16 @@ class Origin:
         titles = _first_text(metadata, _TITLE_KEYS) or _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
         start = None if "fgr_spans" in metadata else _start(stored, metadata, passage.text)
         return cls(passage.id, " ".join((titles or passage.id).split()), (name, *pages) if name else None, start)
+
+    @property
+    def name(self) -> tuple[str, ...] | None:
+        """What tells the source from others: its name, or else its title; None if the metadata has neither."""
+        return self.source or ((self.title,) if self.title != " ".join(self.id.split()) else None)
+
+    def names(self, words: Set[str]) -> int:
+        """Count how many of some stems (see `content_stems`) the title and the name of the source have."""
+        said = " ".join((self.title, *(self.source or ()))) if self.name else ""
+        return len(words & set(stems(said.replace("_", " "))))
 
 
 def _source_node(stored: Mapping[str, Any]) -> str:
