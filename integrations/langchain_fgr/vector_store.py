@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -90,6 +91,20 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         store = cls(open_engine(path, encoder))
         store.add_documents(documents, ids=ids)
         return store
+
+    @classmethod
+    async def afrom_texts(  # type: ignore[override]  # there is no embedding
+        cls, texts: Iterable[str], embedding: None = None, *args: Any, **options: Any
+    ) -> Self:
+        """Index texts, in a worker thread; see `from_texts`."""
+        return await asyncio.to_thread(cls.from_texts, texts, embedding, *args, **options)
+
+    @classmethod
+    async def afrom_documents(  # type: ignore[override]  # there is no embedding
+        cls, documents: Iterable[Document], embedding: None = None, **options: Any
+    ) -> Self:
+        """Index documents, in a worker thread; see `from_documents`."""
+        return await asyncio.to_thread(cls.from_documents, documents, embedding, **options)
 
     def similarity_search(  # type: ignore[override]  # an argument that there is not is refused
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None

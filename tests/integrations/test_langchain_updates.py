@@ -116,6 +116,13 @@ def test_from_texts(tmp_path):
         FGRVectorStore.from_texts(["one", "two"], ids=["a"], encoder=WordEncoder())
 
 
+async def test_the_async_makers(tmp_path, documents):
+    store = await FGRVectorStore.afrom_documents(documents[:2], path=tmp_path / "index", encoder=WordEncoder())
+    assert store.get_by_ids(["fleming"]) == [documents[1]]
+    again = await FGRVectorStore.afrom_texts(["a", "b"], metadatas=[{"n": 1}, {"n": 2}], encoder=WordEncoder())
+    assert [one.metadata["n"] for one in await again.asimilarity_search("b", k=9)] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("call", "remedy"),
     [
