@@ -63,10 +63,14 @@ class EvidencePassage(TypedDict):
 
 
 class EvidenceSource(TypedDict):
-    """The meaning of one number: a passage, or the chunks of one document."""
+    """The meaning of one number: a passage, or the chunks of one document.
+
+    `also_in` has the ids of passages of other sources that say a part of it word for word.
+    """
 
     number: int
     title: str
+    also_in: list[str]
     passages: list[EvidencePassage]
     spans: list[EvidenceSpan]
 
@@ -197,6 +201,7 @@ def describe(context: Context) -> Evidence:
             {
                 "number": source.number,
                 "title": source.title,
+                "also_in": [id for place in source.positions for id in context.trimmed[place].also_in],
                 "passages": [_passage(context, position) for position in source.positions],
                 "spans": spans[source.number],
             }

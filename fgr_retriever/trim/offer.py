@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Trimmed
 from fgr_retriever.trim.layout import Assembly, Layout, Scored, Shared, joined, with_title
-from fgr_retriever.trim.repeats import Repeat, clip, repeated, says_the_same
+from fgr_retriever.trim.repeats import Repeat, clip, find_words, repeated
 from fgr_retriever.types import Span
 
 
@@ -46,7 +46,8 @@ class Offer:
         candidates: The spans that may be kept.
         rest: What else may be kept, if there is room.
         repeated: For each span that repeats others, those that it repeats.
-        equal: Pairs of a span and one that it repeats, where both have the same words.
+        within: For a span, and the position of a passage with a repeat of it: the range of that passage that has
+            all words of the span, if there is one.
         count: Counts tokens; None without a budget.
         known: Stems of the content words of the question.
     """
@@ -55,7 +56,7 @@ class Offer:
     candidates: list[Candidate]
     rest: list[Candidate]
     repeated: dict[Candidate, list[Candidate]]
-    equal: frozenset[tuple[Candidate, Candidate]]
+    within: Mapping[tuple[Candidate, int], Span]
     count: TokenCounter | None
     known: frozenset[str]
 
@@ -70,14 +71,16 @@ class Offer:
     ) -> Offer:
         """Find out what would stand twice."""
         if not layout.config.merge:
-            return cls(layout, candidates, rest, {}, frozenset(), count, known)
+            return cls(layout, candidates, rest, {}, {}, count, known)
         offered = candidates + rest
         found = repeated(layout.passages, [(one.passage, one.span) for one in offered], known)
         holders = {offered[one]: [offered[other] for other in others] for one, others in found.items()}
-        texts = [layout.passages[one.passage].text[one.span.start : one.span.end] for one in offered]
-        pairs = [(one, other) for one, others in found.items() for other in others]
-        equal = frozenset((offered[i], offered[j]) for i, j in pairs if says_the_same(texts[i], texts[j]))
-        return cls(layout, candidates, rest, holders, equal, count, known)
+        within: dict[tuple[Candidate, int], Span] = {}
+        for one, holder in ((one, other) for one, others in holders.items() for other in others):
+            text = layout.passages[holder.passage].text[holder.span.start : holder.span.end]
+            if span := find_words(text, layout.passages[one.passage], one.span):
+                within[holder, one.passage] = span
+        return cls(layout, candidates, rest, holders, within, count, known)
 
     @property
     def passages(self) -> Sequence[Scored]:
@@ -138,11 +141,11 @@ class Offer:
             own[one.passage].add(one)
         said: dict[tuple[int, int], dict[Candidate, Span]] = defaultdict(dict)
         for one in holders:
-            keeper = one
-            while keeper in holders and (keeper, holders[keeper]) in self.equal:
+            keeper = holders[one]
+            while keeper in holders:
                 keeper = holders[keeper]
-            if keeper not in holders:
-                said[one.passage, keeper.passage][keeper] = one.span
+            if span := self.within.get((keeper, one.passage)):
+                said[one.passage, keeper.passage][keeper] = span
         found: dict[tuple[int, tuple[str, ...]], Shared] = {}  # one passage of each source
         for (place, holder), spans in said.items():
             name = self._other_name(place, holder)

@@ -77,9 +77,23 @@ def repeated(
     return found
 
 
-def says_the_same(one: str, other: str) -> bool:
-    """Say whether two texts have the same words, but for case, punctuation and articles."""
-    return _words(one) == _words(other)
+def find_words(text: str, passage: Scored, part: Span) -> Span | None:
+    """Find all words of a text in a row in a passage; case, punctuation and articles do not matter.
+
+    Args:
+        text: The text.
+        passage: Where to search.
+        part: A span of the passage with some of the words. If it has all of them and no others, it is the answer.
+    """
+    if _words(passage.text[part.start : part.end]) == _words(text):
+        return part
+    places = [(word, match.span()) for match in _WORD.finditer(passage.text) for word in _words(match.group())]
+    wanted, words = _words(text), [word for word, _ in places]
+    for first in range(len(words) - len(wanted) + 1 if wanted else 0):
+        if words[first : first + len(wanted)] == wanted:
+            range_ = places[first][1][0], places[first + len(wanted) - 1][1][1]
+            return EvidenceSums.of(passage.evidence).spans(as_ranges([range_]))[0]
+    return None
 
 
 def clip(passages: Sequence[Scored], block: Block, spans: list[tuple[Span, ...]]) -> list[Repeat]:

@@ -1,7 +1,9 @@
 """The same clause in several sources: written once, cited for all, kept where the question asks for it."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from fgr_retriever import Passage, TrimConfig, Trimmer, verify_citations
 from fgr_retriever.agents.evidence_search import present
 from fgr_retriever.testing import WordEncoder
+from fgr_retriever.trim.layout import Scored
+from fgr_retriever.trim.repeats import find_words
+from fgr_retriever.types import Span, TokenEvidence
 
 CLAUSE = "The notice period is thirty days."
 ACME = Passage(
@@ -74,6 +79,24 @@ def test_a_source_that_is_written_itself_keeps_its_one_number():
     assert found.text.count("[1]") == found.text.count("[2]") == 1
     assert all(not source.repeats for source in found.sources)
     assert found.trimmed[0].also_in == ("2",)
+
+
+@pytest.mark.parametrize(
+    ("text", "passage", "expected"),
+    [
+        ("The notice period.", "A NOTICE, period of ten days", "NOTICE, period"),
+        ("ten days", "ten long days, ten days.", "ten days"),
+        ("ten", "often ten", "ten"),
+        ("days ten", "ten days", None),
+        ("ﬁnal", "The final one", "final"),
+    ],
+)
+def test_words_are_found_in_a_row(text, passage, expected):
+    scored = Scored(passage, TokenEvidence(np.zeros((0, 2), np.int32), np.zeros(0, np.float32)), 1.0)
+    found = find_words(text, scored, Span(0, 0, 0.0))
+    assert (passage[found.start : found.end] if found else None) == expected
+    whole = Span(0, len(text), 0.5)
+    assert find_words(text, replace(scored, text=f"{text} {passage}"), whole) == whole
 
 
 def test_copies_within_one_source_and_without_a_name_are_not_cited_again():
