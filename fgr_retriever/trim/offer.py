@@ -120,8 +120,7 @@ class Offer:
             cited for such repeats.
         """
         found: list[list[Span]] = [[] for _ in self.passages]
-        written = set(chosen)
-        holders = {one: holder for one, others in self.repeated.items() for holder in others if holder in written}
+        holders = self._holders(chosen)
         for one in chosen:
             if one not in holders:
                 found[one.passage].append(one.span)
@@ -133,6 +132,23 @@ class Offer:
         clipped = [one for block in self.layout.blocks if block.located for one in clip(self.passages, block, spans)]
         repeats = [Repeat(one.passage, one.span, _keeper(one, holders, clipped)) for one in holders] + clipped
         return spans, repeats, self._shared([one for one in chosen if one not in holders], holders)
+
+    def _holders(self, chosen: list[Candidate]) -> dict[Candidate, Candidate]:
+        """Map what is not written, because it is a repeat, to what it repeats.
+
+        A source without a number would not be cited at all: then its repeat is written, too.
+        """
+        written = set(chosen)
+        holders = {one: holder for one, others in self.repeated.items() for holder in others if holder in written}
+        apart = [one for one in chosen if one not in holders]
+        cited = {one.passage for one in apart} | {one.position for one in self._shared(apart, holders)}
+        names = {self.passages[place].origin.name for place in cited}
+        for one in [one for one in chosen if one in holders]:
+            name = self._other_name(one.passage, holders[one].passage)
+            if name and name not in names:
+                names.add(name)
+                del holders[one]
+        return holders
 
     def _shared(self, written: list[Candidate], holders: Mapping[Candidate, Candidate]) -> list[Shared]:
         """Find passages of other sources that say all that is written of a passage."""

@@ -59,14 +59,17 @@ def test_an_agent_reads_and_cites_both_sources():
     assert (first.supported, second.supported, missing.supported) == (True, True, False)
 
 
-def test_a_source_that_says_only_a_part_is_not_cited_for_the_rest():
+def test_a_source_that_says_only_a_part_is_cited_for_its_part():
     """Globex has the clause, but not the second sentence that is written of Acme."""
     both = Passage("1", f"{CLAUSE} Paper comes white. The notice period begins in May.", ACME.metadata)
-    found = context("notice period days begins May", both, Passage("2", CLAUSE, {"source": "globex"}))
-    assert found.text.startswith("[1]The notice period is thirty days.")
-    assert "begins in May" in found.text
-    assert len(found.sources) == 1
-    assert found.trimmed[0].also_in == ("2",)
+    part = Passage("2", CLAUSE, {"source": "globex"})
+    found = context("notice period days begins May", both, part)
+    first, second = found.text.split("\n\n")
+    assert first.startswith("[1]The notice period is thirty days.")
+    assert "begins in May" in first
+    assert second == f"[2]{CLAUSE}"
+    again = context("notice period days begins May", both, replace(part, metadata={}))  # no other source
+    assert again.text == first
 
 
 def test_a_source_that_is_written_itself_keeps_its_one_number():
@@ -124,6 +127,7 @@ def test_marks_of_all_sources_are_within_the_budget(names, budget, citation):
     found = context("notice period", *passages, trim=TrimConfig(max_tokens=budget, citation=citation), count=count)
     assert count(found.text) <= budget
     assert [source.number for source in found.sources] == list(range(1, len(found.sources) + 1))
+    assert len(found.sources) == len({source.title for source in found.sources})
     for source in found.sources:
         assert citation.format(number=source.number, title=source.title) in found.text
 
