@@ -70,6 +70,19 @@ def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create
     return engine
 
 
+def checked_engine(engine: object) -> Engine:
+    """Take an open index.
+
+    Raises:
+        InputError: It is none.
+    """
+    from fgr_retriever.engine import Engine  # it is loaded, if there is one
+
+    if not isinstance(engine, Engine):
+        raise InputError(f"{engine!r:.200}: must be an Engine; Engine.open(path) opens one")
+    return engine
+
+
 def copy_index(engine: Engine, path: str | Path, name: str, settings: str) -> None:
     """Copy the files of an open index, with the settings of an adapter. Nobody may write to it meanwhile.
 

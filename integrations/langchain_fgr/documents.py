@@ -23,9 +23,14 @@ def to_passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passa
     """Turn documents into passages, appending the id of each document to `ids`.
 
     Documents without an id that are equal have the same id; only the first becomes a passage.
+
+    Raises:
+        InputError: One is no document.
     """
     without_id: set[str] = set()
     for document in documents:
+        if not isinstance(document, Document):
+            raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
         passage = to_passage(document)
         ids.append(passage.id)
         if document.id is None:

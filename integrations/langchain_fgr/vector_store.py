@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from typing_extensions import Self
 
-from fgr_retriever.adapters import find_whole, open_engine
+from fgr_retriever.adapters import checked_engine, find_whole, open_engine
 from fgr_retriever.errors import ConfigError
 from langchain_fgr.documents import from_passage, text_documents
 from langchain_fgr.storage import DocumentStorage
@@ -39,11 +39,14 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
 
     Args:
         engine: The open index.
+
+    Raises:
+        InputError: `engine` is no engine.
     """
 
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
-        self.engine = engine
+        self.engine = checked_engine(engine)
 
     @classmethod
     def from_texts(  # type: ignore[override]  # an argument that there is not is refused

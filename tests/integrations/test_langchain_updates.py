@@ -116,6 +116,13 @@ def test_from_texts(tmp_path):
         FGRVectorStore.from_texts(["one", "two"], ids=["a"], encoder=WordEncoder())
 
 
+def test_what_is_no_document_and_no_engine_is_refused_with_the_remedy(store, tmp_path):
+    with pytest.raises(InputError, match=r"Document\(page_content"):
+        store.add_documents(["text"])
+    with pytest.raises(InputError, match=r"Engine\.open"):
+        FGRVectorStore(str(tmp_path))
+
+
 async def test_the_async_makers(tmp_path, documents):
     store = await FGRVectorStore.afrom_documents(documents[:2], path=tmp_path / "index", encoder=WordEncoder())
     assert store.get_by_ids(["fleming"]) == [documents[1]]

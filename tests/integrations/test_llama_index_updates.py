@@ -111,7 +111,7 @@ def test_refreshing_is_one_transaction(library):
     assert retriever.engine.ids() == before
     with pytest.raises(InputError, match="'curie' comes twice"):
         retriever.refresh_ref_docs([library[0], library[0]])
-    with pytest.raises(InputError, match="must be a Document"):
+    with pytest.raises(InputError, match="must be a node"):
         retriever.refresh_ref_docs(["text"])
 
 
@@ -133,6 +133,13 @@ async def test_fetching_adding_and_deleting(library):
     assert retriever.get_by_ids(["b", "unknown", "a"]) == nodes[::-1]
     assert await retriever.aget_by_ids(["a"]) == nodes[:1]
     assert (retriever.delete(["a", "unknown"]), await retriever.adelete(["b"]), len(retriever.engine)) == (1, 1, 0)
+
+
+def test_what_is_no_node_and_no_engine_is_refused_with_the_remedy(tmp_path):
+    with pytest.raises(InputError, match="TextNode"):
+        FGRRetriever.from_nodes(["text"], path=tmp_path / "index", encoder=WordEncoder())
+    with pytest.raises(InputError, match=r"Engine\.open"):
+        FGRVectorStore(str(tmp_path))
 
 
 # --- the ingestion pipeline and the index of LlamaIndex ---------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from llama_index.core import Settings
 from llama_index.core.ingestion import run_transformations
@@ -19,6 +19,7 @@ from llama_index.retrievers.fgr.nodes import from_passage
 if TYPE_CHECKING:
     from fgr_retriever import Engine
 
+_Node = TypeVar("_Node", bound=BaseNode)
 _REF_DOC_ID = f"{RESERVED_KEY}.node.relationships.{NodeRelationship.SOURCE.value}.node_id"
 
 
@@ -81,10 +82,7 @@ class NodeStorage:
             InputError: A document or a node cannot be stored, or an id occurs twice.
             IndexLockedError: Another process or engine is writing.
         """
-        listed = list(documents)
-        for document in listed:
-            if not isinstance(document, BaseNode):
-                raise InputError(f"{document!r:.200}: must be a Document; Document(text=...) makes one")
+        listed = [_checked(document) for document in documents]
         ids = [document.id_ for document in listed]
         if len(set(ids)) < len(ids):
             raise InputError(f"document id {max(ids, key=ids.count)!r} comes twice: ids must be unique")
@@ -132,7 +130,7 @@ class NodeStorage:
         return await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
 
     def _add(self, nodes: Iterable[BaseNode], replacing: Iterable[str] = ()) -> list[str]:
-        passages = [to_passage(node) for node in nodes if node_text(node).strip()]
+        passages = [to_passage(node) for node in map(_checked, nodes) if node_text(node).strip()]
         self.engine.add(passages, replacing=replacing)
         return [passage.id for passage in passages]
 
@@ -145,6 +143,13 @@ class NodeStorage:
             if node.ref_doc_id is None:
                 found[node.node_id].append(node)
         return found
+
+
+def _checked(node: _Node) -> _Node:
+    """Raise InputError unless something is a node; documents are nodes, too."""
+    if not isinstance(node, BaseNode):
+        raise InputError(f"{node!r:.200}: must be a node; TextNode(text=...) or Document(text=...) makes one")
+    return node
 
 
 def _hashes(nodes: Iterable[TextNode]) -> set[str | None]:

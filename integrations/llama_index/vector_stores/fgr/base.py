@@ -18,7 +18,7 @@ from llama_index.core.vector_stores.types import (
 )
 from typing_extensions import Self
 
-from fgr_retriever.adapters import find_whole, open_engine
+from fgr_retriever.adapters import checked_engine, find_whole, open_engine
 from fgr_retriever.errors import ConfigError, InputError
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import from_passage
@@ -43,6 +43,9 @@ class FGRVectorStore(NodeStorage, BasePydanticVectorStore):
 
     Args:
         engine: The open index.
+
+    Raises:
+        InputError: `engine` is no engine.
     """
 
     stores_text: bool = True
@@ -53,7 +56,7 @@ class FGRVectorStore(NodeStorage, BasePydanticVectorStore):
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
         super().__init__(stores_text=True, is_embedding_query=False)
-        self._engine = engine
+        self._engine = checked_engine(engine)
 
     @classmethod
     def from_path(cls, path: str | Path, *, encoder: TokenEncoder | None = None) -> Self:
