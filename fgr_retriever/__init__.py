@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from fgr_retriever.search.pipeline import Pipeline
     from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed, TrustReport
     from fgr_retriever.trim.trimmer import Trimmer
-    from fgr_retriever.types import Passage, Span, TokenEvidence
+    from fgr_retriever.types import Added, Passage, Span, TokenEvidence
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Added",
     "Citation",
     "Context",
     "Encoder",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Added": "types",
     "Citation": "agents.citations",
     "Context": "trim.context",
     "Encoder": "model.encoder",

@@ -13,25 +13,37 @@ import functools
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.errors import InputError
+from fgr_retriever.errors import IndexWriteError, InputError
 from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.trim.composed import compose
 from fgr_retriever.trim.context import Context, Trimmed
 from fgr_retriever.trim.origin import RESERVED_KEY as RESERVED_KEY
+from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Json, Metadata, Passage
 
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
+    from fgr_retriever.index.filters import Filter
     from fgr_retriever.model.tokens import TokenEncoder
     from fgr_retriever.trim.trimmer import Trimmer
 
 Item = TypeVar("Item")
 
-RESULT_KEYS = ("fgr_score", "fgr_scores", "fgr_kept", "fgr_spans", "fgr_source_spans", "fgr_text")
+RESULT_KEYS = (
+    "fgr_score",
+    "fgr_scores",
+    "fgr_kept",
+    "fgr_spans",
+    "fgr_source_spans",
+    "fgr_input_spans",
+    "fgr_also_in",
+    "fgr_text",
+)
 """Metadata keys that a retriever or a trimmer adds to what it returns."""
 
 
@@ -58,22 +70,55 @@ def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create
     return engine
 
 
-def copy_index(engine: Engine, path: str | Path) -> None:
-    """Copy the files of an open index. Nobody may write to the index meanwhile.
+def checked_engine(engine: object) -> Engine:
+    """Take an open index.
+
+    Raises:
+        InputError: It is none.
+    """
+    from fgr_retriever.engine import Engine  # it is loaded, if there is one
+
+    if not isinstance(engine, Engine):
+        raise InputError(f"{engine!r:.200}: must be an Engine; Engine.open(path) opens one")
+    return engine
+
+
+def copy_index(engine: Engine, path: str | Path, name: str, settings: str) -> None:
+    """Copy the files of an open index, with the settings of an adapter. Nobody may write to it meanwhile.
 
     Args:
         engine: The open index.
-        path: A new or empty folder. If it is the folder of the index itself, nothing happens.
+        path: A new or empty folder, or one to which an index was copied before: that copy is replaced, when the
+            new one is complete. In the folder of the index itself, only the settings are written.
+        name: Name of the file of the settings, which marks a copy.
+        settings: What is in it.
 
     Raises:
         InputError: The folder contains something else.
+        IndexWriteError: The disk refused the write.
     """
     source, target = engine.folder, Path(path)
-    if target.exists() and target.samefile(source):
-        return
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is not empty: give a new or empty folder")
-    shutil.copytree(source, target, dirs_exist_ok=True)
+    try:
+        if target.exists() and target.samefile(source):
+            (target / name).write_text(settings, encoding="utf-8")
+            return
+        if target.exists() and not (target / name).is_file() and (not target.is_dir() or any(target.iterdir())):
+            raise InputError(f"{target} is not empty: give a new or empty folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+            fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
+            shutil.copytree(source, fresh)
+            (fresh / name).write_text(settings, encoding="utf-8")
+            if target.exists():
+                target.rename(old)
+            try:
+                fresh.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+    except OSError as error:
+        raise IndexWriteError(f"copying the index to {target} failed ({error}): free space or fix the disk") from error
 
 
 def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: Any = None) -> Trimmer:
@@ -111,6 +156,26 @@ def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **
     return engine.retrieve(query, k=ranks[k - 1], trim=trim, **options) if len(ranks) > k else context
 
 
+def find_whole(
+    engine: Engine, query: str, *, k: int, filter: Filter | None = None, trim: None = None
+) -> list[tuple[Passage, float]]:
+    """Find whole passages with their scores, best first.
+
+    What a passage is does not depend on the question: so a framework knows it again in the results of
+    other questions and of other retrievers.
+
+    Args:
+        engine: Where to search.
+        query: The question, not blank.
+        k: How many passages to find at most.
+        filter: Condition on the metadata of the passages.
+        trim: Nothing is trimmed.
+    """
+    scores = dict(engine.rank(query, k=k, filter=filter))
+    # What was deleted in between is left out, and nothing is searched twice.
+    return [(passage, scores[passage.id]) for passage in engine.get(scores)]
+
+
 async def aretrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
     """Retrieve the whole context in a worker thread; see `retrieve_context`."""
     return await asyncio.to_thread(retrieve_context, engine, query, k=k, trim=trim, **options)
@@ -121,20 +186,31 @@ def visible_metadata(metadata: Metadata) -> dict[str, Json]:
     return {key: value for key, value in metadata.items() if key != RESERVED_KEY}
 
 
-def result_metadata(metadata: Mapping[str, Any], trimmed: Trimmed, source_start: Any) -> dict[str, Any]:
-    """Copy metadata and add the results of trimming.
+def source_start(passage: Passage) -> int | None:
+    """Give the position in its source at which a passage begins, if it is known and can be true."""
+    return Origin.of(passage).start
+
+
+def result_of(passage: Passage, trimmed: Trimmed) -> tuple[str, dict[str, Any]]:
+    """Give text and metadata of a result: those of the passage, with what trimming adds.
+
+    Of a passage that was trimmed before, `fgr_spans`, `fgr_source_spans` and `fgr_kept` say what is left of
+    the whole text. If its text is not what the earlier trimming left, `fgr_input_spans` has the ranges of
+    the text at hand instead.
 
     Args:
-        metadata: The metadata of the passage. If its text was trimmed before, the new spans refer to
-            the trimmed text. `fgr_source_spans` is then left out, because the text is no longer in one
-            piece.
-        trimmed: The trimmed passage.
-        source_start: Position in the source at which the passage begins; ignored unless an integer.
+        passage: What was trimmed.
+        trimmed: What was kept of it.
     """
-    was_trimmed = "fgr_spans" in metadata
-    known = isinstance(source_start, int) and not isinstance(source_start, bool) and not was_trimmed
-    kept = {key: value for key, value in visible_metadata(metadata).items() if key not in RESULT_KEYS}
-    return {**kept, **trimmed.to_metadata(source_start if known else None)}
+    kept = {key: value for key, value in visible_metadata(passage.metadata).items() if key not in RESULT_KEYS}
+    if "fgr_spans" not in passage.metadata:
+        return trimmed.text, {**kept, **trimmed.to_metadata(source_start(passage))}
+    if composed := compose(passage.metadata, passage.text, trimmed):
+        whole, start = composed
+        return whole.text, {**kept, **whole.to_metadata(start)}
+    found = trimmed.to_metadata()
+    spans = found.pop("fgr_spans")
+    return trimmed.text, {**kept, **found, "fgr_input_spans": spans}
 
 
 def trimmed_items(items: Sequence[Item], passages: Sequence[Passage], context: Context) -> list[tuple[Item, Trimmed]]:

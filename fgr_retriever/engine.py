@@ -23,7 +23,7 @@ from fgr_retriever.search.stages import Request
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Context
 from fgr_retriever.trim.trimmer import trim_hits
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class Engine(Upkeep):
     You can use it from many threads. A search never waits for a write, and it sees the index as it
     was when the search began. Only one write runs at a time, across all processes. Every method has
     an async twin with the prefix `a`, which does the same in a worker thread.
+
+    Attributes:
+        last_added: What the latest `add` of this engine did, also one that an adapter made; None before.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Engine(Upkeep):
         self._encoder = encoder
         self._search_config = search
         self._pipeline = pipeline
+        self.last_added: Added | None = None
 
     @classmethod
     def open(
@@ -91,25 +95,33 @@ class Engine(Upkeep):
             )
         return cls(index, index.calibrated_model(), search, pipeline)
 
-    def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
+    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
         """Index passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
-        stored, the new passage replaces the stored one.
+        stored, the new passage replaces the stored one. Only what changed costs something: a passage
+        that is stored with the same text is not encoded again, and new metadata are simply written.
+        So you can add all your passages at every start of a program.
 
         Args:
             passages: The passages to index; each id may occur only once in a call.
+            replacing: Ids of passages that are deleted in the same transaction, unless they are among
+                `passages`; unknown ids are ignored. `replacing=engine.ids()` makes the index exactly what you
+                pass.
             progress: Show a progress bar on stderr.
 
         Returns:
-            How many passages were added or replaced.
+            How many passages there were: a number with the attributes `added`, `updated`, `unchanged` and
+            `deleted`.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice.
+            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        return self._index.add(passages, progress=progress)
+        self.last_added = found = self._index.add(passages, replacing=replacing, progress=progress)
+        logger.info("%s: %r", self.folder, found)
+        return found
 
     def search(
         self, query: str, *, k: int = 10, filter: Filter | None = None, trim: TrimConfig | None = None

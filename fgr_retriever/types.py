@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Metadata: TypeAlias = Mapping[str, Json]
@@ -31,6 +32,40 @@ class Passage:
     id: str
     text: str
     metadata: Metadata = field(default_factory=dict)
+
+
+class Added(int):
+    """What a write did with the passages it was given; the number itself is how many they were.
+
+    Args:
+        added: Passages whose id was not stored.
+        updated: Passages whose id was stored with another text or other metadata. Only another text is
+            encoded.
+        unchanged: Passages that were stored exactly so.
+        deleted: Stored passages that had to go; they do not count in the number.
+    """
+
+    added: int
+    updated: int
+    unchanged: int
+    deleted: int
+
+    def __new__(cls, added: int, updated: int, unchanged: int, deleted: int = 0) -> Self:
+        """Add up the passages."""
+        self = super().__new__(cls, added + updated + unchanged)
+        self.added, self.updated, self.unchanged, self.deleted = added, updated, unchanged, deleted
+        return self
+
+    def __getnewargs__(self) -> tuple[int, int, int, int]:  # type: ignore[override]  # int has one argument
+        """Say how to make it again, for copies and pickles."""
+        return self.added, self.updated, self.unchanged, self.deleted
+
+    def __repr__(self) -> str:
+        """Name the numbers."""
+        numbers = zip(("added", "updated", "unchanged", "deleted"), self.__getnewargs__(), strict=True)
+        return f"Added({', '.join(f'{name}={number}' for name, number in numbers)})"
+
+    __str__ = int.__repr__
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -18,7 +18,13 @@ from fgr_retriever import demo
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for root in ("fgr_retriever", "integrations") for path in (ROOT / root).rglob("*.py"))
-NAMESPACES = ["llama_index", "llama_index/retrievers", "llama_index/postprocessor", "llama_index/tools"]
+NAMESPACES = [
+    "llama_index",
+    "llama_index/retrievers",
+    "llama_index/postprocessor",
+    "llama_index/tools",
+    "llama_index/vector_stores",
+]
 SOURCE_ROOTS = os.pathsep.join([str(ROOT), str(ROOT / "integrations")])
 
 
@@ -92,6 +98,7 @@ def test_engine_needs_no_framework():
         ("llama_index.retrievers.fgr", "llama_index.core", "llama-index"),
         ("llama_index.postprocessor.fgr", "llama_index.core", "llama-index"),
         ("llama_index.tools.fgr", "llama_index.core", "llama-index"),
+        ("llama_index.vector_stores.fgr", "llama_index.core", "llama-index"),
         ("fgr_retriever.agents.mcp_server", "mcp", "mcp"),
     ],
 )
@@ -139,6 +146,7 @@ def test_integrations_is_a_source_root():
         "integrations/llama_index/retrievers/fgr",
         "integrations/llama_index/postprocessor/fgr",
         "integrations/llama_index/tools/fgr",
+        "integrations/llama_index/vector_stores/fgr",
     ],
 )
 def test_packages_say_that_they_are_typed(package):
@@ -259,6 +267,8 @@ def test_wheel_has_the_import_names(wheel):
         "llama_index/postprocessor/fgr/py.typed",
         "llama_index/tools/fgr/__init__.py",
         "llama_index/tools/fgr/py.typed",
+        "llama_index/vector_stores/fgr/__init__.py",
+        "llama_index/vector_stores/fgr/py.typed",
     }
     assert expected <= set(names)
     assert not [name for name in names if name in {f"{namespace}/__init__.py" for namespace in NAMESPACES}]

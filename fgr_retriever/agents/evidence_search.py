@@ -17,7 +17,7 @@ from fgr_retriever.config import TrimConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.trim.budget import TokenCounter, token_counter
-from fgr_retriever.trim.context import Context, Excerpt
+from fgr_retriever.trim.context import Context, Excerpt, Source
 from fgr_retriever.trim.origin import Origin
 
 CITATION = "[{number}] {title}\n"
@@ -63,10 +63,14 @@ class EvidencePassage(TypedDict):
 
 
 class EvidenceSource(TypedDict):
-    """The meaning of one number: a passage, or the chunks of one document."""
+    """The meaning of one number: a passage, or the chunks of one document.
+
+    `also_in` has the ids of passages of other sources that say a part of it word for word.
+    """
 
     number: int
     title: str
+    also_in: list[str]
     passages: list[EvidencePassage]
     spans: list[EvidenceSpan]
 
@@ -188,6 +192,8 @@ def describe(context: Context) -> Evidence:
     spans: dict[int, list[EvidenceSpan]] = {source.number: [] for source in context.sources}
     for excerpt in context.excerpts:
         spans[excerpt.number].append(_span(excerpt, origins[excerpt.position]))
+    for source in context.sources:
+        spans[source.number] += [_span(one, origins[one.position]) for one in _unwritten(context, source)]
     report = context.report
     return {
         "query": context.query,
@@ -195,6 +201,7 @@ def describe(context: Context) -> Evidence:
             {
                 "number": source.number,
                 "title": source.title,
+                "also_in": [id for place in source.positions for id in context.trimmed[place].also_in],
                 "passages": [_passage(context, position) for position in source.positions],
                 "spans": spans[source.number],
             }
@@ -205,6 +212,13 @@ def describe(context: Context) -> Evidence:
         "note": _note(context),
         "report": report.to_dict(),
     }
+
+
+def _unwritten(context: Context, source: Source) -> list[Excerpt]:
+    """Show what a source says that is written in the words of the source before it."""
+    place = source.positions[0]
+    text = context.hits[place].passage.text
+    return [Excerpt(source.number, place, span, text[span.start : span.end]) for span in source.repeats]
 
 
 def _span(excerpt: Excerpt, origin: Origin) -> EvidenceSpan:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -20,9 +20,6 @@ from fgr_retriever.cli.output import note, terminal, write_json
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Passage
-
-if TYPE_CHECKING:
-    from fgr_retriever.engine import Engine
 
 _STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
 
@@ -69,8 +66,9 @@ def index(
     A passage with a stored id replaces the stored one. In JSON Lines and CSV every record is a
     passage, and the fields that are neither id nor text become its metadata.
 
-    Passages are stored 10,000 at a time. After an interruption, run the same command again: what is
-    stored already, with the same text and metadata, is not encoded again.
+    What is stored already with the same text is not encoded again, also if its metadata changed: run
+    the same command every day. Passages are stored 10,000 at a time. After an interruption, run the
+    same command again.
     """
     from fgr_retriever.engine import Engine
 
@@ -80,13 +78,14 @@ def index(
     )
     started = time.perf_counter()
     with Engine.open(out, encoder=load_encoder(model, device), config=_config(out, words, importance)) as engine:
-        added = same = 0
+        added = updated = same = 0
         for batch in _batches(read_passages(names, reading)):
-            fresh = _not_stored(engine, batch)
-            added, same = added + engine.add(fresh, progress=sys.stderr.isatty()), same + len(batch) - len(fresh)
+            found = engine.add(batch, progress=sys.stderr.isatty())
+            added, updated, same = added + found.added, updated + found.updated, same + found.unchanged
+        changed = f", updated {updated}" if updated else ""
         skipped = f", {same} were stored already" if same else ""
         seconds = time.perf_counter() - started
-        note(f"added {added} passages to {out} in {seconds:.1f} s{skipped}; it has {len(engine)}")
+        note(f"added {added} passages to {out} in {seconds:.1f} s{changed}{skipped}; it has {len(engine)}")
 
 
 def _config(out: Path, words: str | None, importance: bool) -> IndexConfig | None:
@@ -114,12 +113,6 @@ def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
                 raise InputError(f"passage id {passage.id!r} comes twice: ids must be unique in one run")
             seen.add(passage.id)
         yield batch
-
-
-def _not_stored(engine: Engine, passages: list[Passage]) -> list[Passage]:
-    """Leave out what an earlier run has stored."""
-    stored = {passage.id: passage for passage in engine.get(passage.id for passage in passages)}
-    return [passage for passage in passages if stored.get(passage.id) != passage]
 
 
 def info(folder: IndexFolder, as_json: AsJson = False) -> None:

@@ -19,7 +19,7 @@ A passage without the key matches only `$ne`, `$nin` and `{"$exists": false}`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, TypeAlias
 
 from fgr_retriever.errors import InputError
@@ -82,7 +82,9 @@ def _test(name: str, operand: Any) -> _Test:
     if name in ("$in", "$nin"):
         if not isinstance(operand, (list, tuple, set, frozenset)):
             raise InputError(f"{name} {operand!r}: must be a list of values")
-        return lambda value: any(_equal(value, item) for item in operand) == (name == "$in")
+        texts = frozenset(item for item in operand if isinstance(item, str))  # thousands of ids are looked up at once
+        others = [item for item in operand if not isinstance(item, str)]
+        return lambda value: _is_in(value, texts, others) == (name == "$in")
     if name == "$contains":
         return lambda value: _contains(value, operand)
     if name == "$icontains":
@@ -106,6 +108,10 @@ def _ordering(name: str, operand: Any) -> _Test:
     if _is_number(operand):
         return lambda value: _is_number(value) and compare(value, operand)
     raise InputError(f"{name} {operand!r}: must be a number or a string")
+
+
+def _is_in(value: Any, texts: Set[str], others: Sequence[Any]) -> bool:
+    return value in texts if isinstance(value, str) else any(_equal(value, item) for item in others)
 
 
 def _contains(value: Any, operand: Any) -> bool:

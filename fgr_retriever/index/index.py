@@ -22,7 +22,7 @@ from fgr_retriever.index.storage.manifest import MANIFEST, Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
 from fgr_retriever.model.tokens import ImportanceEncoder, TokenBlock, TokenEncoder, evidence_code_of
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)
 
@@ -82,21 +82,22 @@ class Index(Lookup):
             raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: leave config out")
         return cls(store, encoder)
 
-    def add(self, passages: Iterable[Passage], *, progress: bool = False) -> int:
+    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
         """Encode and store passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
-        stored, the new passage replaces the stored one.
+        stored, the new passage replaces the stored one; a stored text is not encoded again.
 
         Args:
             passages: The passages to store; each id may occur only once in a call.
+            replacing: Ids of passages that are deleted, unless they are among `passages`.
             progress: Show a progress bar on stderr.
 
         Returns:
-            How many passages were added or replaced.
+            How many passages there were, and how many of them were added, updated or unchanged.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice.
+            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
@@ -105,7 +106,8 @@ class Index(Lookup):
         encode = partial(self._encoder.encode_passages, progress=progress)
         if self.config.importance:
             encode = partial(_telling_importance(self._encoder).encode_passages, progress=progress, importance=True)
-        return self._store.add(passages, encode, self._maker(encode), progress=progress)
+        gone = checked_ids(replacing)
+        return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=progress)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages; unknown ids are ignored.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fgr_retriever.calls import Closing, in_thread
+from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.types import Passage
@@ -29,6 +30,18 @@ class Upkeep(Closing):
             InputError: An id is not a string.
         """
         return self._index.get(ids)
+
+    def ids(self, filter: Filter | None = None) -> list[str]:
+        """List the ids of passages, in the order in which they were added.
+
+        Args:
+            filter: Condition on their metadata (see `Engine.search`); None lists all.
+
+        Raises:
+            InputError: The filter is invalid.
+            IndexCorruptError: The stored data is damaged.
+        """
+        return self._index.ids(filter)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages and return how many were deleted; unknown ids are ignored.
@@ -100,6 +113,7 @@ class Upkeep(Closing):
         self._index.close()
 
     aget = in_thread(get)
+    aids = in_thread(ids)
     adelete = in_thread(delete)
     ainfo = in_thread(info)
     averify = in_thread(verify)

@@ -25,6 +25,7 @@ class Trimmed:
         tokens: Tokens of `text` by the budget's tokenizer; None when there was no budget.
         reason: Why nothing was kept; empty if something was kept.
         scores: The `scores` of the passage's hit.
+        also_in: Ids of passages of other sources with text that is written here for them, too.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Trimmed:
     tokens: int | None = None
     reason: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    also_in: tuple[str, ...] = ()
 
     def to_metadata(self, source_start: int | None = None) -> dict[str, Json]:
         """Describe the result in JSON-safe values, under the same keys in every framework.
@@ -44,7 +46,8 @@ class Trimmed:
 
         Returns:
             `fgr_score`, `fgr_kept` and `fgr_spans` (a list of [start, end, score]). If other stages than
-            MaxSim scored the passage, also `fgr_scores`, the score from each stage.
+            MaxSim scored the passage, also `fgr_scores`, the score from each stage. If passages of other
+            sources say the same, `fgr_also_in` has their ids.
         """
         found: dict[str, Json] = {
             "fgr_score": float(self.score),
@@ -53,6 +56,8 @@ class Trimmed:
         }
         if len(self.scores) > 1:
             found["fgr_scores"] = {kind: float(score) for kind, score in self.scores.items()}
+        if self.also_in:
+            found["fgr_also_in"] = list(self.also_in)
         if source_start is not None:
             found["fgr_source_spans"] = _as_json(self.spans, source_start)
         return found
@@ -70,11 +75,14 @@ class Source:
         number: Its number in the citation mark, from 1 in the order of the context.
         positions: Positions in `Context.hits` of the passages whose text it has, in reading order.
         title: Its title on one line, from the metadata, or else the id of its first passage.
+        repeats: Set if nothing of it is written, because the source before it says the same word for word:
+            the ranges of its one passage with these words.
     """
 
     number: int
     positions: tuple[int, ...]
     title: str
+    repeats: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

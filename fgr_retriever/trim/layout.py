@@ -60,6 +60,21 @@ class Block:
     located: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A passage of another source that says all that is written of a passage, and nothing else that is written.
+
+    Args:
+        position: Its position in the input.
+        kept_in: Position of the passage that is written.
+        spans: Its own ranges with the same words.
+    """
+
+    position: int
+    kept_in: int
+    spans: tuple[Span, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """How passages are grouped and ordered; this does not depend on what is kept of them.
@@ -86,24 +101,32 @@ class Layout:
             blocks.sort(key=lambda block: (-max(passages[i].score for i in block.positions), min(block.positions)))
         return cls(passages, config, tuple(blocks))
 
-    def write(self, spans: Sequence[Sequence[Span]]) -> Assembly:
+    def write(self, spans: Sequence[Sequence[Span]], shared: Sequence[Shared] = ()) -> Assembly:
         """Write the kept spans as one text.
 
         Args:
             spans: The kept spans of each passage, in input order. They are ascending and disjoint; the
                 spans of merged chunks are also disjoint in the source.
+            shared: Passages that are cited beside the one that says the same for them.
         """
         kept = [block for block in self.blocks if any(spans[i] for i in block.positions)]
         text = ""
         sources: list[Source] = []
         excerpts: list[Excerpt] = []
-        for number, block in enumerate(_ordered(kept, self.config.order), start=1):
+        others: dict[int, Source] = {}  # by position
+        for block in _ordered(kept, self.config.order):
             pieces = self._pieces(block, spans)
             positions = tuple(dict.fromkeys(i for i, _ in pieces))
-            origin = self.passages[positions[0]].origin
-            sources.append(Source(number, positions, origin.title))
-            text += self.config.passage_separator if excerpts else ""
-            text += self.config.citation.format(number=number, title=origin.title, id=origin.id)
+            number = len(sources) + 1
+            sources.append(Source(number, positions, self.passages[positions[0]].origin.title))
+            text += (self.config.passage_separator if excerpts else "") + self._mark(sources[-1])
+            for one in shared:
+                if (one.kept_in,) == positions:
+                    if one.position not in others:
+                        title = self.passages[one.position].origin.title
+                        others[one.position] = Source(len(sources) + 1, (one.position,), title, one.spans)
+                        sources.append(others[one.position])
+                    text += self._mark(others[one.position])
             glue = ["", *(self._between(block, *pair) for pair in pairwise(pieces))]
             for before, (i, span) in zip(glue, pieces, strict=True):
                 text += before
@@ -111,6 +134,11 @@ class Layout:
                 excerpts.append(Excerpt(number, i, span, piece, len(text)))
                 text += piece
         return Assembly(text, tuple(sources), tuple(excerpts))
+
+    def _mark(self, source: Source) -> str:
+        """Write the citation mark of a source."""
+        id = self.passages[source.positions[0]].origin.id
+        return self.config.citation.format(number=source.number, title=source.title, id=id)
 
     def _between(self, block: Block, one: tuple[int, Span], other: tuple[int, Span]) -> str:
         """Give what stands between two pieces: the source's own white space, or the elision mark."""

@@ -5,11 +5,12 @@ Frameworks keep this in the metadata, each under its own keys; this module knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from fgr_retriever.text.query_words import stems
 from fgr_retriever.types import Metadata, Passage
 
 RESERVED_KEY = "_fgr"
@@ -18,8 +19,8 @@ RESERVED_KEY = "_fgr"
 _SOURCE_KEYS = ("doc_id", "source", "file_path")
 _PAGE_KEYS = ("page", "page_number", "page_label")  # loaders count characters from the top of the page
 _TITLE_KEYS = ("title", "file_name")
-_START_KEYS = ("start_index", "start_char_idx")
-_SOURCE_RELATIONSHIP = "1"  # of LlamaIndex: the node that this one was cut from
+_PLACE_KEYS = (("start_index", "end_index"), ("start_char_idx", "end_char_idx"))
+_SOURCE_RELATIONSHIP, _PARENT_RELATIONSHIP = "1", "4"  # of LlamaIndex: the nodes that this one was cut from
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +45,55 @@ class Origin:
         """Read the metadata of a passage.
 
         The source is LlamaIndex's source node, or else the metadata `doc_id`, `source` or
-        `file_path`; the start is `start_index` or `start_char_idx`; the title is `title` or
-        `file_name`, or else the last part of `source` or `file_path`, or else the passage's id.
+        `file_path`; the start is `start_index` or `start_char_idx`, if it can be true; the title is
+        `title` or `file_name`, or else the last part of `source` or `file_path`, or else the passage's id.
         """
         metadata = passage.metadata
         stored = _mapping(metadata.get(RESERVED_KEY))
         name = _source_node(stored) or _first_text(metadata, _SOURCE_KEYS)
         pages = [f"{key} {metadata[key]}" for key in _PAGE_KEYS if key in metadata]
         titles = _first_text(metadata, _TITLE_KEYS) or _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
-        start = None if "fgr_spans" in metadata else _start(stored, metadata)
+        start = None if "fgr_spans" in metadata else _start(stored, metadata, passage.text)
         return cls(passage.id, " ".join((titles or passage.id).split()), (name, *pages) if name else None, start)
+
+    @property
+    def name(self) -> tuple[str, ...] | None:
+        """What tells the source from others: its name, or else its title; None if the metadata has neither."""
+        return self.source or ((self.title,) if self.title != " ".join(self.id.split()) else None)
+
+    def names(self, words: Set[str]) -> int:
+        """Count how many of some stems (see `content_stems`) the title and the name of the source have."""
+        said = " ".join((self.title, *(self.source or ()))) if self.name else ""
+        return len(words & set(stems(said.replace("_", " "))))
 
 
 def _source_node(stored: Mapping[str, Any]) -> str:
     """Give the id of the LlamaIndex node that a stored node was cut from, or nothing."""
-    relationships = _mapping(_mapping(stored.get("node")).get("relationships"))
-    return _first_text(_mapping(relationships.get(_SOURCE_RELATIONSHIP)), ("node_id",))
+    return _first_text(_mapping(_relationships(stored).get(_SOURCE_RELATIONSHIP)), ("node_id",))
 
 
-def _start(stored: Mapping[str, Any], metadata: Metadata) -> int | None:
-    given = [stored.get("source_start"), *(metadata.get(key) for key in _START_KEYS)]
-    known = (one for one in given if isinstance(one, int) and not isinstance(one, bool) and one >= 0)
-    return next(known, None)
+def _start(stored: Mapping[str, Any], metadata: Metadata, text: str) -> int | None:
+    """Give the place of a text in its source, unless it cannot be true.
+
+    What is not found has -1 in LangChain. A LlamaIndex node with a parent counts from the parent, while
+    its source is the document. And where the text was exchanged, the range has another length.
+    """
+    if _PARENT_RELATIONSHIP in _relationships(stored):
+        return None
+    given: list[tuple[Any, Any]] = [(stored.get("source_start"), _mapping(stored.get("node")).get("end_char_idx"))]
+    given += [(metadata.get(first), metadata.get(last)) for first, last in _PLACE_KEYS]
+    for start, end in given:
+        if _is_place(start):
+            return int(start) if not _is_place(end) or end - start == len(text) else None
+    return None
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _relationships(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping(_mapping(stored.get("node")).get("relationships"))
 
 
 def _first_text(values: Mapping[str, Any], keys: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 import regex
@@ -40,31 +40,60 @@ class Repeat:
     kept_in: int
 
 
-def repeated(passages: Sequence[Scored], spans: Sequence[tuple[int, Span]]) -> dict[int, list[int]]:
+def repeated(
+    passages: Sequence[Scored], spans: Sequence[tuple[int, Span]], asked: Set[str] = frozenset()
+) -> dict[int, list[int]]:
     """Find spans whose words also stand in a span of another passage.
 
     Args:
         passages: The passages.
         spans: For each span that may be kept, the position of its passage and its range.
+        asked: Stems of the content words of the question.
 
     Returns:
         A mapping from the number in `spans` of each repeat to the numbers of the spans that it repeats.
-        If two spans say the same, the one in the passage with the lower score repeats the other.
+        If two spans say the same, the one in the passage with the lower score repeats the other; but what
+        a source says that the question names does not count as a repeat of what another one says.
     """
     words = [_words(passages[i].text[span.start : span.end]) for i, span in spans]
     texts = [f" {' '.join(one)} " for one in words]
-    ranks = [(len(text), passages[i].score, -i, -span.start) for text, (i, span) in zip(texts, spans, strict=True)]
+    named = [passage.origin.names(asked) for passage in passages]
+    ranks = [
+        (len(text), named[i], passages[i].score, -i, -span.start) for text, (i, span) in zip(texts, spans, strict=True)
+    ]
     holders = _holders(words)
     found: dict[int, list[int]] = {}
     for number, one in enumerate(words):
         others = [
             other
             for other in holders[tuple(one[:LEAST_WORDS])]
-            if spans[other][0] != spans[number][0] and ranks[other] > ranks[number] and texts[number] in texts[other]
+            if spans[other][0] != spans[number][0]
+            and ranks[other] > ranks[number]
+            and named[spans[other][0]] >= named[spans[number][0]]
+            and texts[number] in texts[other]
         ]
         if others:
             found[number] = others
     return found
+
+
+def find_words(text: str, passage: Scored, part: Span) -> Span | None:
+    """Find all words of a text in a row in a passage; case, punctuation and articles do not matter.
+
+    Args:
+        text: The text.
+        passage: Where to search.
+        part: A span of the passage with some of the words. If it has all of them and no others, it is the answer.
+    """
+    if _words(passage.text[part.start : part.end]) == _words(text):
+        return part
+    places = [(word, match.span()) for match in _WORD.finditer(passage.text) for word in _words(match.group())]
+    wanted, words = _words(text), [word for word, _ in places]
+    for first in range(len(words) - len(wanted) + 1 if wanted else 0):
+        if words[first : first + len(wanted)] == wanted:
+            range_ = places[first][1][0], places[first + len(wanted) - 1][1][1]
+            return EvidenceSums.of(passage.evidence).spans(as_ranges([range_]))[0]
+    return None
 
 
 def clip(passages: Sequence[Scored], block: Block, spans: list[tuple[Span, ...]]) -> list[Repeat]:

@@ -11,10 +11,10 @@ from fgr_retriever.calls import Stopwatch
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
 from fgr_retriever.evidence.support import LEAST_MATCH, coverage
-from fgr_retriever.text.query_words import query_words
-from fgr_retriever.trim.choice import Trimming
-from fgr_retriever.trim.context import Dropped, Repeated, TrustReport
+from fgr_retriever.text.query_words import query_words, stems
+from fgr_retriever.trim.context import Dropped, Repeated, Source, TrustReport
 from fgr_retriever.trim.layout import Scored
+from fgr_retriever.trim.offer import Trimming
 from fgr_retriever.types import Span
 
 
@@ -46,22 +46,30 @@ def make_report(
         repeated=tuple(
             Repeated(hits[one.position].passage.id, one.span, hits[one.kept_in].passage.id) for one in trimming.repeats
         ),
-        uncovered=uncovered(query, hits, passages, kept),
+        uncovered=uncovered(query, hits, passages, kept, trimming.assembly.sources),
         weak=not any(hit.spans for hit in hits),
         times_ms=dict(watch.times_ms),
         notes=tuple(watch.notes),
     )
 
 
-def uncovered(query: str, hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges]) -> tuple[str, ...]:
-    """List the content words of the question that no kept token matches.
+def uncovered(
+    query: str, hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges], sources: Sequence[Source]
+) -> tuple[str, ...]:
+    """List the content words of the question that neither a kept token nor the name of a cited source matches.
 
     A word that the model did not read, because the question is too long, counts as not matched.
     """
     tokens = [kept_tokens(passage, ranges) for passage, ranges in zip(passages, kept, strict=True)]
     matches = coverage([hit.support for hit in hits], tokens)
-    words = [word for word in query_words(query) if word.is_content]
-    return tuple(word.text for word in words if matches.get(word, -1.0) < LEAST_MATCH)
+    origins = [passages[i].origin for source in sources for i in source.positions]
+    return tuple(
+        word.text
+        for word in query_words(query)
+        if word.is_content
+        and matches.get(word, -1.0) < LEAST_MATCH
+        and not any(origin.names(set(stems(word.text))) for origin in origins)
+    )
 
 
 def covered(trimming: Trimming) -> list[Ranges]:

@@ -5,7 +5,8 @@
     retriever = FGRRetriever.from_texts(["Marie Curie discovered radium.", ...], k=3)
     documents = retriever.invoke("who found radium?")
 
-`FGRRetriever` searches an index of its own; `FGRCompressor` trims what any other retriever returns;
+`FGRRetriever` searches an index of its own, and `FGRVectorStore` is the same index as a vector store;
+`FGRCompressor` trims what any other retriever returns;
 `evidence_tool` gives an agent numbered evidence to cite.
 """
 
@@ -15,9 +16,10 @@ try:
     from langchain_fgr.compressor import FGRCompressor
     from langchain_fgr.retriever import FGRRetriever
     from langchain_fgr.tool import evidence_tool
+    from langchain_fgr.vector_store import FGRVectorStore
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("langchain_core"):
         raise
     raise MissingExtraError("langchain_fgr", "langchain") from error
 
-__all__ = ["FGRCompressor", "FGRRetriever", "evidence_tool"]
+__all__ = ["FGRCompressor", "FGRRetriever", "FGRVectorStore", "evidence_tool"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from fgr_retriever import Context, Engine, Passage, TrimConfig
-from fgr_retriever.adapters import aretrieve_context, open_engine, retrieve_context, with_text
-from fgr_retriever.errors import ConfigError, InputError
-from langchain_fgr.documents import from_passage, to_passage, trimmed_document
+from fgr_retriever.adapters import aretrieve_context, find_whole, open_engine, retrieve_context, with_text
+from fgr_retriever.errors import ConfigError
+from langchain_fgr.documents import from_passage, text_documents, trimmed_document
 from langchain_fgr.reports import asend_report, send_report
+from langchain_fgr.storage import DocumentStorage
 
 if TYPE_CHECKING:
     from fgr_retriever.model.tokens import TokenEncoder
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _SEARCH_KWARGS = ("k", "filter", "max_tokens")
 
 
-class FGRRetriever(BaseRetriever):
+class FGRRetriever(DocumentStorage, BaseRetriever):
     """Finds documents by late interaction and returns them trimmed to their evidence.
 
     Every returned document has the id and the metadata of the stored one, and the trimmed text as
@@ -48,8 +50,9 @@ class FGRRetriever(BaseRetriever):
     search_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
     """`k`, `filter` and `max_tokens`, as LangChain's vector store retrievers take them: they replace
     the fields, and this one is empty afterwards."""
-    trim: TrimConfig = TrimConfig()
-    """How documents are trimmed."""
+    trim: TrimConfig | None = TrimConfig()
+    """How documents are trimmed; None gives whole documents, with nothing added to their metadata. These are the
+    same for every question, as everything needs that joins the results of several questions or retrievers."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
     full_text: bool = False
@@ -63,7 +66,7 @@ class FGRRetriever(BaseRetriever):
             raise ConfigError(f"search_kwargs: unknown {sorted(unknown)}; use {', '.join(_SEARCH_KWARGS)}")
         self.k = asked.get("k", self.k)
         self.filter = asked.get("filter", self.filter)
-        self.trim = replace(self.trim, max_tokens=asked.get("max_tokens", self.trim.max_tokens))
+        self.trim = _budgeted(self.trim, asked.get("max_tokens"))
         return self
 
     @classmethod
@@ -112,15 +115,7 @@ class FGRRetriever(BaseRetriever):
             InputError: The number of metadatas or ids is not the number of texts, or see
                 `from_documents`.
         """
-        listed = list(texts)
-        for name, given in (("metadatas", metadatas), ("ids", ids)):
-            if given is not None and len(given) != len(listed):
-                raise InputError(f"{len(given)} {name} for {len(listed)} texts: give one for each text")
-        documents = (
-            Document(text, metadata=metadatas[at] if metadatas else {}, id=ids[at] if ids else None)
-            for at, text in enumerate(listed)
-        )
-        return cls.from_documents(documents, **options)
+        return cls.from_documents(text_documents(texts, metadatas, ids), **options)
 
     @classmethod
     def from_index(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **fields: Any) -> Self:
@@ -137,31 +132,6 @@ class FGRRetriever(BaseRetriever):
         """
         return cls(engine=open_engine(path, encoder, create=False), **fields)
 
-    def add_documents(self, documents: Iterable[Document]) -> list[str]:
-        """Index documents: all of them or, if there is an error, none.
-
-        A document replaces the stored one that has the same id.
-
-        Args:
-            documents: Read once. Equal documents without an id are stored once.
-
-        Returns:
-            The id of each document, in the same order.
-
-        Raises:
-            InputError: A document cannot be stored, or an id occurs twice.
-            IndexLockedError: Another process or engine is writing.
-        """
-        ids: list[str] = []
-        self.engine.add(_passages(documents, ids))
-        return ids
-
-    async def aadd_documents(self, documents: Iterable[Document]) -> list[str]:
-        """Index documents; see `add_documents`."""
-        ids: list[str] = []
-        await self.engine.aadd(_passages(documents, ids))
-        return ids
-
     def _get_relevant_documents(
         self,
         query: str,
@@ -172,7 +142,10 @@ class FGRRetriever(BaseRetriever):
         max_tokens: int | None = None,
     ) -> list[Document]:
         """Retrieve documents; None uses the value of the field."""
-        context = retrieve_context(self.engine, query, **self._options(k, filter, max_tokens))
+        options = self._options(k, filter, max_tokens)
+        if options["trim"] is None:
+            return _whole(find_whole(self.engine, query, **options))
+        context = retrieve_context(self.engine, query, **options)
         send_report(context, run_manager.get_child())
         return self._documents(context)
 
@@ -186,7 +159,10 @@ class FGRRetriever(BaseRetriever):
         max_tokens: int | None = None,
     ) -> list[Document]:
         """Retrieve documents; None uses the value of the field."""
-        context = await aretrieve_context(self.engine, query, **self._options(k, filter, max_tokens))
+        options = self._options(k, filter, max_tokens)
+        if options["trim"] is None:
+            return _whole(await asyncio.to_thread(find_whole, self.engine, query, **options))
+        context = await aretrieve_context(self.engine, query, **options)
         await asend_report(context, run_manager.get_child())
         return self._documents(context)
 
@@ -200,12 +176,12 @@ class FGRRetriever(BaseRetriever):
 
     def _options(self, k: int | None, filter: dict[str, Any] | None, max_tokens: int | None) -> dict[str, Any]:
         """Join the fields with what one call asks for."""
-        return {
+        asked = {
             "k": self.k if k is None else k,
             "filter": self.filter if filter is None else filter,
-            "trim": self.trim if max_tokens is None else replace(self.trim, max_tokens=max_tokens),
-            "count_tokens": self.count_tokens,
+            "trim": _budgeted(self.trim, max_tokens),
         }
+        return asked if self.trim is None else {**asked, "count_tokens": self.count_tokens}
 
     def _documents(self, context: Context) -> list[Document]:
         """Turn what was found into documents."""
@@ -218,17 +194,20 @@ class FGRRetriever(BaseRetriever):
         return documents
 
 
-def _passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passage]:
-    """Turn documents into passages, appending the id of each document to `ids`.
+def _budgeted(trim: TrimConfig | None, max_tokens: int | None) -> TrimConfig | None:
+    """Give the trimming a budget, if one is asked for.
 
-    Documents without an id that are equal have the same id; only the first becomes a passage.
+    Raises:
+        ConfigError: Nothing is trimmed.
     """
-    without_id: set[str] = set()
-    for document in documents:
-        passage = to_passage(document)
-        ids.append(passage.id)
-        if document.id is None:
-            if passage.id in without_id:
-                continue
-            without_id.add(passage.id)
-        yield passage
+    if max_tokens is None:
+        return trim
+    if trim is None:
+        raise ConfigError(
+            f"max_tokens={max_tokens} with trim=None: whole documents have no budget; trim them afterwards"
+        )
+    return replace(trim, max_tokens=max_tokens)
+
+
+def _whole(found: list[tuple[Passage, float]]) -> list[Document]:
+    return [from_passage(passage) for passage, _ in found]

@@ -76,7 +76,7 @@ def test_orders_are_permutations_of_one_another(context, config):
     for order in ("best", "edges", "source"):
         done = written(context, replace(config, order=order))
         found.append(sorted((one.position, one.span) for one in done.assembly.excerpts))
-        assert sorted(i for source in done.assembly.sources for i in source.positions) == sorted(
+        assert sorted(i for source in done.assembly.sources if not source.repeats for i in source.positions) == sorted(
             i for i, one in enumerate(done.trimmed) if one.spans
         )
     assert found[0] == found[1] == found[2]

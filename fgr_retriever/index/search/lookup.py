@@ -157,6 +157,20 @@ class Lookup:
             found = [rows.fetch(connection, id) for id in wanted]
         return [passage for passage in found if passage is not None]
 
+    def ids(self, filter: Filter | None = None) -> list[str]:
+        """List the ids of passages, in the order in which they were added.
+
+        Args:
+            filter: Condition on their metadata; None lists all.
+
+        Raises:
+            InputError: The filter is invalid.
+            IndexCorruptError: The stored data is damaged.
+        """
+        with self._store.reading() as (_, connection):
+            listed = rows.numbers_where(connection, compile_filter(filter or {}))
+            return [rows.fetch_id(connection, row) for row in sorted(listed)]
+
     def __len__(self) -> int:
         """Count the passages."""
         with self._store.reading() as (snapshot, _):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.filters import Predicate
 from fgr_retriever.index.storage.database import row_number
 from fgr_retriever.index.storage.passage_row import (
@@ -29,17 +29,10 @@ from fgr_retriever.types import Passage
 _COLUMNS = "id, metadata, text, checksum"
 
 
-def put(connection: sqlite3.Connection, number: int, row: Row, first: int) -> None:
-    """Store a row under a number; an older row with the same id is buried.
-
-    Raises:
-        InputError: This write, whose rows begin at `first`, has stored the same id already.
-    """
-    older = connection.execute("SELECT row FROM passages WHERE id = ?", (row.id,)).fetchone()
-    if older is not None and row_number(older[0]) >= first:
-        raise InputError(f"passage id {row.id!r} comes twice in one call: ids must be unique; nothing was stored")
-    bury(connection, row.id)
-    put_row(connection, number, row)
+def find(connection: sqlite3.Connection, id: str, units: bool) -> tuple[int, Row] | None:
+    """Read number and columns of the live row of an id, unchecked, also the units if they are kept."""
+    found = connection.execute(f"SELECT row, {_columns(units)} FROM passages WHERE id = ?", (id,)).fetchone()
+    return None if found is None else (row_number(found[0]), Row(*found[1:]))
 
 
 def bury(connection: sqlite3.Connection, id: str) -> bool:
@@ -74,6 +67,19 @@ def put_row(connection: sqlite3.Connection, number: int, row: Row) -> None:
     places = ", ".join("?" for _ in kept)
     names = _columns(units is not None)
     connection.execute(f"INSERT INTO passages (row, {names}) VALUES (?, {places})", (number, *kept))
+
+
+def put_metadata(connection: sqlite3.Connection, number: int, stored: Row, row: Row) -> None:
+    """Store other metadata in an intact row; text and units stay.
+
+    Args:
+        connection: In the write transaction.
+        number: The row.
+        stored: What it has.
+        row: The same passage with the new metadata.
+    """
+    checksum = row.checksum[:ROW_BYTES] + stored.checksum[ROW_BYTES:]
+    connection.execute("UPDATE passages SET metadata = ?, checksum = ? WHERE row = ?", (row.metadata, checksum, number))
 
 
 def put_units(connection: sqlite3.Connection, number: int, row: Row) -> None:

@@ -31,6 +31,7 @@ from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, nex
 from fgr_retriever.index.storage.database import DATABASE, Database, verify_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
 from fgr_retriever.index.storage.growth import Growth
+from fgr_retriever.index.storage.intake import Intake
 from fgr_retriever.index.storage.manifest import (
     MANIFEST,
     read_manifest,
@@ -39,13 +40,12 @@ from fgr_retriever.index.storage.manifest import (
     stored_texts,
     sync_folder,
 )
-from fgr_retriever.index.storage.passage_row import to_row
 from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
 from fgr_retriever.index.storage.upgrade import CodeMaker, is_complete, upgrade
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import BlockWriter
 from fgr_retriever.model.tokens import TokenBlock
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Added, Passage
 
 
 class Store:
@@ -88,46 +88,40 @@ class Store:
         encode: Callable[[Iterable[str]], Iterable[TokenBlock]],
         maker: CodeMaker | None = None,
         *,
+        replacing: Iterable[str] = (),
         progress: bool = False,
-    ) -> int:
+    ) -> Added:
         """Add or replace passages: all of them, or on any error none.
 
         Args:
             passages: Read once, as `encode` asks for texts.
-            encode: Turns texts into token blocks, in order.
+            encode: Turns texts into token blocks, in order. It does not see texts that are stored already.
             maker: Does so with evidence codes, and is used where the index keeps these codes.
+            replacing: Ids of passages to delete, unless they are among `passages`.
             progress: Show bars on stderr while segments are encoded and merged.
 
         Returns:
-            How many passages were added or replaced.
+            How many passages were added, updated and left as they were.
         """
         with self._changing(progress) as (connection, growth):
-            first = following = next_row(connection)
-            manifest = growth.manifest
+            first, manifest = next_row(connection), growth.manifest
             if coded := maker is not None and maker.fits(manifest):
                 encode = maker.encode
-
-            def texts() -> Iterator[str]:
-                nonlocal following
-                for passage in passages:
-                    with write_errors(self.folder):
-                        rows.put(connection, following, to_row(passage, manifest.units), first)
-                    following += 1
-                    yield passage.text
-
+            intake = Intake(self.folder, connection, manifest.units, first)
             with growth.writer(evidence=coded) as segments:
                 writer = BlockWriter(segments, manifest.dim)
-                for block in encode(texts()):
+                for block in encode(intake.texts(passages)):
                     with write_errors(self.folder):
                         writer.write(block)
                 with write_errors(self.folder):
                     stored = put_segments(connection, segments.finish(), first)
-            if stored != following:
-                raise InputError(f"the encoder took {following - first} texts and gave {stored - first} passages")
+                    intake.drop(replacing)
+            if stored != intake.next:
+                raise InputError(f"the encoder took {intake.next - first} texts and gave {stored - first} passages")
             if stored > first:
                 with write_errors(self.folder):
                     growth.grow()
-            return stored - first
+            return intake.count()
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages and return how many there were."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from llama_index.core.schema import BaseNode, IndexNode, MetadataMode, NodeRelationship, QueryBundle, TextNode
 
 from fgr_retriever import Passage, Trimmed
-from fgr_retriever.adapters import RESERVED_KEY, RESULT_KEYS, result_metadata
+from fgr_retriever.adapters import RESERVED_KEY, RESULT_KEYS, result_of
 
 _STORED_FIELDS = {
     "end_char_idx",
@@ -56,20 +56,19 @@ def trimmed_node(node: BaseNode, trimmed: Trimmed) -> BaseNode:
     """Copy a node with its trimmed text, and add the results of trimming to its metadata.
 
     `start_char_idx` and `end_char_idx` stay: they are the range of the whole node in its source.
-    Neither the LLM nor an embedding model sees the new metadata.
+    Neither the LLM nor an embedding model sees the new metadata. The embedding of the whole text is dropped.
     """
-    start = getattr(node, "start_char_idx", None)
-    source_start = node.metadata.get("start_index") if start is None else start
-    metadata = result_metadata(node.metadata, trimmed, source_start)
+    text, metadata = result_of(to_passage(node), trimmed)
     copy = node.model_copy(
         update={
             "metadata": metadata,
+            "embedding": None,
             "relationships": dict(node.relationships),
             "excluded_embed_metadata_keys": _with_result_keys(node.excluded_embed_metadata_keys),
             "excluded_llm_metadata_keys": _with_result_keys(node.excluded_llm_metadata_keys),
         }
     )
-    copy.set_content(trimmed.text)
+    copy.set_content(text)
     return copy
 
 
@@ -87,8 +86,9 @@ def _span_nodes(node: BaseNode, trimmed: Trimmed) -> Iterator[BaseNode]:
         copy.id_ = f"{node.node_id}#{span.start}-{span.end}"
         copy.relationships[NodeRelationship.PARENT] = node.as_related_node_info()
         if isinstance(copy, TextNode):
-            place = copy.metadata.get("fgr_source_spans")
-            copy.start_char_idx, copy.end_char_idx = place[0][:2] if place else (None, None)
+            places = copy.metadata.get("fgr_source_spans", ())
+            # What was trimmed before can have several, with an elision mark between them.
+            copy.start_char_idx, copy.end_char_idx = places[0][:2] if len(places) == 1 else (None, None)
         yield copy
 
 

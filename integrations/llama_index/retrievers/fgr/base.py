@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -10,18 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.indices.base import BaseIndex
-from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, Document, IndexNode, NodeWithScore, QueryBundle, TransformComponent
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self
 
-from fgr_retriever import Context, TrimConfig
-from fgr_retriever.adapters import aretrieve_context, copy_index, open_engine, retrieve_context, with_text
+from fgr_retriever import Context, Passage, TrimConfig
+from fgr_retriever.adapters import (
+    aretrieve_context,
+    copy_index,
+    find_whole,
+    open_engine,
+    retrieve_context,
+    with_text,
+)
 from fgr_retriever.errors import ConfigError, InputError
 from llama_index.postprocessor.fgr.events import send_report
-from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes, to_passage
+from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.nodes import from_passage
+from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage
+from llama_index.retrievers.fgr.storage import NodeStorage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
@@ -31,7 +40,7 @@ SETTINGS = "llama_index.json"
 """File beside the index that keeps the settings of a persisted retriever."""
 
 
-class FGRRetriever(BaseRetriever):
+class FGRRetriever(NodeStorage, BaseRetriever):
     """Finds nodes by late interaction and returns them trimmed to their evidence.
 
     Every returned node has the id, metadata and relationships of the stored one, and the trimmed text.
@@ -44,7 +53,9 @@ class FGRRetriever(BaseRetriever):
         engine: The open index.
         similarity_top_k: How many nodes to return.
         filters: Conditions on the metadata of the nodes.
-        trim: How nodes are trimmed.
+        trim: How nodes are trimmed; None gives whole nodes, with nothing added to their metadata. These are the
+            same for every question, as everything needs that joins the results of several questions or
+            retrievers.
         count_tokens: Function that counts the tokens of the budget; None uses the tokenizer of `trim`.
         full_text: Put the whole text into the metadata as `fgr_text`.
         split_spans: Return a node for each span. Each has its own `start_char_idx` and `end_char_idx`,
@@ -62,7 +73,7 @@ class FGRRetriever(BaseRetriever):
         *,
         similarity_top_k: int = 5,
         filters: MetadataFilters | None = None,
-        trim: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
+        trim: TrimConfig | None = TrimConfig(),  # noqa: B008 - immutable
         count_tokens: Callable[[str], int] | None = None,
         full_text: bool = False,
         split_spans: bool = False,
@@ -110,6 +121,35 @@ class FGRRetriever(BaseRetriever):
         return retriever
 
     @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[Document],
+        *,
+        transformations: Sequence[TransformComponent] | None = None,
+        encoder: TokenEncoder | None = None,
+        path: str | Path | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Index documents and make a retriever for them; see `refresh_ref_docs`.
+
+        Documents that the index in `path` has already, unchanged, are neither split nor encoded again.
+
+        Args:
+            documents: Whole documents, each with an id that stays.
+            transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
+            encoder: The model; None uses the embedded one.
+            path: The folder of the index; see `from_nodes`.
+            **settings: Arguments of the class: `similarity_top_k`, `filters`, `trim`, ...
+
+        Raises:
+            InputError: A document cannot be stored, or an id occurs twice.
+            ModelMismatchError: The index in `path` was built with another model.
+        """
+        retriever = cls(open_engine(path, encoder), **settings)
+        retriever.refresh_ref_docs(documents, transformations)
+        return retriever
+
+    @classmethod
     def from_defaults(
         cls,
         index: BaseIndex[Any] | None = None,
@@ -140,11 +180,11 @@ class FGRRetriever(BaseRetriever):
         return cls.from_nodes(nodes or (), **options)
 
     @classmethod
-    def from_persist_dir(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **settings: Any) -> Self:
+    def from_persist_dir(cls, persist_dir: str | Path, *, encoder: TokenEncoder | None = None, **settings: Any) -> Self:
         """Make a retriever for an existing index, whatever program wrote it.
 
         Args:
-            path: The folder that `persist` wrote, or the folder of any other index.
+            persist_dir: The folder that `persist` wrote, or the folder of any other index.
             encoder: The model with which it was built; None uses the embedded one.
             **settings: Arguments of the class, instead of the persisted ones.
 
@@ -153,75 +193,78 @@ class FGRRetriever(BaseRetriever):
             ModelMismatchError: The index was built with another model.
             ConfigError: The persisted settings are damaged.
         """
-        return cls(open_engine(path, encoder, create=False), **{**_read_settings(Path(path)), **settings})
+        return cls(open_engine(persist_dir, encoder, create=False), **{**_read_settings(Path(persist_dir)), **settings})
 
-    def persist(self, path: str | Path) -> None:
+    def persist(self, persist_dir: str | Path) -> None:
         """Save the index and the settings; `count_tokens` and objects are not saved.
 
-        Nobody may write to the index meanwhile.
+        Nobody may write to the index meanwhile. What an earlier call saved in the folder is replaced at
+        once, when all is saved.
 
         Args:
-            path: A new or empty folder, or the folder of this index.
+            persist_dir: A new or empty folder, one that `persist` wrote, or the folder of this index.
 
         Raises:
             InputError: The folder contains something else.
+            IndexWriteError: The disk refused the write.
         """
-        copy_index(self.engine, path)
         settings = {
             "similarity_top_k": self.similarity_top_k,
             "filters": self.filters.model_dump(mode="json") if self.filters else None,
-            "trim": asdict(self.trim),
+            "trim": asdict(self.trim) if self.trim else None,
             "full_text": self.full_text,
             "split_spans": self.split_spans,
         }
-        (Path(path) / SETTINGS).write_text(json.dumps(settings, indent=2), encoding="utf-8")
+        copy_index(self.engine, persist_dir, SETTINGS, json.dumps(settings, indent=2))
 
-    def add_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
-        """Index nodes: all of them or, if there is an error, none.
-
-        A node replaces the stored one that has the same id.
-
-        Args:
-            nodes: The nodes to index; nodes without text are left out.
-
-        Returns:
-            The ids of the indexed nodes.
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete nodes and return how many were deleted; unknown ids are ignored.
 
         Raises:
-            InputError: A node cannot be stored, or an id occurs twice.
+            InputError: An id is not a string.
             IndexLockedError: Another process or engine is writing.
         """
-        passages = [to_passage(node) for node in nodes if node_text(node).strip()]
-        self.engine.add(passages)
-        return [passage.id for passage in passages]
+        return self.engine.delete(ids)
+
+    async def adelete(self, ids: Iterable[str]) -> int:
+        """Delete nodes; see `delete`."""
+        return await self.engine.adelete(ids)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
+        if self.trim is None:
+            return _whole(find_whole(self.engine, query_text(query_bundle), **self._search()))
         return self._nodes(retrieve_context(self.engine, query_text(query_bundle), **self._options()))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
+        if self.trim is None:
+            return _whole(await asyncio.to_thread(find_whole, self.engine, query_text(query_bundle), **self._search()))
         return self._nodes(await aretrieve_context(self.engine, query_text(query_bundle), **self._options()))
 
     def _options(self) -> dict[str, Any]:
         """Translate the settings for the engine."""
-        return {
-            "k": self.similarity_top_k,
-            "filter": to_filter(self.filters),
-            "trim": self.trim,
-            "count_tokens": self.count_tokens,
-        }
+        return {**self._search(), "trim": self.trim, "count_tokens": self.count_tokens}
+
+    def _search(self) -> dict[str, Any]:
+        """Translate the settings that say what is found."""
+        return {"k": self.similarity_top_k, "filter": to_filter(self.filters)}
 
     def _nodes(self, context: Context) -> list[NodeWithScore]:
         """Report on what was found, and turn it into nodes."""
         send_report(context)
         results = []
         for hit, trimmed in with_text(context):
-            for node in result_nodes(from_passage(hit.passage), trimmed, self.split_spans):
+            whole = from_passage(hit.passage) if self.split_spans else TrimmedNode.to_trim(hit.passage)
+            for node in result_nodes(whole, trimmed, self.split_spans):
                 if self.full_text:
                     node.metadata["fgr_text"] = hit.passage.text
                 results.append(NodeWithScore(node=node, score=hit.score))
         return results
+
+
+def _whole(found: Sequence[tuple[Passage, float]]) -> list[NodeWithScore]:
+    return [NodeWithScore(node=from_passage(passage), score=score) for passage, score in found]
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -239,7 +282,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
         return {
             "similarity_top_k": settings["similarity_top_k"],
             "filters": None if filters is None else MetadataFilters.model_validate(filters),
-            "trim": TrimConfig.from_json(json.dumps(settings["trim"])),
+            "trim": None if settings["trim"] is None else TrimConfig.from_json(json.dumps(settings["trim"])),
             "full_text": settings["full_text"],
             "split_spans": settings.get("split_spans", False),
         }

@@ -1,0 +1,97 @@
+"""What an `add` does with each passage: store it, update its metadata, or leave it as it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.index.storage import rows
+from fgr_retriever.index.storage.database import write_errors
+from fgr_retriever.index.storage.passage_row import Row, to_row, verify_row, with_units
+from fgr_retriever.types import Added, Passage
+
+
+class Intake:
+    """Takes the passages of one write into the table, and says which of them need vectors.
+
+    A passage that is stored with the same text keeps its row, and so its vectors, words, units and
+    evidence codes. All of these depend on the text and the model alone, and an index has one model.
+
+    Args:
+        folder: The folder of the index.
+        connection: In the write transaction.
+        units: Whether units are kept.
+        first: The first free row.
+
+    Attributes:
+        next: The row of the next passage that needs vectors.
+    """
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, units: bool, first: int) -> None:
+        """Take nothing yet."""
+        self.next = self._first = first
+        self._folder, self._connection, self._units = folder, connection, units
+        self._met = bytearray(first)  # marks the rows that this write keeps, to see an id that comes twice
+        self._updated = self._unchanged = self._replaced = self._deleted = 0
+
+    def texts(self, passages: Iterable[Passage]) -> Iterator[str]:
+        """Take passages, one by one, and give the texts that must be encoded.
+
+        Raises:
+            InputError: A passage cannot be stored, or its id came before.
+        """
+        for passage in passages:
+            with write_errors(self._folder):
+                is_new = self._take(to_row(passage, units=False))
+            if is_new:
+                yield passage.text
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Delete stored passages, unless they were among those that were taken."""
+        for id in ids:
+            (number,) = rows.numbers_of(self._connection, [id])
+            if number is not None and number < self._first and not self._met[number]:
+                self._deleted += rows.bury(self._connection, id)
+
+    def count(self) -> Added:
+        """Count what was taken so far."""
+        fresh = self.next - self._first
+        return Added(fresh - self._replaced, self._updated + self._replaced, self._unchanged, self._deleted)
+
+    def _take(self, row: Row) -> bool:
+        """Take one passage; True if its text is not stored yet."""
+        found = rows.find(self._connection, row.id, self._units)
+        if found is not None:
+            number, stored = found
+            if number >= self._first or self._met[number]:
+                raise InputError(
+                    f"passage id {row.id!r} comes twice in one call: ids must be unique; nothing was stored"
+                )
+            if stored.text == row.text and _is_intact(stored, self._units):
+                self._keep(number, stored, row)
+                return False
+            rows.bury(self._connection, row.id)
+            self._replaced += 1
+        rows.put_row(self._connection, self.next, with_units(row) if self._units else row)
+        self.next += 1
+        return True
+
+    def _keep(self, number: int, stored: Row, row: Row) -> None:
+        """Leave a row where it is, with the metadata that it is to have."""
+        self._met[number] = 1
+        if stored.metadata == row.metadata:
+            self._unchanged += 1
+            return
+        rows.put_metadata(self._connection, number, stored, row)
+        self._updated += 1
+
+
+def _is_intact(row: Row, units: bool) -> bool:
+    """Say whether a stored row is as it was written; else the passage is stored anew."""
+    try:
+        verify_row(row, units)
+    except IndexCorruptError:
+        return False
+    return True

@@ -1,0 +1,111 @@
+"""What the retriever and the vector store both do with the documents of an index: add, fetch, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from langchain_core.documents import Document
+
+from fgr_retriever.errors import InputError
+from langchain_fgr.documents import from_passage, to_passages
+
+if TYPE_CHECKING:
+    from fgr_retriever import Engine
+
+
+class DocumentStorage:
+    """The documents of an index.
+
+    Attributes:
+        engine: The open index.
+    """
+
+    engine: Engine
+
+    def add_documents(
+        self, documents: Iterable[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
+    ) -> list[str]:
+        """Index documents: all of them or, if there is an error, none.
+
+        A document replaces the stored one that has the same id. One that is stored with the same text is
+        not encoded again, so you can add all documents every day. `engine.last_added` says how many were
+        added, updated and unchanged.
+
+        Args:
+            documents: Read once. One without an id gets a hash of its text and metadata. Equal documents
+                without an id are stored once.
+            ids: The id of each document, in place of its own; None leaves it as it is.
+            batch_size: LangChain's indexing passes it. Nothing depends on it: every call is one transaction.
+
+        Returns:
+            The id of each document, in the same order.
+
+        Raises:
+            InputError: A document cannot be stored, an id occurs twice, or there are not as many ids as
+                documents.
+            IndexLockedError: Another process or engine is writing.
+        """
+        found: list[str] = []
+        self.engine.add(to_passages(_with_ids(documents, ids), found))
+        return found
+
+    async def aadd_documents(
+        self, documents: Iterable[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
+    ) -> list[str]:
+        """Index documents; see `add_documents`."""
+        found: list[str] = []
+        await self.engine.aadd(to_passages(_with_ids(documents, ids), found))
+        return found
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Fetch whole documents, in the order of the ids; unknown ids are left out.
+
+        Raises:
+            InputError: An id is not a string.
+        """
+        return [from_passage(passage) for passage in self.engine.get(ids)]
+
+    async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """Fetch whole documents; see `get_by_ids`."""
+        return [from_passage(passage) for passage in await self.engine.aget(ids)]
+
+    def delete(self, ids: list[str] | None = None) -> bool:
+        """Delete documents; unknown ids are ignored.
+
+        Args:
+            ids: Their ids. To delete all documents, pass `engine.ids()`.
+
+        Returns:
+            True.
+
+        Raises:
+            InputError: There are no ids, or an id is not a string.
+            IndexLockedError: Another process or engine is writing.
+        """
+        if ids is None:
+            raise InputError("delete needs ids: pass a list, or engine.ids() to delete all documents")
+        self.engine.delete(ids)
+        return True
+
+    async def adelete(self, ids: list[str] | None = None) -> bool:
+        """Delete documents; see `delete`."""
+        return await asyncio.to_thread(self.delete, ids)
+
+
+def _with_ids(documents: Iterable[Document], ids: Sequence[str | None] | None) -> Iterable[Document]:
+    """Give documents their ids, in copies.
+
+    Raises:
+        InputError: The numbers differ.
+    """
+    if ids is None:
+        return documents
+    listed = list(documents)
+    if len(ids) != len(listed):
+        raise InputError(f"{len(ids)} ids for {len(listed)} documents: give one for each document")
+    return [
+        document if id is None else document.model_copy(update={"id": id})
+        for document, id in zip(listed, ids, strict=True)
+    ]

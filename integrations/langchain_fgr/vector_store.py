@@ -1,0 +1,176 @@
+"""The face of an index that LangChain calls a vector store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from langchain_core.documents import Document
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
+from typing_extensions import Self
+
+from fgr_retriever.adapters import checked_engine, find_whole, open_engine
+from fgr_retriever.errors import ConfigError
+from langchain_fgr.documents import from_passage, text_documents
+from langchain_fgr.storage import DocumentStorage
+
+if TYPE_CHECKING:
+    from fgr_retriever import Engine
+    from fgr_retriever.model.tokens import TokenEncoder
+
+_NO_MMR = (
+    "maximal marginal relevance compares passages by one vector each, and this index keeps one for each token: use "
+    "similarity_search; FGRCompressor writes what passages repeat only once"
+)
+
+
+class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arguments by name in place of **kwargs
+    """Whole documents by late interaction, where LangChain wants a vector store.
+
+    For `langchain_core.indexing.index` above all: it keeps an index in step with your documents. Its
+    documents are as they were stored, with the same text, metadata and id for every question. To trim
+    them, put an `FGRCompressor` behind it, or use `FGRRetriever(engine=store.engine)`.
+
+    Scores are MaxSim, or what the pipeline of the index gives: higher is better, and they have no fixed
+    range. So there are no relevance scores from 0 to 1. There is no search by a vector and no maximal
+    marginal relevance, because a document has one vector for each token.
+
+    Args:
+        engine: The open index.
+
+    Raises:
+        InputError: `engine` is no engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Keep the index."""
+        self.engine = checked_engine(engine)
+
+    @classmethod
+    def from_texts(  # type: ignore[override]  # an argument that there is not is refused
+        cls,
+        texts: Iterable[str],
+        embedding: None = None,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        path: str | Path | None = None,
+        encoder: TokenEncoder | None = None,
+    ) -> Self:
+        """Index texts and make a vector store of them.
+
+        Args:
+            texts: The texts to index.
+            embedding: Must be None: an index has a late-interaction model, not an embedding.
+            metadatas: The metadata of each text.
+            ids: The id of each text; None uses a hash of text and metadata.
+            path: The folder of the index. If it already has an index, the texts are added to it. None uses
+                a temporary folder that lives as long as the store.
+            encoder: The model; None uses the embedded one.
+
+        Raises:
+            InputError: A text cannot be stored, an id occurs twice, or the numbers of texts, metadatas and
+                ids differ.
+            ConfigError: There is an `embedding`.
+            ModelMismatchError: The index in `path` was built with another model.
+        """
+        return cls.from_documents(text_documents(texts, metadatas, ids), embedding, path=path, encoder=encoder)
+
+    @classmethod
+    def from_documents(  # type: ignore[override]  # an argument that there is not is refused
+        cls,
+        documents: Iterable[Document],
+        embedding: None = None,
+        *,
+        ids: list[str] | None = None,
+        path: str | Path | None = None,
+        encoder: TokenEncoder | None = None,
+    ) -> Self:
+        """Index documents and make a vector store of them; see `from_texts`."""
+        if embedding is not None:
+            raise ConfigError(f"embedding={embedding!r:.200}: leave it out; the model of an index is its `encoder`")
+        store = cls(open_engine(path, encoder))
+        store.add_documents(documents, ids=ids)
+        return store
+
+    @classmethod
+    async def afrom_texts(  # type: ignore[override]  # there is no embedding
+        cls, texts: Iterable[str], embedding: None = None, *args: Any, **options: Any
+    ) -> Self:
+        """Index texts, in a worker thread; see `from_texts`."""
+        return await asyncio.to_thread(cls.from_texts, texts, embedding, *args, **options)
+
+    @classmethod
+    async def afrom_documents(  # type: ignore[override]  # there is no embedding
+        cls, documents: Iterable[Document], embedding: None = None, **options: Any
+    ) -> Self:
+        """Index documents, in a worker thread; see `from_documents`."""
+        return await asyncio.to_thread(cls.from_documents, documents, embedding, **options)
+
+    def similarity_search(  # type: ignore[override]  # an argument that there is not is refused
+        self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None
+    ) -> list[Document]:
+        """Find whole documents, best first.
+
+        Args:
+            query: The question, not blank.
+            k: How many documents to find at most.
+            filter: Which documents count, by their metadata: `{"year": {"$gte": 1900}}`.
+
+        Raises:
+            InputError: The query is blank, or the filter is invalid.
+            ConfigError: `k` is not an integer of at least 1.
+        """
+        return [document for document, _ in self.similarity_search_with_score(query, k, filter=filter)]
+
+    def similarity_search_with_score(
+        self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None
+    ) -> list[tuple[Document, float]]:
+        """Find whole documents with their scores; see `similarity_search`."""
+        found = find_whole(self.engine, query, k=k, filter=filter)
+        return [(from_passage(passage), score) for passage, score in found]
+
+    def as_retriever(self, **fields: Any) -> VectorStoreRetriever:
+        """Make a retriever of whole documents; see `VectorStore.as_retriever`.
+
+        Raises:
+            ConfigError: `search_type` is not "similarity".
+        """
+        kind = fields.get("search_type", "similarity")
+        if kind == "mmr":
+            self.max_marginal_relevance_search()
+        if kind == "similarity_score_threshold":
+            self._select_relevance_score_fn()
+        return super().as_retriever(**fields)
+
+    def max_marginal_relevance_search(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: there is no one vector of a document.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(_NO_MMR)
+
+    def similarity_search_by_vector(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: there is no one vector of a question.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError("a question has one vector for each token: pass its text to similarity_search")
+
+    def max_marginal_relevance_search_by_vector(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: there is no one vector of a document.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError(_NO_MMR)
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        """Refuse: MaxSim grows with the words of the question, and has no range from 0 to 1."""
+        raise ConfigError(
+            "MaxSim has no fixed range, so there are no relevance scores from 0 to 1: use similarity_search_with_score"
+        )

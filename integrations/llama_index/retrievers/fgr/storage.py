@@ -1,0 +1,157 @@
+"""What the retriever and the vector store both do with the nodes of an index: add, fetch, refresh, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from llama_index.core import Settings
+from llama_index.core.ingestion import run_transformations
+from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNode, TransformComponent
+
+from fgr_retriever.adapters import RESERVED_KEY
+from fgr_retriever.errors import InputError
+from llama_index.postprocessor.fgr.nodes import node_text, to_passage
+from llama_index.retrievers.fgr.nodes import from_passage
+
+if TYPE_CHECKING:
+    from fgr_retriever import Engine
+
+_Node = TypeVar("_Node", bound=BaseNode)
+_REF_DOC_ID = f"{RESERVED_KEY}.node.relationships.{NodeRelationship.SOURCE.value}.node_id"
+
+
+class NodeStorage:
+    """The nodes of an index.
+
+    Attributes:
+        engine: The open index.
+    """
+
+    if TYPE_CHECKING:  # else pydantic makes a field of it
+        engine: Engine
+
+    def add_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
+        """Index nodes: all of them or, if there is an error, none.
+
+        A node replaces the stored one that has the same id. One that is stored with the same text is not
+        encoded again. `engine.last_added` says how many were added, updated and unchanged.
+
+        Args:
+            nodes: The nodes to index; nodes without text are left out.
+
+        Returns:
+            The ids of the indexed nodes.
+
+        Raises:
+            InputError: A node cannot be stored, or an id occurs twice.
+            IndexLockedError: Another process or engine is writing.
+        """
+        return self._add(nodes)
+
+    async def aadd_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
+        """Index nodes, in a worker thread; see `add_nodes`."""
+        return await asyncio.to_thread(self.add_nodes, nodes)
+
+    def insert(self, document: Document, transformations: Sequence[TransformComponent] | None = None) -> bool:
+        """Index one document; see `refresh_ref_docs`, which takes many at once."""
+        return self.refresh_ref_docs([document], transformations)[0]
+
+    async def ainsert(self, document: Document, transformations: Sequence[TransformComponent] | None = None) -> bool:
+        """Index one document, in a worker thread; see `insert`."""
+        return await asyncio.to_thread(self.insert, document, transformations)
+
+    def refresh_ref_docs(
+        self, documents: Iterable[Document], transformations: Sequence[TransformComponent] | None = None
+    ) -> list[bool]:
+        """Index the documents that are new or changed, in place of the nodes that they had.
+
+        It is one transaction. Documents that are stored as they are cost nothing: they are neither split
+        nor encoded. A document is known by its id, so give it a stable one, such as its file name.
+
+        Args:
+            documents: Whole documents.
+            transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
+
+        Returns:
+            For each document whether it was new or changed.
+
+        Raises:
+            InputError: A document or a node cannot be stored, or an id occurs twice.
+            IndexLockedError: Another process or engine is writing.
+        """
+        listed = [_checked(document) for document in documents]
+        ids = [document.id_ for document in listed]
+        if len(set(ids)) < len(ids):
+            raise InputError(f"document id {max(ids, key=ids.count)!r} comes twice: ids must be unique")
+        stored = self._nodes_of(ids)
+        changed = [document for document in listed if _hashes(stored[document.id_]) != {document.hash}]
+        steps = Settings.transformations if transformations is None else transformations
+        nodes = run_transformations(changed, steps, in_place=False) if changed else []
+        self._add(nodes, [node.node_id for document in changed for node in stored[document.id_]])
+        new = {document.id_ for document in changed}
+        return [id in new for id in ids]
+
+    async def arefresh_ref_docs(
+        self, documents: Iterable[Document], transformations: Sequence[TransformComponent] | None = None
+    ) -> list[bool]:
+        """Index what is new or changed, in a worker thread; see `refresh_ref_docs`."""
+        return await asyncio.to_thread(self.refresh_ref_docs, documents, transformations)
+
+    def get_by_ids(self, ids: Iterable[str]) -> list[TextNode]:
+        """Fetch whole nodes, in the order of the ids; unknown ids are left out.
+
+        Raises:
+            InputError: An id is not a string.
+        """
+        return [from_passage(passage) for passage in self.engine.get(ids)]
+
+    async def aget_by_ids(self, ids: Iterable[str]) -> list[TextNode]:
+        """Fetch whole nodes, in a worker thread; see `get_by_ids`."""
+        return await asyncio.to_thread(self.get_by_ids, ids)
+
+    def delete_ref_doc(self, ref_doc_id: str) -> int:
+        """Delete all nodes of a document, and the document itself if it was stored whole.
+
+        It reads the metadata of all nodes.
+
+        Returns:
+            How many nodes were deleted.
+
+        Raises:
+            IndexLockedError: Another process or engine is writing.
+        """
+        return self.engine.delete(node.node_id for node in self._nodes_of([ref_doc_id])[ref_doc_id])
+
+    async def adelete_ref_doc(self, ref_doc_id: str) -> int:
+        """Delete all nodes of a document, in a worker thread; see `delete_ref_doc`."""
+        return await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
+
+    def _add(self, nodes: Iterable[BaseNode], replacing: Iterable[str] = ()) -> list[str]:
+        passages = [to_passage(node) for node in map(_checked, nodes) if node_text(node).strip()]
+        self.engine.add(passages, replacing=replacing)
+        return [passage.id for passage in passages]
+
+    def _nodes_of(self, ref_doc_ids: Sequence[str]) -> dict[str, list[TextNode]]:
+        """Fetch the stored nodes of documents; a document that was stored whole is its own node."""
+        found: dict[str, list[TextNode]] = defaultdict(list)
+        for node in self.get_by_ids(self.engine.ids({_REF_DOC_ID: {"$in": list(ref_doc_ids)}})):
+            found[str(node.ref_doc_id)].append(node)
+        for node in self.get_by_ids(ref_doc_ids):
+            if node.ref_doc_id is None:
+                found[node.node_id].append(node)
+        return found
+
+
+def _checked(node: _Node) -> _Node:
+    """Raise InputError unless something is a node; documents are nodes, too."""
+    if not isinstance(node, BaseNode):
+        raise InputError(f"{node!r:.200}: must be a node; TextNode(text=...) or Document(text=...) makes one")
+    return node
+
+
+def _hashes(nodes: Iterable[TextNode]) -> set[str | None]:
+    """Collect the hashes that the document of some nodes had when they were made."""
+    return {node.source_node.hash if node.source_node else None for node in nodes}
