@@ -120,7 +120,8 @@ class Engine(Upkeep):
             IndexWriteError: The disk refused the write.
         """
         self.last_added = found = self._index.add(passages, replacing=replacing, progress=progress)
-        logger.info("%s: %r", self.folder, found)
+        counts = found.added, found.updated, found.unchanged, found.deleted
+        logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.folder, *counts)
         return found
 
     def search(
