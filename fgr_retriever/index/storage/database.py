@@ -16,10 +16,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
-from fgr_retriever.index.storage.manifest import MANIFEST, parse_manifest, settle_manifest
+from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK
+from fgr_retriever.index.storage.manifest import parse_manifest, settle_manifest
 from fgr_retriever.index.storage.word_table import WordTable
 
-DATABASE, WRITER_LOCK = "passages.sqlite", "writer.lock"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS segments (

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
+from fgr_retriever.index.storage.folders import check_file_name
 from fgr_retriever.index.storage.manifest import sync_folder
 
 
@@ -46,7 +47,7 @@ def files_from_json(text: str) -> dict[str, StoredFile]:
     for name, value in values.items():
         if not (isinstance(value, list) and list(map(type, value)) == [int, str]):
             raise ValueError(f"{name}: {value!r:.200} is no size and checksum")
-        files[name] = StoredFile(*value)
+        files[check_file_name(name)] = StoredFile(*value)
     return files
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from fgr_retriever.config import IndexConfig, is_count
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, IndexNotFoundError
+from fgr_retriever.index.storage.folders import MANIFEST, check_own
 
 FORMAT_VERSION = 3
 _KNOWN_VERSIONS = (2, FORMAT_VERSION)
 _COPY, _COPY_BEFORE = "manifest", "manifest_before"  # names in the table `state`
 _SINCE_3 = ("evidence", "evidence_bytes")
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,9 @@ def read_manifest_text(folder: Path) -> str:
 
     Raises:
         IndexNotFoundError: There is none.
-        IndexCorruptError: It is not UTF-8.
+        IndexCorruptError: It is not UTF-8, or links or other things lie in the place of our files.
     """
+    check_own(folder)
     path = folder / MANIFEST
     try:
         return path.read_text(encoding="utf-8")

@@ -14,7 +14,6 @@ A segment holds a run of consecutive rows. A row that was deleted or replaced ha
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,11 +27,11 @@ from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments
-from fgr_retriever.index.storage.database import DATABASE, Database, verify_database, write_errors
+from fgr_retriever.index.storage.database import Database, verify_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
+from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, remove, remove_all_but
 from fgr_retriever.index.storage.growth import Growth
 from fgr_retriever.index.storage.manifest import (
-    MANIFEST,
     read_manifest,
     read_manifest_text,
     stored_manifest,
@@ -40,7 +39,7 @@ from fgr_retriever.index.storage.manifest import (
     sync_folder,
 )
 from fgr_retriever.index.storage.passage_row import to_row
-from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
+from fgr_retriever.index.storage.snapshot import Snapshot, load_snapshot
 from fgr_retriever.index.storage.upgrade import CodeMaker, is_complete, upgrade
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import BlockWriter
@@ -245,19 +244,24 @@ class Store:
                 self.words.refresh(connection)
                 self._make_roots()
             before = self._named(connection)
-            self._remove_all_but(before)
+            remove_all_but(self.folder, before)
             try:
                 manifest = stored_manifest(connection, self.folder)
                 yield connection, Growth(self.folder, manifest, connection, self._latest, progress)
                 after = self._named(connection)
             except BaseException:
-                self._remove_all_but(before)
+                remove_all_but(self.folder, before)
                 raise
-            self._remove_all_but(before | after)
-        _remove(before - after)
+            remove_all_but(self.folder, before | after)
+        remove(before - after)
 
     def _make_roots(self) -> None:
-        """Make the folders of segments and codecs, durably, if they are not there."""
+        """Make the folders of segments and codecs, durably, if they are not there.
+
+        Raises:
+            IndexCorruptError: Links lie in their place.
+        """
+        check_own(self.folder)
         for root in (self.folder / SEGMENTS, self.folder / CODECS):
             if not root.exists():
                 root.mkdir()
@@ -269,11 +273,6 @@ class Store:
         codec = fetch_codec(connection)
         return segments | ({self.folder / CODECS / codec.name} if codec else set())
 
-    def _remove_all_but(self, folders: set[Path]) -> None:
-        """Remove what else lies beside segments and codecs."""
-        for root in (self.folder / SEGMENTS, self.folder / CODECS):
-            _remove(set(root.iterdir()) - folders)
-
 
 def _generation(connection: sqlite3.Connection) -> int:
     """Read how many commits there were."""
@@ -281,8 +280,3 @@ def _generation(connection: sqlite3.Connection) -> int:
     if found is None or not isinstance(found[0], int):
         raise IndexCorruptError(f"{DATABASE} does not count its commits: restore it from a copy")
     return found[0]
-
-
-def _remove(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
