@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import Self, TypedDict
 
@@ -16,6 +16,7 @@ from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.text.valid import valid, without_surrogates
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.context import Context, Excerpt
 from fgr_retriever.trim.origin import Origin
@@ -175,11 +176,11 @@ def present(context: Context) -> tuple[str, Evidence]:
         text of the context, within its budget; if there is a note, it follows in at most one line.
     """
     evidence = describe(context)
-    return "\n\n".join(filter(None, (context.text, evidence["note"]))), evidence
+    return "\n\n".join(filter(None, (without_surrogates(context.text), evidence["note"]))), evidence
 
 
 def describe(context: Context) -> Evidence:
-    """Describe a context in JSON-safe values, with all offsets.
+    """Describe a context in JSON-safe values, with all offsets, in valid Unicode.
 
     Args:
         context: What `Engine.retrieve` found.
@@ -189,7 +190,7 @@ def describe(context: Context) -> Evidence:
     for excerpt in context.excerpts:
         spans[excerpt.number].append(_span(excerpt, origins[excerpt.position]))
     report = context.report
-    return {
+    evidence: Evidence = {
         "query": context.query,
         "sources": [
             {
@@ -205,6 +206,7 @@ def describe(context: Context) -> Evidence:
         "note": _note(context),
         "report": report.to_dict(),
     }
+    return cast(Evidence, valid(evidence))
 
 
 def _span(excerpt: Excerpt, origin: Origin) -> EvidenceSpan:

@@ -18,6 +18,7 @@ from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
 from fgr_retriever.errors import InputError, MissingExtraError
 from fgr_retriever.text.surroundings import widen
+from fgr_retriever.text.valid import valid, without_surrogates
 from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Passage
 
@@ -154,7 +155,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise ToolError(str(error)) from error
+        raise ToolError(without_surrogates(str(error))) from error
 
 
 def _result(passage: Passage, start: int, end: int) -> CallToolResult:
@@ -173,4 +174,7 @@ def _result(passage: Passage, start: int, end: int) -> CallToolResult:
         "metadata": visible_metadata(passage.metadata),
     }
     head = f"{origin.title} (passage {passage.id}, characters {start} to {end} of {len(passage.text)})"
-    return CallToolResult(content=[TextContent(type="text", text=f"{head}\n{text}")], structured_content=dict(stretch))
+    return CallToolResult(
+        content=[TextContent(type="text", text=without_surrogates(f"{head}\n{text}"))],
+        structured_content=valid(stretch),
+    )
