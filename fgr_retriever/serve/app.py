@@ -29,7 +29,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fgr_retriever.engine import Engine
-from fgr_retriever.errors import ConfigError, FgrError, InputError
+from fgr_retriever.errors import ConfigError, FgrError, IndexNotFoundError, InputError, ModelMismatchError
 from fgr_retriever.serve.api import MAX_BODY, Problem, SearchRequest, TrimRequest, openapi
 from fgr_retriever.serve.searches import ForgottenSearchError, Searches
 from fgr_retriever.text.valid import without_surrogates
@@ -170,6 +170,8 @@ def _failed(request: Request, error: FgrError) -> Response:
         return _problem(HTTPStatus.NOT_FOUND, str(error))
     if isinstance(error, (InputError, ConfigError)):
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    if isinstance(error, (IndexNotFoundError, ModelMismatchError)):  # the folder was removed or replaced
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 

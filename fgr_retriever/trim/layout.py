@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from fgr_retriever.config import Order, TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges
+from fgr_retriever.text.quotation import in_line
 from fgr_retriever.text.sentences import title
 from fgr_retriever.trim.context import Excerpt, Source
 from fgr_retriever.trim.origin import Origin
@@ -103,7 +104,7 @@ class Layout:
             origin = self.passages[positions[0]].origin
             sources.append(Source(number, positions, origin.title))
             text += self.config.passage_separator if excerpts else ""
-            text += self.config.citation.format(number=number, title=origin.title, id=origin.id)
+            text += self.config.citation.format(number=number, title=in_line(origin.title), id=in_line(origin.id))
             glue = ["", *(self._between(block, *pair) for pair in pairwise(pieces))]
             for before, (i, span) in zip(glue, pieces, strict=True):
                 text += before

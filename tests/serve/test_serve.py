@@ -62,6 +62,16 @@ def is_problem(response, status, *words):
     return True
 
 
+def test_a_removed_and_a_replaced_folder_are_noticed(client, engine, tmp_path):
+    assert len(search(client)["hits"]) > 0
+    engine.folder.rename(tmp_path / "away")
+    is_problem(client.post("/api/search", json={"query": "radium"}), 503, "no index any more")
+    is_problem(client.get("/api/info"), 503, "no index any more")
+    with Engine.open(engine.folder, encoder=WordEncoder()) as other:
+        other.add([Passage("new", "New radium.")])
+    assert [hit["id"] for hit in search(client)["hits"]] == ["new"]
+
+
 @pytest.fixture(scope="module")
 def read_client(tmp_path_factory):
     """With the embedded model, which also has tokens for marks and emoji."""

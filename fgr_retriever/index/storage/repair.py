@@ -17,7 +17,8 @@ from fgr_retriever.errors import FgrError, IndexCorruptError, IndexLockedError, 
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segment, put_codec, put_segments
-from fgr_retriever.index.storage.database import create_database, read_errors, write_errors
+from fgr_retriever.index.storage.connections import read_errors
+from fgr_retriever.index.storage.database import create_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
 from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, new_name
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES

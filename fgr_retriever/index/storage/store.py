@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.errors import IndexCorruptError, InputError, ModelMismatchError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
@@ -69,7 +69,7 @@ class Store:
         self.folder = folder
         self.manifest = read_manifest(folder)
         self.words = WordTable(self.manifest.config.words)
-        self._database = Database(folder, self.words)
+        self._database = Database(folder, self.words, self._replaced)
         self._latest: Snapshot | None = None
         with self.reading() as (snapshot, connection):  # a missing or short file shows now, not at the first search
             self.manifest = snapshot.manifest
@@ -209,6 +209,20 @@ class Store:
         """Close the files; every later call raises InputError."""
         self._database.close()
         self._latest = None
+
+    def _replaced(self) -> None:
+        """Forget what was in the folder before another index was put there.
+
+        Raises:
+            ModelMismatchError: The other one was built with another model or another config.
+        """
+        self._latest = None
+        found = read_manifest(self.folder)
+        if (found.model, found.dim, found.config) != (self.manifest.model, self.manifest.dim, self.manifest.config):
+            raise ModelMismatchError(
+                f"another index, built with the model {found.model} and {found.config}, was put into {self.folder} "
+                "since it was opened: open it anew"
+            )
 
     def _snapshot(self, connection: sqlite3.Connection) -> Snapshot:
         """Take the snapshot that the connection's transaction sees, from memory if it is the latest."""
