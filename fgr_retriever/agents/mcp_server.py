@@ -34,6 +34,9 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("the MCP server", "mcp") from error
 
 LOOPBACK = "127.0.0.1"
+MAX_QUERY = 2_000
+"""Characters of a question at most, as in `fgr serve`."""
+
 PAGE = 8_000
 """Characters that `read_passage` gives at most."""
 
@@ -114,7 +117,7 @@ class _Tools:
     search: EvidenceSearch
 
     async def search_evidence(
-        self, query: Annotated[str, Field(description=QUERY)], k: MostPassages = None
+        self, query: Annotated[str, Field(description=QUERY, max_length=MAX_QUERY)], k: MostPassages = None
     ) -> Annotated[CallToolResult, Evidence]:
         with _told():
             text, evidence = await (self.search if k is None else replace(self.search, k=k)).asearch(query)

@@ -107,6 +107,7 @@ async def test_a_long_passage_is_read_page_by_page(tmp_path):
     [
         ("search_evidence", {"query": "  "}, "must be a string that is not blank"),
         ("search_evidence", {}, "Field required"),
+        ("search_evidence", {"query": "radium " * 1_000}, "at most 2000 characters"),
         ("search_evidence", {"query": "radium", "k": 0}, "greater than or equal to 1"),
         ("read_passage", {"passage": "nobody"}, "there is no passage 'nobody': take the id"),
         ("read_passage", {"passage": "curie", "start": 73}, "start=73: the passage has the characters 0 to 72"),

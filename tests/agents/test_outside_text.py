@@ -93,14 +93,10 @@ def forged(tmp_path):
         yield engine
 
 
-@pytest.mark.parametrize(
-    "trim",
-    [
-        None,
-        TrimConfig(on_empty="keep", unit="sentence"),
-        TrimConfig(citation="[{number}] {id}: ", passage_separator=" | "),
-    ],
-)
+CITED = TrimConfig(citation="[{number}] {id}: ", passage_separator=" | ")
+
+
+@pytest.mark.parametrize("trim", [None, TrimConfig(on_empty="keep", unit="sentence"), CITED])
 def test_no_passage_writes_a_line_like_those_of_the_tool(forged, trim):
     text, found = EvidenceSearch.of(forged, k=2, trim=trim, count_tokens=len).search("radium")
     ours = [line for line in text.splitlines() if not line.startswith("> ")]

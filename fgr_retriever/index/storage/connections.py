@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, IndexWriteError, InputError
 from fgr_retriever.index.storage.folders import DATABASE
+from fgr_retriever.index.storage.schema import check_schema
 from fgr_retriever.index.storage.word_table import WordTable
 
 READ_WAIT_S = 10.0  # readers only ever wait for another process that recovers or cleans the log
@@ -107,6 +108,7 @@ def connect(folder: Path, words: WordTable, create: bool = False) -> sqlite3.Con
 
     Raises:
         IndexWriteError: The folder cannot be written, and an interrupted writer left a log in it.
+        IndexCorruptError: The database has views, triggers or tables that are not ours.
     """
     mode = "rwc" if create else _mode(folder)
     uri = f"{(folder / DATABASE).resolve().as_uri()}?mode={mode}"
@@ -114,6 +116,12 @@ def connect(folder: Path, words: WordTable, create: bool = False) -> sqlite3.Con
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted cannot be read from the file, either
     words.define(connection)
+    if not create:
+        try:
+            check_schema(folder, connection)
+        except (IndexCorruptError, sqlite3.DatabaseError):
+            connection.close()
+            raise
     return connection
 
 

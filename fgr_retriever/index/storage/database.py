@@ -18,24 +18,9 @@ from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWrite
 from fgr_retriever.index.storage.connections import READ_WAIT_S, Connections, connect, is_writable, read_errors
 from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK
 from fgr_retriever.index.storage.manifest import parse_manifest, settle_manifest
+from fgr_retriever.index.storage.schema import TABLES, add_units, check_schema
 from fgr_retriever.index.storage.word_table import WordTable
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS segments (
-    first_row INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, passages INTEGER NOT NULL,
-    tokens INTEGER NOT NULL, files TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS codecs (
-    name TEXT PRIMARY KEY, files TEXT NOT NULL, tokens INTEGER NOT NULL, error REAL NOT NULL,
-    added INTEGER NOT NULL, added_error REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS passages (
-    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
-    text BLOB NOT NULL, checksum BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS tombstones (row INTEGER PRIMARY KEY);
-"""
 _WRITE_WAIT_S = 0.1
 _SPARE = 0.1  # share of the pages that may be free: later writes take them again
 
@@ -123,7 +108,7 @@ def create_database(folder: Path, manifest: str, words: WordTable) -> str:
         closing(connect(folder, words, create=True)) as connection,
     ):
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_SCHEMA)
+        connection.executescript(TABLES)
         connection.execute("BEGIN IMMEDIATE")
         rows = [("generation", 0), ("manifest", manifest)]
         connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
@@ -136,18 +121,13 @@ def create_database(folder: Path, manifest: str, words: WordTable) -> str:
         return str(kept)
 
 
-def add_units(connection: sqlite3.Connection) -> None:
-    """Give the table of passages the column of units, if it has none: format 2 had none."""
-    if "units" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(passages)")}:
-        connection.execute("ALTER TABLE passages ADD COLUMN units BLOB")
-
-
 def verify_database(folder: Path, connection: sqlite3.Connection) -> None:
-    """Let SQLite check its pages, and that the file ends with a whole one.
+    """Let SQLite check its pages, and check that the file ends with a whole one and that the schema is ours.
 
     Raises:
         IndexCorruptError: Something is damaged; names it.
     """
+    check_schema(folder, connection)
     (page,) = connection.execute("PRAGMA page_size").fetchone()
     size = (folder / DATABASE).stat().st_size
     if size % page:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -60,7 +61,9 @@ def check_sizes(folder: Path, files: Mapping[str, StoredFile]) -> None:
     """
     for name, expected in files.items():
         path = folder / name
-        if (found := path.stat().st_size) != expected.bytes:
+        if not stat.S_ISREG((about := path.stat()).st_mode):
+            raise IndexCorruptError(f"{path} is not a plain file: restore it from a copy")
+        if (found := about.st_size) != expected.bytes:
             raise IndexCorruptError(f"{path} has {found} bytes instead of {expected.bytes}: restore it from a copy")
 
 
@@ -73,6 +76,7 @@ def check_bytes(folder: Path, files: Mapping[str, StoredFile]) -> None:
     for name, expected in files.items():
         path = folder / name
         try:
+            check_sizes(folder, {name: expected})  # a pipe or a device has no end
             with path.open("rb") as stream:
                 found = _sha256(stream)
         except OSError as error:

@@ -24,6 +24,7 @@ from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGM
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
 from fgr_retriever.index.storage.manifest import Manifest, parse_manifest, read_manifest_text, write_manifest_text
 from fgr_retriever.index.storage.salvage import RepairReport, Salvage, copy_rows, keys
+from fgr_retriever.index.storage.schema import check_schema
 from fgr_retriever.index.storage.segments import Segment, SegmentInfo
 from fgr_retriever.index.storage.sides import sides_of
 from fgr_retriever.index.storage.store import Store
@@ -59,6 +60,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
             report.saved = int(snapshot.alive.sum())
         return report
     with read_errors(folder), closing(_lock(folder)) as damaged:
+        check_schema(folder, damaged)  # a view in the place of a table may never end
         salvage = Salvage(_restore_manifest(folder, damaged, report))
         words = WordTable(salvage.manifest.config.words)
         _check_segments(folder, damaged, salvage, report)

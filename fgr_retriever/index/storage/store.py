@@ -26,7 +26,7 @@ from fgr_retriever.errors import IndexCorruptError, InputError, ModelMismatchErr
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
-from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments
+from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments, tombstones
 from fgr_retriever.index.storage.database import Database, verify_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
 from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, remove, remove_all_but
@@ -201,6 +201,8 @@ class Store:
                     segment.verify()
                     bar.update(segment.info.tokens)
             listed = rows.verify_rows(connection, snapshot.manifest.units, progress)
+            if not np.isin(tombstones(connection), snapshot.rows).all():
+                raise IndexCorruptError(f"{self.folder / DATABASE} lists deleted rows that no segment has; restore it")
             if not np.array_equal(listed, snapshot.rows[snapshot.alive]):
                 raise IndexCorruptError(f"{self.folder / DATABASE}: passages and segments do not match; restore it")
             self.words.verify(connection, progress)
