@@ -90,7 +90,8 @@ def index(
 
 def _config(out: Path, words: str | None, importance: bool) -> IndexConfig | None:
     """Say how the index is to be: as it is, but with what is asked for; an index that differs is then refused."""
-    from fgr_retriever.index.storage.manifest import MANIFEST, read_manifest
+    from fgr_retriever.index.storage.folders import MANIFEST
+    from fgr_retriever.index.storage.manifest import read_manifest
 
     if words is None and not importance:
         return None

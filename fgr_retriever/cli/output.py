@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fgr_retriever.text.html import printable
+from fgr_retriever.text.valid import valid
 
 T = TypeVar("T")
 
 
 def write_json(value: Any) -> None:
-    """Write one JSON value on a line, in ASCII: valid for every text and every terminal."""
-    write_text(json.dumps(value, allow_nan=False))
+    """Write one JSON value on a line, in ASCII and without lone surrogates: valid for every program and terminal."""
+    write_text(json.dumps(valid(value), allow_nan=False))
 
 
 def write_text(text: str) -> None:

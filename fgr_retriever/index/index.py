@@ -18,7 +18,8 @@ from fgr_retriever.index.info import IndexInfo, describe, evidence_state
 from fgr_retriever.index.search.lookup import Lookup, checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration
 from fgr_retriever.index.storage.creation import create_store
-from fgr_retriever.index.storage.manifest import MANIFEST, Manifest
+from fgr_retriever.index.storage.folders import MANIFEST
+from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
 from fgr_retriever.model.tokens import ImportanceEncoder, TokenBlock, TokenEncoder, evidence_code_of

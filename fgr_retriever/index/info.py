@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-from fgr_retriever.index.storage.database import DATABASE
-from fgr_retriever.index.storage.manifest import MANIFEST
+from fgr_retriever.index.storage.folders import DATABASE, MANIFEST
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.model.kernel.library import NONE, kernel

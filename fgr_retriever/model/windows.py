@@ -18,18 +18,12 @@ from numpy.typing import NDArray
 
 from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.token_model import Tokenizer
+from fgr_retriever.text.valid import without_surrogates
 
 # Characters tokenized at once: large enough to be fast, small enough to bound memory.
 _PIECE_CHARS = 100_000
 _SPACES = re.compile(r"\s+")
 _SPACE_CODES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype=np.uint32)
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
-
-
-def without_surrogates(text: str) -> str:
-    """Replace lone surrogates, which are no Unicode text; one character replaces one, so offsets hold."""
-    return _LONE_SURROGATE.sub(_REPLACEMENT, text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -156,6 +156,7 @@ _PROBLEMS = {
     "413": f"The body has more than {MAX_BODY} bytes",
     "415": "The body is not application/json",
     "422": "A value is missing, unknown or out of range",
+    "503": "The index was removed, or another one that needs another model is in its place",
 }
 
 
@@ -179,7 +180,7 @@ def openapi() -> dict[str, Any]:
 
 def _operation(name: str, summary: str, answer: type, request: type | None) -> dict[str, Any]:
     """Describe one route."""
-    codes = [code for code in _PROBLEMS if code == "400" or (request and (code != "404" or name == "trim"))]
+    codes = [code for code in _PROBLEMS if code in ("400", "503") or (request and (code != "404" or name == "trim"))]
     problems = {code: _content(_PROBLEMS[code], "application/problem+json", Problem) for code in codes}
     body = {"requestBody": {"required": True, **_content("", "application/json", request)}} if request else {}
     responses = {"200": _content("Done", "application/json", answer), **problems}

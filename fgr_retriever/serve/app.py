@@ -29,9 +29,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fgr_retriever.engine import Engine
-from fgr_retriever.errors import ConfigError, FgrError, InputError
+from fgr_retriever.errors import ConfigError, FgrError, IndexNotFoundError, InputError, ModelMismatchError
 from fgr_retriever.serve.api import MAX_BODY, Problem, SearchRequest, TrimRequest, openapi
 from fgr_retriever.serve.searches import ForgottenSearchError, Searches
+from fgr_retriever.text.valid import without_surrogates
 from fgr_retriever.trim.budget import TokenCounter
 
 STATIC = Path(__file__).parent / "static"
@@ -52,11 +53,11 @@ _RequestT = TypeVar("_RequestT", bound=BaseModel)
 
 
 class _Json(JSONResponse):
-    """JSON of dataclasses; a lone surrogate, which UTF-8 does not have, becomes a question mark."""
+    """JSON of dataclasses, in valid Unicode."""
 
     def render(self, content: Any) -> bytes:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_dict)
-        return text.encode("utf-8", "replace")
+        return without_surrogates(text).encode()
 
 
 def create_app(engine: Engine, count: TokenCounter, *, hosts: Collection[str] = ()) -> Starlette:
@@ -169,6 +170,8 @@ def _failed(request: Request, error: FgrError) -> Response:
         return _problem(HTTPStatus.NOT_FOUND, str(error))
     if isinstance(error, (InputError, ConfigError)):
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    if isinstance(error, (IndexNotFoundError, ModelMismatchError)):  # the folder was removed or replaced
+        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
 
 

@@ -164,8 +164,8 @@ def _supported(hit: Hit, matched: NDArray[np.int64], span: Span) -> list[int]:
     ranges = hit.token_scores.offsets
     inside = (ranges[:, 0] >= span.start) & (ranges[:, 1] <= span.end) & (matched >= 0)
     words = hit.support.words
-    mass = np.bincount(matched[inside], hit.token_scores.probabilities[inside], len(words))
-    mass *= [word.is_content for word in words]
+    content = np.array([word.is_content for word in words], dtype=np.bool_)
+    mass = content * np.bincount(matched[inside], hit.token_scores.probabilities[inside], len(words))
     least = _LEAST_SHARE * mass.sum()
     return [int(word) for word in np.argsort(-mass, kind="stable") if mass[word] > 0 and mass[word] >= least]
 

@@ -46,6 +46,8 @@ _SPACED = regex.compile(
 )
 _ROW = regex.compile(r"\s*+(?:\|.*\||.*?\S[ ]*\t[ ]*\S|.*?\s\|\s.*?\s\|\s)")
 _LINE = regex.compile(r"[^\r\n]++")
+# Flags are paired here: `\X` counts back to the first of a run from each of its letters, in quadratic time.
+_GRAPHEME = regex.compile(r"\p{RI}{1,2}[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]*+|\X")
 
 
 def is_table_row(line: str) -> bool:
@@ -143,5 +145,5 @@ def _graphemes(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Find the graphemes of more than one character, except those that hold white space."""
     if text.isascii():
         return []
-    clusters = (match for match in regex.finditer(r"\X", text, pos=start, endpos=end) if len(match.group()) > 1)
+    clusters = (match for match in _GRAPHEME.finditer(text, start, end) if len(match.group()) > 1)
     return [match.span() for match in clusters if match.group().split() == [match.group()]]

@@ -62,8 +62,9 @@ _ACRONYM = regex.compile(r"(?:\p{L}\.)+\p{L}")
 _NEXT_WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’.]{1,20}")
 _WORD_BEHIND = 40
 
+# A run of marks is tried once, from its first one: from each of them would take quadratic time.
 _BORDER = regex.compile(
-    rf"(?P<mark>[,;:]+[\"'”’)\]]*(?=\s)|[，、；：]+[{_EXTEND}]*|\s(?:--|[–—-])(?=\s)|—[{_EXTEND}]*)"
+    rf"(?P<mark>(?<![,;:])[,;:]++[\"'”’)\]]*+(?=\s)|[，、；：]+[{_EXTEND}]*|\s(?:--|[–—-])(?=\s)|—[{_EXTEND}]*)"
     r"|(?P<open>(?<=\s)[(\[](?=\w+[^\w()\[\]]+\w+[^\w()\[\]]+\w))"
     r"|(?P<close>(?<=\w)[)\]][,;:]?(?=\s))"
     r"|(?<=\s)(?P<word>(?i:and|but|or|nor|yet|so|which|who|whom|whose|where|when|while|whereas|because|since|although"

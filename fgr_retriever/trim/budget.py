@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import regex
 
 from fgr_retriever.errors import TokenCounterError
+from fgr_retriever.text.valid import without_surrogates
 
 TokenCounter: TypeAlias = Callable[[str], int]
 
@@ -105,7 +106,7 @@ def _by_encode(tokenizer: Any) -> TokenCounter:
         tokenizer.no_truncation()
         tokenizer.no_padding()
     if hasattr(tokenizer, "num_special_tokens_to_add"):  # Hugging Face, both libraries
-        return lambda text: len(tokenizer.encode(_well_formed(text), add_special_tokens=False))
+        return lambda text: len(tokenizer.encode(without_surrogates(text), add_special_tokens=False))
     return lambda text: len(tokenizer.encode(text))
 
 
@@ -220,10 +221,3 @@ def _in_time(load: Callable[[], Any]) -> Any:
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
-
-
-def _well_formed(text: str) -> str:
-    """Replace lone surrogates, which cannot be written as UTF-8."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

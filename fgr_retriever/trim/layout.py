@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from fgr_retriever.config import Order, TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges
+from fgr_retriever.text.quotation import in_line
 from fgr_retriever.text.sentences import title
 from fgr_retriever.trim.context import Excerpt, Source
 from fgr_retriever.trim.origin import Origin
@@ -138,7 +139,7 @@ class Layout:
     def _mark(self, source: Source) -> str:
         """Write the citation mark of a source."""
         id = self.passages[source.positions[0]].origin.id
-        return self.config.citation.format(number=source.number, title=source.title, id=id)
+        return self.config.citation.format(number=source.number, title=in_line(source.title), id=in_line(id))
 
     def _between(self, block: Block, one: tuple[int, Span], other: tuple[int, Span]) -> str:
         """Give what stands between two pieces: the source's own white space, or the elision mark."""

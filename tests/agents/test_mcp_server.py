@@ -67,7 +67,7 @@ async def test_tools_say_what_they_take_and_give_and_that_they_only_read(server)
 async def test_search_gives_text_to_the_model_and_offsets_to_the_program(server):
     found = await call(server, "search_evidence", query="who found radium", k=1)
     assert not found.is_error
-    assert found.content[0].text == "[1] Curie's life\nMarie Curie found radium in 1898."
+    assert found.content[0].text == "[1] Curie's life\n> Marie Curie found radium in 1898."
     (source,) = found.structured_content["sources"]
     (span,) = source["spans"]
     assert CURIE[span["start"] : span["end"]] == span["text"] == "Marie Curie found radium in 1898."
@@ -88,7 +88,7 @@ async def test_a_span_expands_by_whole_sentences(server):
     found = await call(server, "expand_span", passage="curie", start=40, end=45, sentences=0)
     assert found.structured_content["text"] == "She worked in Paris."
     assert (found.structured_content["start"], found.structured_content["source_start"]) == (34, 534)
-    assert found.content[0].text == "Curie's life (passage curie, characters 34 to 54 of 72)\nShe worked in Paris."
+    assert found.content[0].text == "Curie's life (passage curie, characters 34 to 54 of 72)\n> She worked in Paris."
 
 
 async def test_a_long_passage_is_read_page_by_page(tmp_path):
@@ -107,6 +107,7 @@ async def test_a_long_passage_is_read_page_by_page(tmp_path):
     [
         ("search_evidence", {"query": "  "}, "must be a string that is not blank"),
         ("search_evidence", {}, "Field required"),
+        ("search_evidence", {"query": "radium " * 1_000}, "at most 2000 characters"),
         ("search_evidence", {"query": "radium", "k": 0}, "greater than or equal to 1"),
         ("read_passage", {"passage": "nobody"}, "there is no passage 'nobody': take the id"),
         ("read_passage", {"passage": "curie", "start": 73}, "start=73: the passage has the characters 0 to 72"),
@@ -123,6 +124,14 @@ async def test_a_long_passage_is_read_page_by_page(tmp_path):
 )
 async def test_bad_input_is_told_to_the_model(server, tool, arguments, message):
     assert message in await refused(server, tool, **arguments)
+
+
+async def test_a_removed_index_is_told_to_the_model(server, tmp_path):
+    (tmp_path / "index").rename(tmp_path / "away")
+    for tool, arguments in (("search_evidence", {"query": "radium"}), ("read_passage", {"passage": "curie"})):
+        assert "no index any more" in await refused(server, tool, **arguments)
+    (tmp_path / "away").rename(tmp_path / "index")
+    assert not (await call(server, "search_evidence", query="radium")).is_error
 
 
 async def test_what_goes_wrong_inside_is_not_told(server, tmp_path):

@@ -400,7 +400,7 @@ def test_nobody_writes_while_the_log_is_folded_in(index, folder):
             refused.append(statement)
 
     len(index)  # leaves a connection, which the next write takes
-    index._store._database._idle[-1].set_trace_callback(trace)
+    index._store._database._connections._idle[-1][1].set_trace_callback(trace)
     index.delete(["radium"])
     assert len(refused) == 1
     assert other.add([Passage("x", "y")]) == 1

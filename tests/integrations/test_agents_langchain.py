@@ -78,7 +78,7 @@ class TestIntegration(ToolUnderTest, ToolsIntegrationTests):
 def test_the_model_reads_numbered_evidence_and_the_artifact_has_its_place(tool, texts):
     message = call(tool, "found radium")
     assert message.status == "success"
-    assert message.content.startswith("[1] curie\nMarie Curie found radium in 1898.\n\n[2] fleming\n")
+    assert message.content.startswith("[1] curie\n> Marie Curie found radium in 1898.\n\n[2] fleming\n> ")
     assert "Note:" not in message.content
     span = message.artifact["sources"][0]["spans"][0]
     assert texts["curie"][span["start"] : span["end"]] == span["text"] == "Marie Curie found radium in 1898."
@@ -118,10 +118,10 @@ def test_sources_without_evidence_can_be_left_out(engine, counter):
 
 def test_the_budget_holds_for_the_evidence(engine, counter):
     retriever = FGRRetriever(engine=engine, count_tokens=counter)
-    message = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=8)), "found radium")
-    assert message.content == "[1] curie\nMarie Curie found radium in 1898."
-    assert counter(message.content) == 8
-    assert message.artifact["report"]["tokens_after"] == 8
+    message = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=9)), "found radium")
+    assert message.content == "[1] curie\n> Marie Curie found radium in 1898."
+    assert counter(message.content) == 9
+    assert message.artifact["report"]["tokens_after"] == 9
 
 
 def test_settings_come_from_the_retriever_unless_given(engine, counter):

@@ -116,7 +116,7 @@ async def test_content_is_for_the_model_and_raw_output_for_the_program(tool, tex
     assert not found.is_error
     assert found.tool_name == "search_evidence"
     assert found.raw_input == {"query": "found radium"}
-    assert found.content.startswith("[1] curie\nMarie Curie found radium in 1898.\n\n[2] fleming\n")
+    assert found.content.startswith("[1] curie\n> Marie Curie found radium in 1898.\n\n[2] fleming\n> ")
     span = found.raw_output["sources"][0]["spans"][0]
     assert texts["curie"][span["start"] : span["end"]] == span["text"]
     assert span["source_start"] == span["start"] + 1000
@@ -145,8 +145,8 @@ def test_settings_come_from_the_retriever_unless_given(engine, counter):
     (source,) = evidence_tool(retriever)("found radium").raw_output["sources"]
     assert source["title"] == "fleming"
     assert len(evidence_tool(engine, k=3)("found radium").raw_output["sources"]) == 3
-    short = evidence_tool(FGRRetriever(engine, count_tokens=counter), trim=TrimConfig(max_tokens=8))("found radium")
-    assert short.content == "[1] curie\nMarie Curie found radium in 1898."
+    short = evidence_tool(FGRRetriever(engine, count_tokens=counter), trim=TrimConfig(max_tokens=9))("found radium")
+    assert short.content == "[1] curie\n> Marie Curie found radium in 1898."
 
 
 def test_wrong_settings_fail_when_the_tool_is_made(engine):

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from fgr_retriever import Engine, Passage
 from fgr_retriever.cli import main
 from fgr_retriever.cli.serve import _is_loopback
+from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.serve import create_app
 from fgr_retriever.serve.api import MAX_BODY, MAX_K, MAX_QUERY
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
@@ -61,6 +62,34 @@ def is_problem(response, status, *words):
     return True
 
 
+def test_a_removed_and_a_replaced_folder_are_noticed(client, engine, tmp_path):
+    assert len(search(client)["hits"]) > 0
+    engine.folder.rename(tmp_path / "away")
+    is_problem(client.post("/api/search", json={"query": "radium"}), 503, "no index any more")
+    is_problem(client.get("/api/info"), 503, "no index any more")
+    with Engine.open(engine.folder, encoder=WordEncoder()) as other:
+        other.add([Passage("new", "New radium.")])
+    assert [hit["id"] for hit in search(client)["hits"]] == ["new"]
+
+
+@pytest.fixture(scope="module")
+def read_client(tmp_path_factory):
+    """With the embedded model, which also has tokens for marks and emoji."""
+    with Engine.open(tmp_path_factory.mktemp("read"), encoder=Encoder.default(device="cpu")) as engine:
+        engine.add([Passage("radium", RADIUM), Passage("marks", "? ... ! \N{ROBOT FACE}")])
+        yield TestClient(create_app(engine, by_words), base_url="http://localhost")
+
+
+@pytest.mark.parametrize("query", ["?", "...", "\N{ROBOT FACE}", "-", "\u200b.", "«»", "\x00", "()[]"])
+def test_a_question_without_a_word_is_answered(read_client, query):
+    found = search(read_client, query)
+    assert found["words"] == []
+    assert len(found["hits"]) == 2
+    assert all(word is None for hit in found["hits"] for *_, word in hit["tokens"])
+    trimmed = read_client.post("/api/trim", json={"search": found["search"], "trim": {"unit": "token"}})
+    assert trimmed.status_code == 200
+
+
 class TestSearch:
     def test_gives_hits_tokens_and_what_is_kept(self, client):
         found = search(client, trim={"unit": "token"})
@@ -105,6 +134,11 @@ class TestSearch:
         assert weak["report"]["weak"] is True
         assert weak["context"] == ""
 
+    def test_lone_surrogates_become_replacement_characters(self, client, engine):
+        engine.add([Passage("half", "Zinc \ud800 here.", {"k\udc00": "\udfff"})])
+        hit = search(client, "zinc", k=1)["hits"][0]
+        assert (hit["text"], hit["metadata"]) == ("Zinc \ufffd here.", {"k\ufffd": "\ufffd"})
+
     def test_metadata_is_all_but_what_belongs_to_adapters(self, client):
         hits = {hit["id"]: hit for hit in search(client, k=5)["hits"]}
         assert hits["radium"]["metadata"] == {"title": "Radium", "year": 1898}
@@ -121,7 +155,7 @@ class TestSearch:
         with Engine.open(tmp_path / "odd", encoder=WordEncoder()) as engine:
             engine.add([Passage("odd", text)])
             (hit,) = search(TestClient(create_app(engine, by_words), base_url="http://localhost"))["hits"]
-        assert hit["text"] == "?? \U0001f600 radium"
+        assert hit["text"] == "\ufffd\ufffd \U0001f600 radium"
         assert [hit["text"][start:end] for start, end, _, _ in hit["tokens"]] == ["radium"]
 
 

@@ -50,7 +50,7 @@ def fetch(connection: sqlite3.Connection) -> StoredCalibration | None:
             raise ValueError("its checksum is wrong")
         values = json.loads(record["stored"])
         return StoredCalibration(Calibration.from_json(json.dumps(values["calibration"])), str(values["head"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise IndexCorruptError(
             f"the calibration of the index is damaged ({error}): restore the index from a copy"
         ) from error

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.index.storage.database import DATABASE, row_number
+from fgr_retriever.index.storage.database import row_number
 from fgr_retriever.index.storage.files import StoredFile, files_from_json, files_to_json
+from fgr_retriever.index.storage.folders import DATABASE, check_name
+from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
 from fgr_retriever.index.storage.segments import SegmentInfo
 
 _SEGMENT = "first_row, name, passages, tokens, files"
@@ -96,8 +98,10 @@ def fetch_codec(connection: sqlite3.Connection) -> CodecInfo | None:
         return None
     name, files, tokens, error, added, added_error = found
     try:
-        return CodecInfo(str(name), files_from_json(files), int(tokens), float(error), int(added), float(added_error))
-    except (ValueError, TypeError) as damage:
+        return CodecInfo(
+            check_name(name), files_from_json(files), int(tokens), float(error), int(added), float(added_error)
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError) as damage:
         raise IndexCorruptError(f"{DATABASE} lists a damaged codec {name!r}: restore it from a copy") from damage
 
 
@@ -117,6 +121,8 @@ def tombstones(connection: sqlite3.Connection) -> NDArray[np.int64]:
 def _to_segment(entry: tuple[Any, ...]) -> SegmentInfo:
     _, name, passages, tokens, files = entry
     try:
-        return SegmentInfo(str(name), int(passages), int(tokens), files_from_json(files))
-    except (ValueError, TypeError) as error:
+        if not (0 <= int(passages) <= MOST_PASSAGES and int(tokens) >= 0):
+            raise ValueError(f"{passages!r:.50} passages with {tokens!r:.50} tokens")
+        return SegmentInfo(check_name(name), int(passages), int(tokens), files_from_json(files))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise IndexCorruptError(f"{DATABASE} lists a damaged segment {name!r}: restore it from a copy") from error

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fgr_retriever.errors import IndexNotFoundError
 from fgr_retriever.index.codec.residual_codec import check_sizes
-from fgr_retriever.index.storage.database import DATABASE, WRITER_LOCK, create_database, write_errors
-from fgr_retriever.index.storage.manifest import MANIFEST, Manifest, sync_folder, write_manifest_text
+from fgr_retriever.index.storage.database import create_database, write_errors
+from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK, check_own
+from fgr_retriever.index.storage.manifest import Manifest, sync_folder, write_manifest_text
 from fgr_retriever.index.storage.word_table import WordTable
 
 
@@ -16,6 +17,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
 
     Raises:
         IndexNotFoundError: The folder holds something else.
+        IndexCorruptError: Links lie in it in the place of our files.
         ConfigError: Vectors of this width do not fill whole bytes at this number of bits, or words
             cannot be kept.
         MissingExtraError: It is to keep words, and the stemmer is not installed.
@@ -28,6 +30,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
         check_sizes(manifest.dim, manifest.config.nbits)
     if folder.exists() and not folder.is_dir():
         raise IndexNotFoundError(f"{folder} is a file: give a folder")
+    check_own(folder)
     with write_errors(folder):
         made = [one for one in (folder, *folder.absolute().parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,33 +10,17 @@ ends before the log is folded into the database, and when a writer commits meanw
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError, InputError
-from fgr_retriever.index.storage.manifest import MANIFEST, parse_manifest, settle_manifest
+from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError
+from fgr_retriever.index.storage.connections import READ_WAIT_S, Connections, connect, is_writable, read_errors
+from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK
+from fgr_retriever.index.storage.manifest import parse_manifest, settle_manifest
+from fgr_retriever.index.storage.schema import TABLES, add_units, check_schema
 from fgr_retriever.index.storage.word_table import WordTable
 
-DATABASE, WRITER_LOCK = "passages.sqlite", "writer.lock"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS segments (
-    first_row INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, passages INTEGER NOT NULL,
-    tokens INTEGER NOT NULL, files TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS codecs (
-    name TEXT PRIMARY KEY, files TEXT NOT NULL, tokens INTEGER NOT NULL, error REAL NOT NULL,
-    added INTEGER NOT NULL, added_error REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS passages (
-    row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
-    text BLOB NOT NULL, checksum BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS tombstones (row INTEGER PRIMARY KEY);
-"""
-_READ_WAIT_S = 10.0  # readers only ever wait for another process that recovers or cleans the log
 _WRITE_WAIT_S = 0.1
 _SPARE = 0.1  # share of the pages that may be free: later writes take them again
 
@@ -47,22 +31,23 @@ class Database:
     Args:
         folder: The folder of an index; the database must exist.
         words: What the index keeps of the words of its passages.
+        replaced: Called when another database has taken the place of the one before; may raise.
     """
 
-    def __init__(self, folder: Path, words: WordTable) -> None:
+    def __init__(self, folder: Path, words: WordTable, replaced: Callable[[], None]) -> None:
         """Connect to nothing yet."""
-        self._folder, self._words = folder, words
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._closed = False
+        self._folder = folder
+        self._connections = Connections(folder, words, replaced)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Open a read transaction: everything read in it is one snapshot.
 
         Raises:
+            IndexNotFoundError: The index was removed since it was opened.
             IndexCorruptError: The database is damaged or missing.
         """
-        with self._connection() as connection, read_errors(self._folder):
+        with self._connections.lent() as connection, read_errors(self._folder):
             connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
@@ -76,10 +61,13 @@ class Database:
 
         Raises:
             IndexLockedError: Another writer is at work.
-            IndexWriteError: The disk refused the commit.
+            IndexWriteError: The folder cannot be written, or the disk refused the commit.
+            IndexNotFoundError: The index was removed since it was opened.
             IndexCorruptError: The database is damaged or missing.
         """
-        with self._connection() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
+        if (self._folder / DATABASE).exists() and not is_writable(self._folder):
+            raise IndexWriteError(f"{self._folder} cannot be written: it is read-only, or belongs to somebody else")
+        with self._connections.lent() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
             with _lock_errors(self._folder):
                 _wait(connection, _WRITE_WAIT_S)
                 connection.execute("BEGIN IMMEDIATE")
@@ -95,29 +83,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; those in use are closed when they come back."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection to one thread; after an error it is closed, which undoes its work."""
-        if self._closed:
-            raise InputError(f"the index in {self._folder} was closed: open it again")
-        try:
-            connection = self._idle.pop()
-        except IndexError:  # none is idle
-            with read_errors(self._folder):
-                connection = _connect(self._folder / DATABASE, self._words)
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        if self._closed:
-            connection.close()
-        else:
-            self._idle.append(connection)
+        self._connections.close()
 
 
 def create_database(folder: Path, manifest: str, words: WordTable) -> str:
@@ -137,12 +103,12 @@ def create_database(folder: Path, manifest: str, words: WordTable) -> str:
         IndexWriteError: The disk refused.
     """
     with (
-        _sole_writer(folder, _READ_WAIT_S),
+        _sole_writer(folder, READ_WAIT_S),
         write_errors(folder),
-        closing(_connect(folder / DATABASE, words, create=True)) as connection,
+        closing(connect(folder, words, create=True)) as connection,
     ):
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_SCHEMA)
+        connection.executescript(TABLES)
         connection.execute("BEGIN IMMEDIATE")
         rows = [("generation", 0), ("manifest", manifest)]
         connection.executemany("INSERT OR IGNORE INTO state VALUES (?, ?)", rows)
@@ -155,18 +121,13 @@ def create_database(folder: Path, manifest: str, words: WordTable) -> str:
         return str(kept)
 
 
-def add_units(connection: sqlite3.Connection) -> None:
-    """Give the table of passages the column of units, if it has none: format 2 had none."""
-    if "units" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(passages)")}:
-        connection.execute("ALTER TABLE passages ADD COLUMN units BLOB")
-
-
 def verify_database(folder: Path, connection: sqlite3.Connection) -> None:
-    """Let SQLite check its pages, and that the file ends with a whole one.
+    """Let SQLite check its pages, and check that the file ends with a whole one and that the schema is ours.
 
     Raises:
         IndexCorruptError: Something is damaged; names it.
     """
+    check_schema(folder, connection)
     (page,) = connection.execute("PRAGMA page_size").fetchone()
     size = (folder / DATABASE).stat().st_size
     if size % page:
@@ -176,15 +137,6 @@ def verify_database(folder: Path, connection: sqlite3.Connection) -> None:
     for (problem,) in connection.execute("PRAGMA integrity_check"):
         if problem != "ok":
             raise IndexCorruptError(f"{folder / DATABASE} is damaged: {problem}")
-
-
-@contextmanager
-def read_errors(folder: Path) -> Iterator[None]:
-    """Report what SQLite says while reading as a damaged index."""
-    try:
-        yield
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
 
 
 @contextmanager
@@ -242,22 +194,12 @@ def _fold_in(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.OperationalError):
         _wait(connection, 0)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    _wait(connection, _READ_WAIT_S)
+    _wait(connection, READ_WAIT_S)
 
 
 def _wait(connection: sqlite3.Connection, seconds: float) -> None:
     """Set how long a connection waits for a lock of another one."""
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-
-
-def _connect(path: Path, words: WordTable, create: bool = False) -> sqlite3.Connection:
-    """Connect with durable commits; threads may hand the connection on, not share it."""
-    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
-    connection = sqlite3.connect(uri, _READ_WAIT_S, isolation_level=None, check_same_thread=False, uri=True)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = ON")  # what was deleted cannot be read from the file, either
-    words.define(connection)
-    return connection
 
 
 def row_number(value: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
+from fgr_retriever.index.storage.folders import check_file_name
 from fgr_retriever.index.storage.manifest import sync_folder
 
 
@@ -46,7 +48,7 @@ def files_from_json(text: str) -> dict[str, StoredFile]:
     for name, value in values.items():
         if not (isinstance(value, list) and list(map(type, value)) == [int, str]):
             raise ValueError(f"{name}: {value!r:.200} is no size and checksum")
-        files[name] = StoredFile(*value)
+        files[check_file_name(name)] = StoredFile(*value)
     return files
 
 
@@ -59,7 +61,9 @@ def check_sizes(folder: Path, files: Mapping[str, StoredFile]) -> None:
     """
     for name, expected in files.items():
         path = folder / name
-        if (found := path.stat().st_size) != expected.bytes:
+        if not stat.S_ISREG((about := path.stat()).st_mode):
+            raise IndexCorruptError(f"{path} is not a plain file: restore it from a copy")
+        if (found := about.st_size) != expected.bytes:
             raise IndexCorruptError(f"{path} has {found} bytes instead of {expected.bytes}: restore it from a copy")
 
 
@@ -72,6 +76,7 @@ def check_bytes(folder: Path, files: Mapping[str, StoredFile]) -> None:
     for name, expected in files.items():
         path = folder / name
         try:
+            check_sizes(folder, {name: expected})  # a pipe or a device has no end
             with path.open("rb") as stream:
                 found = _sha256(stream)
         except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -27,11 +26,12 @@ from fgr_retriever.index.storage.catalog import (
     put_segments,
 )
 from fgr_retriever.index.storage.files import seal
+from fgr_retriever.index.storage.folders import CODECS, SEGMENTS, new_name
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.rewrite import Encoded, FreshCodes, Part, copy_passages, mergeable, sample_vectors
 from fgr_retriever.index.storage.segments import SegmentInfo
 from fgr_retriever.index.storage.sides import EVIDENCE, sides_of
-from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS, Snapshot, live_tokens, load_snapshot
+from fgr_retriever.index.storage.snapshot import Snapshot, live_tokens, load_snapshot
 from fgr_retriever.index.storage.writing import SegmentsWriter
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class Growth:
         tokens = sum(live_tokens(*part) for part in parts)
         sample = sample_vectors(parts, min(tokens, _SAMPLE_POINTS * centroid_count(tokens, tokens)), self._dim)
         trained = Codec.train(sample, nbits=self._config.nbits, tokens=tokens, progress=self._progress)
-        folder = self._folder / CODECS / uuid.uuid4().hex
+        folder = self._folder / CODECS / new_name()
         trained.save(folder)
         info = CodecInfo(folder.name, seal(folder), tokens, error=0.0)
         return Codec.load(folder), info  # what is stored counts, should saving round it

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from fgr_retriever.config import IndexConfig, is_count
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, IndexNotFoundError
+from fgr_retriever.index.storage.folders import MANIFEST, check_own
 
 FORMAT_VERSION = 3
 _KNOWN_VERSIONS = (2, FORMAT_VERSION)
 _COPY, _COPY_BEFORE = "manifest", "manifest_before"  # names in the table `state`
+_WIDEST, _LARGEST = 1 << 16, 1 << 20  # of a token embedding, of the file in bytes
 _SINCE_3 = ("evidence", "evidence_bytes")
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def parse_manifest(text: str, where: Path) -> Manifest:
     try:
         values = json.loads(text)
         version = values["format_version"]
-        if version not in _KNOWN_VERSIONS:
+        if not is_count(version, 0) or version not in _KNOWN_VERSIONS:
             known = " and ".join(map(str, _KNOWN_VERSIONS))
             raise IndexFormatError(
                 f"{where} has index format {version!r}, this version reads {known}: "
@@ -75,10 +76,14 @@ def parse_manifest(text: str, where: Path) -> Manifest:
             )
         config = {"words": "", "importance": False, **values["config"]}  # the first indexes knew neither
         found = Manifest(**{**values, "config": IndexConfig.from_json(json.dumps(config))})
+        if not isinstance(found.model, str) or not isinstance(found.library, str) or not is_count(found.dim, 1):
+            raise ValueError(f"a model {found.model!r:.200} of width {found.dim!r:.50}")
+        if found.dim > _WIDEST:
+            raise ValueError(f"a width of {found.dim}, more than any model has")
         if not isinstance(found.evidence, str) or not is_count(found.evidence_bytes, int(bool(found.evidence))):
             raise ValueError(f"evidence codes {found.evidence!r:.200} of {found.evidence_bytes!r:.50} bytes")
         return found
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
         raise IndexCorruptError(f"{where} is damaged ({error}): restore it from a copy") from error
 
 
@@ -98,10 +103,13 @@ def read_manifest_text(folder: Path) -> str:
 
     Raises:
         IndexNotFoundError: There is none.
-        IndexCorruptError: It is not UTF-8.
+        IndexCorruptError: It is not UTF-8, or links or other things lie in the place of our files.
     """
+    check_own(folder)
     path = folder / MANIFEST
     try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise IndexCorruptError(f"{path} has {size} bytes, and no manifest has more than {_LARGEST}: restore it")
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexNotFoundError(f"{folder} holds no index: there is no {MANIFEST}") from error

@@ -67,7 +67,7 @@ def to_passage(row: Row) -> Passage:
     """
     try:
         return Passage(row.id, _text(row), json.loads(row.metadata))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise IndexCorruptError(f"passage {row.id!r} is damaged ({error}): restore the index from a copy") from error
 
 

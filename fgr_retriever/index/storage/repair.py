@@ -7,7 +7,6 @@ goes to `lost.jsonl` in the folder of the index, from where it can be indexed ag
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -18,20 +17,16 @@ from fgr_retriever.errors import FgrError, IndexCorruptError, IndexLockedError, 
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segment, put_codec, put_segments
-from fgr_retriever.index.storage.database import DATABASE, create_database, read_errors, write_errors
+from fgr_retriever.index.storage.connections import read_errors
+from fgr_retriever.index.storage.database import create_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
+from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, new_name
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
-from fgr_retriever.index.storage.manifest import (
-    MANIFEST,
-    Manifest,
-    parse_manifest,
-    read_manifest_text,
-    write_manifest_text,
-)
+from fgr_retriever.index.storage.manifest import Manifest, parse_manifest, read_manifest_text, write_manifest_text
 from fgr_retriever.index.storage.salvage import RepairReport, Salvage, copy_rows, keys
+from fgr_retriever.index.storage.schema import check_schema
 from fgr_retriever.index.storage.segments import Segment, SegmentInfo
 from fgr_retriever.index.storage.sides import sides_of
-from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import SegmentsWriter
@@ -50,13 +45,14 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
     Raises:
         IndexNotFoundError: There is no index.
         IndexFormatError: The index has a format that this version cannot read.
-        IndexCorruptError: The database, or every copy of the manifest, cannot be read at all: nothing
-            can be saved.
+        IndexCorruptError: Links lie in the place of our files; or the database, or every copy of the
+            manifest, cannot be read at all: nothing can be saved.
         IndexLockedError: The index is open elsewhere.
         IndexWriteError: The disk refused.
     """
     if not (folder / DATABASE).is_file():
         raise IndexNotFoundError(f"{folder} holds no index: there is no {DATABASE}")
+    check_own(folder)
     report = RepairReport()
     with suppress(IndexCorruptError, FileNotFoundError), closing(Store(folder)) as store:
         store.verify(progress=progress)
@@ -64,12 +60,13 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
             report.saved = int(snapshot.alive.sum())
         return report
     with read_errors(folder), closing(_lock(folder)) as damaged:
+        check_schema(folder, damaged)  # a view in the place of a table may never end
         salvage = Salvage(_restore_manifest(folder, damaged, report))
         words = WordTable(salvage.manifest.config.words)
         _check_segments(folder, damaged, salvage, report)
         with write_errors(folder):
             _fill_gaps(folder / SEGMENTS, salvage)
-            scratch = folder / SEGMENTS / uuid.uuid4().hex  # not named by the database: the next writer removes it
+            scratch = folder / SEGMENTS / new_name()  # not named by the database: the next writer removes it
             scratch.mkdir(parents=True)
             create_database(scratch, salvage.manifest.to_json(), words)
         with closing(sqlite3.connect(scratch / DATABASE, isolation_level=None)) as repaired:

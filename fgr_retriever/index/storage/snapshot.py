@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
 from fgr_retriever.index.storage.files import check_sizes
+from fgr_retriever.index.storage.folders import CODECS, SEGMENTS
 from fgr_retriever.index.storage.manifest import Manifest, stored_manifest
 from fgr_retriever.index.storage.segments import Segment
 from fgr_retriever.index.storage.sides import EVIDENCE, Side, sides_of
 from fgr_retriever.index.storage.token_reader import TokenReader
 from fgr_retriever.model.tokens import StoredTokens
-
-SEGMENTS, CODECS = "segments", "codecs"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ A segment holds a run of consecutive rows. A row that was deleted or replaced ha
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,24 +22,24 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.errors import IndexCorruptError, InputError, ModelMismatchError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage import calibration, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
-from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments
-from fgr_retriever.index.storage.database import DATABASE, Database, verify_database, write_errors
+from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments, tombstones
+from fgr_retriever.index.storage.database import Database, verify_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
+from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, remove, remove_all_but
 from fgr_retriever.index.storage.growth import Growth
 from fgr_retriever.index.storage.intake import Intake
 from fgr_retriever.index.storage.manifest import (
-    MANIFEST,
     read_manifest,
     read_manifest_text,
     stored_manifest,
     stored_texts,
     sync_folder,
 )
-from fgr_retriever.index.storage.snapshot import CODECS, SEGMENTS, Snapshot, load_snapshot
+from fgr_retriever.index.storage.snapshot import Snapshot, load_snapshot
 from fgr_retriever.index.storage.upgrade import CodeMaker, is_complete, upgrade
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import BlockWriter
@@ -70,7 +69,7 @@ class Store:
         self.folder = folder
         self.manifest = read_manifest(folder)
         self.words = WordTable(self.manifest.config.words)
-        self._database = Database(folder, self.words)
+        self._database = Database(folder, self.words, self._replaced)
         self._latest: Snapshot | None = None
         with self.reading() as (snapshot, connection):  # a missing or short file shows now, not at the first search
             self.manifest = snapshot.manifest
@@ -196,6 +195,8 @@ class Store:
                     segment.verify()
                     bar.update(segment.info.tokens)
             listed = rows.verify_rows(connection, snapshot.manifest.units, progress)
+            if not np.isin(tombstones(connection), snapshot.rows).all():
+                raise IndexCorruptError(f"{self.folder / DATABASE} lists deleted rows that no segment has; restore it")
             if not np.array_equal(listed, snapshot.rows[snapshot.alive]):
                 raise IndexCorruptError(f"{self.folder / DATABASE}: passages and segments do not match; restore it")
             self.words.verify(connection, progress)
@@ -204,6 +205,20 @@ class Store:
         """Close the files; every later call raises InputError."""
         self._database.close()
         self._latest = None
+
+    def _replaced(self) -> None:
+        """Forget what was in the folder before another index was put there.
+
+        Raises:
+            ModelMismatchError: The other one was built with another model or another config.
+        """
+        self._latest = None
+        found = read_manifest(self.folder)
+        if (found.model, found.dim, found.config) != (self.manifest.model, self.manifest.dim, self.manifest.config):
+            raise ModelMismatchError(
+                f"another index, built with the model {found.model} and {found.config}, was put into {self.folder} "
+                "since it was opened: open it anew"
+            )
 
     def _snapshot(self, connection: sqlite3.Connection) -> Snapshot:
         """Take the snapshot that the connection's transaction sees, from memory if it is the latest."""
@@ -239,19 +254,24 @@ class Store:
                 self.words.refresh(connection)
                 self._make_roots()
             before = self._named(connection)
-            self._remove_all_but(before)
+            remove_all_but(self.folder, before)
             try:
                 manifest = stored_manifest(connection, self.folder)
                 yield connection, Growth(self.folder, manifest, connection, self._latest, progress)
                 after = self._named(connection)
             except BaseException:
-                self._remove_all_but(before)
+                remove_all_but(self.folder, before)
                 raise
-            self._remove_all_but(before | after)
-        _remove(before - after)
+            remove_all_but(self.folder, before | after)
+        remove(before - after)
 
     def _make_roots(self) -> None:
-        """Make the folders of segments and codecs, durably, if they are not there."""
+        """Make the folders of segments and codecs, durably, if they are not there.
+
+        Raises:
+            IndexCorruptError: Links lie in their place.
+        """
+        check_own(self.folder)
         for root in (self.folder / SEGMENTS, self.folder / CODECS):
             if not root.exists():
                 root.mkdir()
@@ -263,11 +283,6 @@ class Store:
         codec = fetch_codec(connection)
         return segments | ({self.folder / CODECS / codec.name} if codec else set())
 
-    def _remove_all_but(self, folders: set[Path]) -> None:
-        """Remove what else lies beside segments and codecs."""
-        for root in (self.folder / SEGMENTS, self.folder / CODECS):
-            _remove(set(root.iterdir()) - folders)
-
 
 def _generation(connection: sqlite3.Connection) -> int:
     """Read how many commits there were."""
@@ -275,8 +290,3 @@ def _generation(connection: sqlite3.Connection) -> int:
     if found is None or not isinstance(found[0], int):
         raise IndexCorruptError(f"{DATABASE} does not count its commits: restore it from a copy")
     return found[0]
-
-
-def _remove(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -13,10 +13,10 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.storage import rows
-from fgr_retriever.index.storage.database import add_units
 from fgr_retriever.index.storage.growth import Growth
 from fgr_retriever.index.storage.manifest import FORMAT_VERSION, Manifest, replace_manifest
 from fgr_retriever.index.storage.passage_row import with_units
+from fgr_retriever.index.storage.schema import add_units
 from fgr_retriever.index.storage.segments import SegmentInfo
 from fgr_retriever.index.storage.sides import evidence_side
 from fgr_retriever.index.storage.snapshot import Snapshot

@@ -19,7 +19,7 @@ from fgr_retriever.index.storage.lexicon import Lexicon, check_language, fingerp
 _DELETE = "INSERT INTO words (words, rowid, text) VALUES ('delete', old.row, fgr_words(old.text));"
 _INSERT = "INSERT INTO words (rowid, text) VALUES (new.row, fgr_words(new.text));"
 # This tokenizer leaves everything beyond ASCII alone, so that the words are those that were prepared.
-_SCHEMA = (
+SCHEMA = (
     """CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(text, content='', tokenize="ascii tokenchars '_'")""",
     f"CREATE TRIGGER IF NOT EXISTS words_insert AFTER INSERT ON passages BEGIN {_INSERT} END",
     f"CREATE TRIGGER IF NOT EXISTS words_delete AFTER DELETE ON passages BEGIN {_DELETE} END",
@@ -65,7 +65,7 @@ class WordTable:
         if not self.language:
             return
         try:
-            for statement in _SCHEMA:
+            for statement in SCHEMA:
                 connection.execute(statement)
         except sqlite3.OperationalError as error:
             if "fts5" not in str(error):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing_extensions import Self
 from fgr_retriever.errors import InputError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.files import HashedFile, StoredFile
+from fgr_retriever.index.storage.folders import new_name
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES, build_lists
 from fgr_retriever.index.storage.manifest import sync_folder
 from fgr_retriever.index.storage.offsets import CompactOffsets, compact_offsets
@@ -48,7 +48,7 @@ class _SegmentWriter:
         self.passages = self.tokens = 0
         self._codec = codec
         self._token_files = (*vector_files(codec), *(side.file for side in sides))
-        self._folder = root / uuid.uuid4().hex
+        self._folder = root / new_name()
         self._folder.mkdir(parents=True)
         self._files: dict[str, HashedFile] = {}
         for file in (*self._token_files, LENGTHS, GAPS, WIDTHS, WIDE):

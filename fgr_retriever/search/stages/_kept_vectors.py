@@ -3,7 +3,8 @@
 A folder has files `SHA256.safetensors`, each named by its own checksum, with `digests`, (n, 16) uint8,
 and `vectors`, (n, d) float16. A vector is found by the digest of its text. So it stays valid when ids
 or metadata change, and when the index is compacted or copied. All files can be made again: a damaged
-file is ignored, and vectors that cannot be written are kept in memory.
+file is ignored, and vectors that cannot be written are kept in memory. A folder that is reached through
+a link inside the index is left alone: it may be somebody else's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 from tqdm.auto import tqdm
 
+from fgr_retriever.index.storage.folders import is_link
 from fgr_retriever.index.storage.manifest import sync_folder
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,7 @@ _FILE_TEXTS = 1 << 16  # encoded before they are written: what an interruption l
 _CHUNK = 1024  # texts in memory at once
 _MOST_FILES = 16  # or more than half of the vectors unused: then all become one file
 _SUFFIX = ".safetensors"
+_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(_SUFFIX)}")
 
 Encode = Callable[[Sequence[int]], NDArray[np.float16]]
 
@@ -73,6 +77,11 @@ class PooledVectors:
             self._replace(files, list(first), vectors[[known[digest] for digest in first]])
         return vectors[[known[digest] for digest in digests]]
 
+    @property
+    def _is_foreign(self) -> bool:
+        """Say whether a link in the index leads to the folder."""
+        return is_link(self._folder) or is_link(self._folder.parent)
+
     def _encode(self, encode: Encode, places: Sequence[int], bar: tqdm) -> NDArray[np.float16]:
         found = encode(places)
         bar.update(len(places))
@@ -81,7 +90,7 @@ class PooledVectors:
     def _read(self) -> tuple[list[Path], dict[bytes, int], NDArray[np.float16]]:
         """Read all files: which they are, where the vector of each digest is, and the vectors."""
         while True:
-            files = sorted(self._folder.glob(f"*{_SUFFIX}"))
+            files = [] if self._is_foreign else sorted(filter(_is_ours, self._folder.glob(f"*{_SUFFIX}")))
             try:
                 parts = [part for path in files if (part := _load(path)) is not None]
                 break
@@ -102,6 +111,8 @@ class PooledVectors:
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}{_SUFFIX}"
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         try:
+            if self._is_foreign:
+                raise OSError("its folder is a link")
             self._folder.mkdir(parents=True, exist_ok=True)
             with unfinished.open("wb") as file:
                 file.write(data)
@@ -123,6 +134,11 @@ class PooledVectors:
             for path in set(files) - set(written):
                 with suppress(OSError):  # what is left over is read once more
                     path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Say whether a file has a name that we give; others are neither read nor removed."""
+    return _NAME.fullmatch(path.name) is not None and path.is_file() and not is_link(path)
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]] | None:

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 from fgr_retriever.config import check
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.evidence.token_evidence import evidence_of, resolve_cut
-from fgr_retriever.model.windows import without_surrogates
 from fgr_retriever.search.stages import Candidate, Request
+from fgr_retriever.text.valid import without_surrogates
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.origin import Origin

@@ -20,9 +20,9 @@ from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.storage import rows
 from fgr_retriever.model.precision import best_dtype
-from fgr_retriever.model.windows import without_surrogates
 from fgr_retriever.search.stages import Candidate, Request, Stage
 from fgr_retriever.search.stages._kept_vectors import PooledVectors
+from fgr_retriever.text.valid import without_surrogates
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -17,7 +17,7 @@ from pathlib import Path
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import FgrError, IndexCorruptError
 from fgr_retriever.index.index import Index
-from fgr_retriever.index.storage.database import DATABASE
+from fgr_retriever.index.storage.folders import DATABASE
 from tests.index.durability.processes import LawBrokenError, in_process, processes
 from tests.index.durability.workload import (
     CONFIGS,

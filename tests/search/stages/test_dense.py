@@ -343,3 +343,23 @@ def test_settings_go_through_json_and_are_checked():
     for wrong in ({"model": ""}, {"model": 3}, {"count": 0}):
         with pytest.raises(ConfigError):
             replace(stage, **wrong)
+
+
+def test_files_in_the_folder_of_vectors_that_are_not_ours_stay(open_engine, tmp_path):
+    with open_engine() as engine:
+        engine.search(QUESTION)
+        foreign = files(engine)[0].parent / "model.safetensors"
+        foreign.write_bytes(b"somebody else's")
+    with open_engine() as engine:
+        engine.search(QUESTION)
+    assert foreign.read_bytes() == b"somebody else's"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights")
+def test_a_linked_folder_of_vectors_is_left_alone(open_engine, tmp_path, caplog):
+    (tmp_path / "disk").mkdir()
+    engine = open_engine()
+    (engine.folder / dense.FOLDER).symlink_to(tmp_path / "disk", target_is_directory=True)
+    assert len(engine.search(QUESTION, k=4)) == 4
+    assert not list((tmp_path / "disk").iterdir())
+    assert "is a link" in caplog.text
