@@ -47,7 +47,7 @@ def test_the_name_of_a_source_supports_the_question():
 
 def test_an_agent_reads_and_cites_both_sources():
     text, evidence = present(context(QUERY, ACME, GLOBEX, trim=TrimConfig(citation="[{number}] {title}\n")))
-    assert text.startswith("[1] globex_2024.pdf\n[2] Acme contract\nThe notice")
+    assert text.startswith("[1] globex_2024.pdf\n[2] Acme contract\n> The notice")
     acme = evidence["sources"][1]
     assert acme["passages"][0]["id"] == "1"
     (span,) = acme["spans"]
