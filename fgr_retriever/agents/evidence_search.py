@@ -16,8 +16,9 @@ from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
-from fgr_retriever.trim.budget import TokenCounter, token_counter
+from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Context, Excerpt
+from fgr_retriever.trim.estimate import budget_counter
 from fgr_retriever.trim.origin import Origin
 
 CITATION = "[{number}] {title}\n"
@@ -139,7 +140,7 @@ class EvidenceSearch:
         config = replace(given, max_tokens=budget, citation=given.citation or CITATION)
         if "{number}" not in config.citation:
             raise ConfigError(f"citation={config.citation!r}: must have {{number}}, or nothing can be cited")
-        count = count_tokens or token_counter(config.tokenizer)  # what is missing shows now, not to the agent
+        count = count_tokens or budget_counter(config.tokenizer)  # what is missing shows now, not to the agent
         return cls(engine=engine, k=k, trim=config, filter=filter, count_tokens=count)
 
     def search(self, query: str) -> tuple[str, Evidence]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fgr_retriever.config import check, is_count, is_number
 from fgr_retriever.errors import ConfigError, MissingExtraError
-from fgr_retriever.model.windows import without_surrogates
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 from fgr_retriever.search.stages._reranked_text import Text, check_text, with_texts
 
@@ -80,7 +79,7 @@ class Cohere(Stage):
         """
         read = with_texts(request, candidates, self.text, self.count, self.kind)
         try:
-            scores = self._scores(without_surrogates(request.query), [text for _, text in read])
+            scores = self._scores(request.query, [text for _, text in read])
         except _NoScoresError as error:
             note = f"{self.label}: {error}; the order of the stage before stays"
             logger.warning(note)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from fgr_retriever.config import check, is_count
 from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.precision import best_dtype
-from fgr_retriever.model.windows import without_surrogates
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 from fgr_retriever.search.stages._reranked_text import Text, check_text, with_texts
 
@@ -63,8 +62,7 @@ class CrossEncoder(Stage):
         read = with_texts(request, candidates, self.text, self.count, self.kind)
         if not read:
             return []
-        query = without_surrogates(request.query)
-        scores = self._scores([(query, text) for _, text in read])
+        scores = self._scores([(request.query, text) for _, text in read])
         return best_first(
             [one.scored(self.label, score) for (one, _), score in zip(read, scores.tolist(), strict=True)]
         )
