@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
 from fgr_retriever.text.query_words import content_stems
-from fgr_retriever.trim.budget import TokenCounter
+from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.context import Trimmed
-from fgr_retriever.trim.estimate import budget_counter
 from fgr_retriever.trim.layout import Assembly, Layout, Scored, joined, with_title
 from fgr_retriever.trim.ranking import Ranking
 from fgr_retriever.trim.repeats import Repeat, clip, repeated
@@ -74,7 +73,7 @@ def trim(
         TokenCounterError: The tokens cannot be counted.
     """
     if config.max_tokens is not None:
-        count = count or budget_counter(config.tokenizer)
+        count = count or token_counter(config.tokenizer)
     candidates = _candidates(passages, config, threshold)
     layout = Layout.of(passages, config)
     context = _Context.of(layout, candidates, [], count)
