@@ -192,7 +192,8 @@ class TrimConfig(_Strict):
         max_tokens: Hard limit for all passages together, including separators and citation marks;
             None means no limit.
         tokenizer: What counts the tokens: a tiktoken encoding, a model name that tiktoken knows,
-            or a folder or hub id of a Hugging Face tokenizer.
+            or a folder or hub id of a Hugging Face tokenizer. If the default cannot be loaded, the tokens
+            are estimated on the safe side, and the report says so.
         separator: Written between two spans of one passage (an elision mark).
         passage_separator: Written between two passages of one context.
         citation: Written before each source of a context: a format string with the fields `{number}`

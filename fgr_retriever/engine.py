@@ -188,7 +188,7 @@ class Engine(Upkeep):
         Raises:
             InputError: The query is blank or the filter is invalid.
             ConfigError: `k` is not an integer of at least 1.
-            TokenCounterError: There is a budget, and its tokenizer is not available.
+            TokenCounterError: There is a budget, and the tokenizer that it names is not available.
             IndexCorruptError: The stored data is damaged.
         """
         config = trim or TrimConfig()

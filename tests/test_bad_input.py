@@ -164,3 +164,22 @@ def test_difficult_texts_pass(trimmer, text):
     (trimmed,) = trimmer.trim("radium", [text])
     assert all(text[span.start : span.end] in trimmed.text for span in trimmed.spans)
     assert trimmed.text or trimmed.reason
+
+
+@pytest.mark.parametrize("query", ["caf\udce9", "\ud83d", "radium \udfff?"])
+def test_a_question_with_half_a_character_is_refused_everywhere(engine, trimmer, query):
+    for ask in (
+        engine.search,
+        engine.rank,
+        engine.retrieve,
+        lambda query: engine.search_batch(["radium", query]),
+        lambda query: trimmer.trim(query, ["radium"]),
+        lambda query: trimmer.context(query, []),
+        lambda query: trimmer.evidence(query, ["radium"]),
+    ):
+        with pytest.raises(InputError, match="lone surrogate at position"):
+            ask(query)
+
+
+def test_a_question_with_a_whole_emoji_is_welcome(engine):
+    assert engine.search("radium \U0001f600")

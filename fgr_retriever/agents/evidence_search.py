@@ -20,8 +20,9 @@ from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.text.quotation import quoted, shown
 from fgr_retriever.text.valid import valid
-from fgr_retriever.trim.budget import TokenCounter, token_counter
+from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Context, Excerpt, Source
+from fgr_retriever.trim.estimate import budget_counter
 from fgr_retriever.trim.origin import Origin
 
 CITATION = "[{number}] {title}\n"
@@ -152,7 +153,7 @@ class EvidenceSearch:
         config = replace(given, max_tokens=budget, citation=mark, passage_separator=gap)
         if "{number}" not in config.citation:
             raise ConfigError(f"citation={config.citation!r}: must have {{number}}, or nothing can be cited")
-        count = count_tokens or token_counter(config.tokenizer)  # what is missing shows now, not to the agent
+        count = count_tokens or budget_counter(config.tokenizer)  # what is missing shows now, not to the agent
         return cls(engine=engine, k=k, trim=config, filter=filter, count_tokens=count)
 
     def search(self, query: str) -> tuple[str, Evidence]:

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from fgr_retriever.cli.highlight import show
-from fgr_retriever.cli.options import Device, MaxTokens, Model, Results, Tokenizer, choose_tokenizer, load_encoder
+from fgr_retriever.cli.options import Device, MaxTokens, Model, Results, Tokenizer, choose_counter, load_encoder
 from fgr_retriever.cli.output import counted, terminal
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.text.html import printable
@@ -38,9 +38,8 @@ def demo(
     """Index the shipped passages in a temporary folder and ask the shipped questions."""
     from fgr_retriever.demo import passages, questions
     from fgr_retriever.engine import Engine
-    from fgr_retriever.trim.budget import token_counter
 
-    count = token_counter(choose_tokenizer(tokenizer, model))
+    count = choose_counter(tokenizer)
     options: dict[str, Any] = {"k": k, "trim": TrimConfig(max_tokens=max_tokens), "count_tokens": count}
     encoder = load_encoder(model, device)
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from fgr_retriever.cli.files import require_files
-from fgr_retriever.cli.options import AsJson, Device, Model, Tokenizer, choose_tokenizer, load_encoder
+from fgr_retriever.cli.options import AsJson, Device, Model, Tokenizer, choose_counter, load_encoder
 from fgr_retriever.cli.output import counted, note, terminal, write_json, write_text
 from fgr_retriever.config import TrimConfig, Unit
 
@@ -121,12 +121,11 @@ def curve(
 ) -> None:
     """Measure answers kept against tokens saved, for every threshold and every budget."""
     from fgr_retriever.evaluation import answer_curve, read_examples
-    from fgr_retriever.trim.budget import token_counter
 
     require_files(file)
     passages = (example.passage for example in islice(read_examples(file), limit))
     encoder = _load(model, device, nbits, passages)
-    count = token_counter(choose_tokenizer(tokenizer, model))
+    count = choose_counter(tokenizer)
     found = answer_curve(encoder, counted(islice(read_examples(file), limit), "examples read"), count)
     if plot is not None:
         from fgr_retriever.evaluation.plots import draw_curve
@@ -153,12 +152,11 @@ def lists(
 ) -> None:
     """Measure what is kept of result lists, by grade and under budgets for a whole list."""
     from fgr_retriever.evaluation import evaluate_lists, read_lists
-    from fgr_retriever.trim.budget import token_counter
 
     require_files(file)
     passages = (passage.text for one in islice(read_lists(file), limit) for passage in one.passages)
     encoder = _load(model, device, nbits, passages)
-    count = token_counter(choose_tokenizer(tokenizer, model))
+    count = choose_counter(tokenizer)
     found = evaluate_lists(encoder, islice(read_lists(file), limit), count, progress=sys.stderr.isatty())
     if as_json:
         return write_json(found.to_json())

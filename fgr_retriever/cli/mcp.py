@@ -13,7 +13,7 @@ from fgr_retriever.cli.options import (
     PipelineFile,
     Results,
     Tokenizer,
-    choose_tokenizer,
+    choose_counter,
     open_existing,
 )
 from fgr_retriever.cli.output import note
@@ -45,9 +45,9 @@ def mcp(
     from fgr_retriever.agents.evidence_search import EvidenceSearch
     from fgr_retriever.agents.mcp_server import make_server, serve_http
 
-    trim = TrimConfig(max_tokens=max_tokens, tokenizer=choose_tokenizer(tokenizer, model))
+    trim, count = TrimConfig(max_tokens=max_tokens), choose_counter(tokenizer)
     with open_existing(folder, model, device, pipeline) as engine:
-        server = make_server(EvidenceSearch.of(engine, k=k, trim=trim))
+        server = make_server(EvidenceSearch.of(engine, k=k, trim=trim, count_tokens=count))
         note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
         if http is None:
             server.run("stdio")

@@ -7,26 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fgr_retriever.cli.output import note
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.errors import TokenCounterError
+from fgr_retriever.errors import InputError
 
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
+    from fgr_retriever.trim.budget import TokenCounter
 
 
-def _not_blank(query: str) -> str:
-    if not query.strip():
-        raise typer.BadParameter("it is blank")
+def _check_query(query: str) -> str:
+    from fgr_retriever.evidence.token_evidence import check_query
+
+    try:
+        check_query(query)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
     return query
 
 
 Model = Annotated[str | None, typer.Option(help="Folder or hub id of a model; by default the embedded one.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the best there is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_not_blank)]
+Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_check_query)]
 IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an index.", show_default=False)]
 Results = Annotated[int, typer.Option("-k", min=1, help="How many passages to find.")]
 MaxTokens = Annotated[
@@ -84,23 +88,14 @@ def open_existing(folder: Path, model: str | None, device: str | None, pipeline:
     return Engine.open(folder, encoder=load_encoder(model, device), pipeline=stages)
 
 
-def choose_tokenizer(tokenizer: str | None, model: str | None) -> str:
-    """Name the tokenizer that counts tokens.
+def choose_counter(tokenizer: str | None) -> TokenCounter:
+    """Make the counter of tokens.
 
     Args:
-        tokenizer: What the user asked for, if anything.
-        model: The model in use; its tokenizer counts where the default one cannot be downloaded,
-            and a note says so.
+        tokenizer: What the user asked for, if anything; else the default one or, with a warning, an
+            estimate of it.
     """
-    from fgr_retriever.model.embedded import embedded_model
     from fgr_retriever.trim.budget import token_counter
+    from fgr_retriever.trim.estimate import budget_counter
 
-    if tokenizer is not None:
-        return tokenizer
-    default = TrimConfig().tokenizer
-    try:
-        token_counter(default)
-    except TokenCounterError:
-        note(f"fgr: tokens are counted by the model's own tokenizer: {default} is not to be had (see --tokenizer)")
-        return model or str(embedded_model())
-    return default
+    return budget_counter(TrimConfig().tokenizer) if tokenizer is None else token_counter(tokenizer)

@@ -23,7 +23,7 @@ from fgr_retriever.cli.options import (
     Query,
     Results,
     Tokenizer,
-    choose_tokenizer,
+    choose_counter,
     load_encoder,
     open_existing,
 )
@@ -68,10 +68,8 @@ def search(
     device: Device = None,
 ) -> None:
     """Find passages in an index and show the evidence in them."""
-    from fgr_retriever.trim.budget import token_counter
-
     with open_existing(folder, model, device, pipeline) as engine:
-        count = token_counter(choose_tokenizer(tokenizer, model))
+        count = choose_counter(tokenizer)
         config = TrimConfig(max_tokens=max_tokens, fill=fill)
         context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)
     if html is not None:
@@ -100,14 +98,13 @@ def trim(
     device: Device = None,
 ) -> None:
     """Cut texts down to their evidence. With --json, one object a line for each file."""
-    from fgr_retriever.trim.budget import token_counter
     from fgr_retriever.trim.trimmer import Trimmer
 
     names = files or [STDIN]
     texts = [_read(name) for name in names]
     defaults = TrimConfig(threshold=threshold, max_tokens=max_tokens, fill=fill)
     config = replace(defaults, unit=unit or defaults.unit, order="source")
-    count = None if max_tokens is None else token_counter(choose_tokenizer(tokenizer, model))
+    count = None if max_tokens is None else choose_counter(tokenizer)
     passages = [Passage(name, text) for name, text in zip(names, texts, strict=True)]
     context = Trimmer(load_encoder(model, device), config, count_tokens=count).context(query, passages)
     if not as_json:

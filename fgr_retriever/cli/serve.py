@@ -13,7 +13,7 @@ from fgr_retriever.cli.options import (
     Model,
     PipelineFile,
     Tokenizer,
-    choose_tokenizer,
+    choose_counter,
     open_existing,
 )
 from fgr_retriever.cli.output import note
@@ -37,8 +37,6 @@ def serve(
     device: Device = None,
 ) -> None:
     """Show an index in the browser: search, evidence and trimming; with a JSON API."""
-    from fgr_retriever.trim.budget import token_counter
-
     try:
         import uvicorn
 
@@ -51,7 +49,7 @@ def serve(
         note(f"fgr: warning: everyone who can reach {host} can read this index: there is no login")
     with open_existing(folder, model, device, pipeline) as engine:
         engine.search("warm up", k=1)  # so that the first search is as quick as the next
-        count = token_counter(choose_tokenizer(tokenizer, model))
+        count = choose_counter(tokenizer)
         uvicorn.run(
             create_app(engine, count, hosts=[host]), host=host, port=port, access_log=False, server_header=False
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from fgr_retriever.index.match import Match
 from fgr_retriever.model.tokens import EvidenceCodeEncoder, StoredTokens, TokenEncoder
 from fgr_retriever.text.query_words import QueryWord, query_words
 from fgr_retriever.types import TokenEvidence
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 LATE = "late"
 """Under this name `Hit.scores` has MaxSim."""
@@ -80,9 +83,14 @@ def read_hits(
 
 
 def check_query(query: str) -> None:
-    """Raise InputError unless a query is a string that is not blank."""
+    """Raise InputError unless a query is a string of Unicode text that is not blank."""
     if not isinstance(query, str) or not query.strip():
         raise InputError(f"query {query!r:.200}: must be a string that is not blank")
+    if lone := _SURROGATE.search(query):
+        raise InputError(
+            f"query {query!r:.200}: has a lone surrogate at position {lone.start()}, which is no character: "
+            "give the question in the encoding in which it was written, UTF-8 on the command line"
+        )
 
 
 def resolve_cut(own: Calibration, config: TrimConfig) -> tuple[TrimConfig, float]:

@@ -145,7 +145,7 @@ def _load_tiktoken(name: str) -> Any:
     try:
         return _in_time(partial(tiktoken.get_encoding, name))
     except Exception as error:  # whatever the network raises
-        raise TokenCounterError(f"tiktoken cannot load {name!r} ({type(error).__name__}): {_REMEDIES}") from error
+        raise TokenCounterError(f"tiktoken cannot load {name!r} ({type(error).__name__}): {_REMEDIES}") from None
 
 
 def _user_cache() -> Path:
@@ -189,7 +189,7 @@ def _load_hugging_face(name: str) -> TokenCounter:
     try:
         return _by_encode(tokenizers.Tokenizer.from_file(str(file)) if file.is_file() else _load_auto(name))
     except Exception as error:  # both libraries raise plain Exception for damaged files
-        raise TokenCounterError(f"cannot load a Hugging Face tokenizer from {name!r}: {error}") from error
+        raise TokenCounterError(f"cannot load a Hugging Face tokenizer from {name!r}: {error}") from None
 
 
 def _load_auto(name: str) -> Any:

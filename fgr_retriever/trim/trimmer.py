@@ -18,9 +18,10 @@ from fgr_retriever.evidence.token_evidence import Question, read_hits, resolve_c
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.maxsim import best_matches
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, encode_for_evidence
-from fgr_retriever.trim.budget import TokenCounter, token_counter
+from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.context import Context, Trimmed
+from fgr_retriever.trim.estimate import EstimatedCounter, budget_counter
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.origin import Origin
 from fgr_retriever.trim.report import make_report
@@ -64,7 +65,7 @@ class Trimmer:
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
             ConfigError: `max_tokens` is negative or not an integer.
-            TokenCounterError: There is a limit, and the tokenizer of the config is not available.
+            TokenCounterError: There is a limit, and a tokenizer that the config names is not available.
         """
         _check_texts(texts)
         passages = [Passage(str(number), text) for number, text in enumerate(texts, start=1)]
@@ -93,7 +94,7 @@ class Trimmer:
             InputError: The query is blank, or the query or a text is not a string.
             ConfigError: `max_tokens` is negative or not an integer, or `top_n` is not an integer of at
                 least 1.
-            TokenCounterError: There is a limit, and the tokenizer of the config is not available.
+            TokenCounterError: There is a limit, and a tokenizer that the config names is not available.
         """
         config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
         check("top_n", top_n, top_n is None or is_count(top_n, 1), "None or an integer of at least 1")
@@ -166,11 +167,13 @@ def trim_hits(
         watch: The times of the stages before this one.
 
     Raises:
-        TokenCounterError: There is a budget, and its tokenizer is not available.
+        TokenCounterError: There is a budget, and the tokenizer that it names is not available.
     """
     with watch("trim"):
         limited = config.max_tokens is not None
-        count = count or (token_counter(config.tokenizer) if limited else None)
+        count = count or (budget_counter(config.tokenizer) if limited else None)
+        if isinstance(count, EstimatedCounter):
+            watch.notes.append(count.note)
         scored = [Scored(hit.passage.text, hit.token_scores, hit.score, Origin.of(hit.passage)) for hit in hits]
         done = trim(scored, *resolve_cut(own, config), count if limited else None, query)
         text = done.assembly.text

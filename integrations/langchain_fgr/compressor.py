@@ -34,7 +34,9 @@ class FGRCompressor(BaseDocumentCompressor):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     trim: TrimConfig = TrimConfig()
-    """How documents are trimmed."""
+    """How documents are trimmed: a `TrimConfig` or a dict of its fields."""
+    max_tokens: int | None = Field(default=None, ge=0)
+    """Hard limit of tokens for all documents together; None takes the limit of `trim`."""
     top_n: int | None = None
     """How many documents to return, ranked by MaxSim; None keeps all in their order."""
     encoder: Any = Field(default=None, exclude=True, repr=False)
@@ -58,7 +60,7 @@ class FGRCompressor(BaseDocumentCompressor):
         if not documents:
             return []
         passages = [to_passage(document) for document in documents]
-        context = self._trimmer().context(query, passages, top_n=self.top_n)
+        context = self._trimmer().context(query, passages, max_tokens=self.max_tokens, top_n=self.top_n)
         send_report(context, callbacks)
         return _kept(trimmed_items(documents, passages, context))
 
@@ -69,7 +71,7 @@ class FGRCompressor(BaseDocumentCompressor):
         if not documents:
             return []
         passages = [to_passage(document) for document in documents]
-        context = await self._trimmer().acontext(query, passages, top_n=self.top_n)
+        context = await self._trimmer().acontext(query, passages, max_tokens=self.max_tokens, top_n=self.top_n)
         await asend_report(context, callbacks)
         return _kept(trimmed_items(documents, passages, context))
 

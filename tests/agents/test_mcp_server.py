@@ -226,3 +226,7 @@ async def test_over_http_on_loopback(address):
     request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     refused = httpx.post(address, content=json.dumps(request), headers={**headers, "content-type": "application/json"})
     assert refused.status_code == 421  # a web page that rebinds its name to this machine gets nothing
+
+
+async def test_a_question_with_half_a_character_is_refused(server):
+    assert "lone surrogate" in await refused(server, "search_evidence", query="radium \ud83d")

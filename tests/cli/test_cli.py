@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -291,6 +292,14 @@ class TestCommands:
             texts.append(capsys.readouterr().out.strip())
         assert texts[0] in texts[1]
         assert len(texts[0]) < len(texts[1])
+
+    def test_a_question_that_is_no_utf8_is_refused(self, index, model, capsys):
+        query = os.fsdecode(b"caf\xe9")  # what the shell passes in Latin-1
+        for command in (["search", str(index), query], ["trim", query]):
+            assert main([*command, "--model", model, "--tokenizer", model]) == 2
+            captured = capsys.readouterr()
+            assert "lone surrogate at position 3" in " ".join(captured.err.replace("│", " ").split())
+            assert captured.out == ""
 
     def test_json_is_valid_for_half_a_character(self, tmp_path, model, stdin, capsys):
         folder = str(tmp_path / "half")

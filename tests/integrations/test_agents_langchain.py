@@ -214,3 +214,17 @@ async def test_searches_of_several_calls_run_side_by_side(tool):
     found = await create_agent(ScriptedModel(script=script), [tool]).ainvoke({"messages": [("user", "Who?")]})
     first = [message.artifact["sources"][0]["title"] for message in found["messages"] if message.type == "tool"]
     assert first == ["curie", "nobel", "fleming"]
+
+
+def test_a_budget_is_counted_by_the_function_that_is_given(engine, counter):
+    retriever = FGRRetriever(engine=engine, k=2, count_tokens=counter)
+    trim = TrimConfig(max_tokens=8)
+    for source in (engine, retriever):
+        found = evidence_tool(source, trim=trim, count_tokens=lambda text: 9 * counter(text))
+        assert call(found, "found radium").content.startswith("Note:")  # nothing fits
+
+
+def test_a_question_with_half_a_character_is_an_error_that_the_model_reads(tool):
+    found = call(tool, "radium \ud83d")
+    assert found.status == "error"
+    assert "lone surrogate" in found.content

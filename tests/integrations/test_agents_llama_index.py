@@ -189,3 +189,17 @@ async def test_a_react_agent_runs(tool):
     answer, results = await run(ReActAgent(tools=[tool], llm=ReActLLM(), streaming=False))
     assert answer == "Marie Curie [1]."
     assert len(results) == 1
+
+
+def test_a_budget_is_counted_by_the_function_that_is_given(engine, counter):
+    retriever = FGRRetriever(engine, similarity_top_k=2, count_tokens=counter)
+    trim = TrimConfig(max_tokens=8)
+    for source in (engine, retriever):
+        found = evidence_tool(source, trim=trim, count_tokens=lambda text: 9 * counter(text))
+        assert found("found radium").content.startswith("Note:")  # nothing fits
+
+
+def test_a_question_with_half_a_character_is_an_error_that_the_model_reads(tool):
+    found = tool("radium \ud83d")
+    assert found.is_error
+    assert "lone surrogate" in found.content

@@ -424,3 +424,16 @@ def test_without_langchain_the_import_names_the_extra():
     assert done.returncode == 1
     assert "MissingExtraError" in done.stderr
     assert "fgr-retriever[langchain]" in done.stderr
+
+
+def test_max_tokens_is_a_limit_of_its_own(texts, counter):
+    documents = [Document(text) for text in texts.values()]
+    made = {"encoder": WordEncoder(), "count_tokens": counter}
+    short = FGRCompressor(max_tokens=6, trim={"max_tokens": 50, "unit": "sentence"}, **made)
+    found = short.compress_documents(documents, "found radium")
+    assert found == FGRCompressor(trim=TrimConfig(max_tokens=6, unit="sentence"), **made).compress_documents(
+        documents, "found radium"
+    )
+    assert 0 < sum(counter(one.page_content) for one in found) <= 6
+    with pytest.raises(ValidationError, match="max_tokens"):
+        FGRCompressor(max_tokens=-1)

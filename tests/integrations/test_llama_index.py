@@ -558,3 +558,15 @@ def test_namespace_packages_stay_open():
     root = Path(__file__).parents[2] / "integrations" / "llama_index"
     for folder in (root, root / "retrievers", root / "postprocessor"):
         assert not (folder / "__init__.py").exists()
+
+
+def test_max_tokens_is_a_limit_of_its_own(texts, counter):
+    nodes = [NodeWithScore(node=TextNode(text=text, id_=id), score=0.5) for id, text in texts.items()]
+    made = {"encoder": WordEncoder(), "count_tokens": counter}
+    short = FGRPostprocessor(max_tokens=6, trim={"max_tokens": 50, "unit": "sentence"}, **made)
+    found = [one.text for one in short.postprocess_nodes(nodes, query_str="found radium")]
+    same = FGRPostprocessor(trim=TrimConfig(max_tokens=6, unit="sentence"), **made)
+    assert found == [one.text for one in same.postprocess_nodes(nodes, query_str="found radium")]
+    assert 0 < sum(map(counter, found)) <= 6
+    with pytest.raises(ValueError, match="max_tokens"):
+        FGRPostprocessor(max_tokens=-1)

@@ -150,6 +150,11 @@ class TestSearch:
         assert (found["hits"], found["words"]) == ([], [])
         assert found["result"]["context"] == ""
 
+    def test_a_question_with_half_a_character_is_refused(self, client):
+        body = b'{"query": "radium \\ud83d"}'
+        response = client.post("/api/search", content=body, headers={"content-type": "application/json"})
+        assert is_problem(response, 422)
+
     def test_offsets_count_code_points_and_surrogates_keep_their_place(self, tmp_path):
         text = "\ud83d\ude00 \U0001f600 radium"  # two lone surrogates, then one emoji
         with Engine.open(tmp_path / "odd", encoder=WordEncoder()) as engine:

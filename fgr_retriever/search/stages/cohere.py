@@ -80,7 +80,7 @@ class Cohere(Stage):
         """
         read = with_texts(request, candidates, self.text, self.count, self.kind)
         try:
-            scores = self._scores(without_surrogates(request.query), [text for _, text in read])
+            scores = self._scores(request.query, [text for _, text in read])
         except _NoScoresError as error:
             note = f"{self.label}: {error}; the order of the stage before stays"
             logger.warning(note)

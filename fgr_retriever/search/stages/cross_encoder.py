@@ -63,8 +63,7 @@ class CrossEncoder(Stage):
         read = with_texts(request, candidates, self.text, self.count, self.kind)
         if not read:
             return []
-        query = without_surrogates(request.query)
-        scores = self._scores([(query, text) for _, text in read])
+        scores = self._scores([(request.query, text) for _, text in read])
         return best_first(
             [one.scored(self.label, score) for (one, _), score in zip(read, scores.tolist(), strict=True)]
         )

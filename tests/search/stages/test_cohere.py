@@ -280,8 +280,8 @@ def test_without_the_client_the_extra_is_named(engine, monkeypatch):
 def test_lone_surrogates_do_no_harm(engine, server):
     one = engine()
     one.add([Passage("odd", "Half a pair: \ud83e, radium.")])
-    assert "odd" in ids(one.search("radium \ud83e", k=9))
-    assert "�" in server.requests[0][2]["query"]
+    assert "odd" in ids(one.search("radium", k=9))
+    assert any("�" in str(text) for text in server.requests[0][2]["documents"])
 
 
 def test_settings_go_through_json_without_a_key():

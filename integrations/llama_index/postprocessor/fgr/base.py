@@ -39,7 +39,8 @@ class FGRPostprocessor(BaseNodePostprocessor):
     index.
 
     Args:
-        trim: How nodes are trimmed.
+        trim: How nodes are trimmed: a `TrimConfig` or a dict of its fields.
+        max_tokens: Hard limit of tokens for all nodes together; None uses the limit of `trim`.
         top_n: How many nodes with text to return, ranked by MaxSim; None keeps all in their order.
         split_spans: Return a node for each span instead of one for each node. Each has its own
             `start_char_idx` and `end_char_idx`, the id `NODE#START-END` and the whole node as its parent.
@@ -50,6 +51,7 @@ class FGRPostprocessor(BaseNodePostprocessor):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
+    max_tokens: int | None = Field(default=None, ge=0, description="Hard limit of tokens for all nodes together.")
     top_n: int | None = Field(default=None, description="How many nodes to return, ranked by MaxSim.")
     split_spans: bool = Field(default=False, description="Give a node for each span.")
     encoder: Any = Field(default=None, exclude=True, repr=False, description="The model, a `TokenEncoder`.")
@@ -74,7 +76,9 @@ class FGRPostprocessor(BaseNodePostprocessor):
         with self._reported(nodes, query) as results:
             if texts := [node for node in nodes if _has_text(node)]:
                 passages = [to_passage(node.node) for node in texts]
-                context = self._trimmer().context(query_text(query), passages, top_n=self.top_n)
+                context = self._trimmer().context(
+                    query_text(query), passages, max_tokens=self.max_tokens, top_n=self.top_n
+                )
                 send_report(context)
                 results += self._merge(nodes, trimmed_items(texts, passages, context))
             else:
@@ -89,7 +93,9 @@ class FGRPostprocessor(BaseNodePostprocessor):
         with self._reported(nodes, query) as results:
             if texts := [node for node in nodes if _has_text(node)]:
                 passages = [to_passage(node.node) for node in texts]
-                context = await self._trimmer().acontext(query_text(query), passages, top_n=self.top_n)
+                context = await self._trimmer().acontext(
+                    query_text(query), passages, max_tokens=self.max_tokens, top_n=self.top_n
+                )
                 send_report(context)
                 results += self._merge(nodes, trimmed_items(texts, passages, context))
             else:

@@ -15,6 +15,7 @@ from llama_index.retrievers.fgr.filters import to_filter
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
+    from fgr_retriever.trim.budget import TokenCounter
 
 
 class _Arguments(BaseModel):
@@ -86,6 +87,7 @@ def evidence_tool(
     *,
     k: int | None = None,
     trim: TrimConfig | None = None,
+    count_tokens: TokenCounter | None = None,
     name: str = NAME,
     description: str = DESCRIPTION,
 ) -> EvidenceTool:
@@ -96,6 +98,8 @@ def evidence_tool(
         k: How many passages to find at most; None uses the retriever's number, or 5.
         trim: How passages are trimmed; None uses the retriever's settings, if any. Without a budget it
             gets a budget of 1,000 tokens. The last line is not counted in the budget.
+        count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
+            the tokenizer of `trim`.
         name: Name of the tool for the model.
         description: Description of the tool for the model.
 
@@ -105,17 +109,19 @@ def evidence_tool(
         TokenCounterError: The tokenizer of the budget is not available.
     """
     metadata = ToolMetadata(description=description, name=name, fn_schema=_Arguments)
-    return EvidenceTool(_search(source, k, trim), metadata)
+    return EvidenceTool(_search(source, k, trim, count_tokens), metadata)
 
 
-def _search(source: Engine | FGRRetriever, k: int | None, trim: TrimConfig | None) -> EvidenceSearch:
+def _search(
+    source: Engine | FGRRetriever, k: int | None, trim: TrimConfig | None, count_tokens: TokenCounter | None
+) -> EvidenceSearch:
     """Take from a retriever what was not given."""
     if not isinstance(source, FGRRetriever):
-        return EvidenceSearch.of(source, k=5 if k is None else k, trim=trim)
+        return EvidenceSearch.of(source, k=5 if k is None else k, trim=trim, count_tokens=count_tokens)
     return EvidenceSearch.of(
         source.engine,
         k=source.similarity_top_k if k is None else k,
         trim=trim or source.trim,
         filter=to_filter(source.filters),
-        count_tokens=source.count_tokens,
+        count_tokens=count_tokens or source.count_tokens,
     )
