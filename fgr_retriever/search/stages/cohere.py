@@ -16,7 +16,6 @@ from fgr_retriever.config import check, is_count, is_number
 from fgr_retriever.errors import ConfigError, MissingExtraError
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 from fgr_retriever.search.stages._reranked_text import Text, check_text, with_texts
-from fgr_retriever.text.valid import without_surrogates
 
 if TYPE_CHECKING:
     from cohere import ClientV2

@@ -16,7 +16,6 @@ from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.precision import best_dtype
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 from fgr_retriever.search.stages._reranked_text import Text, check_text, with_texts
-from fgr_retriever.text.valid import without_surrogates
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder as Model
