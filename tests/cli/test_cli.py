@@ -308,7 +308,7 @@ class TestCommands:
         assert main(["search", folder, "radium", "--json", "--tokenizer", model, "--model", model]) == 0
         out = capsys.readouterr().out
         assert out.isascii()
-        assert json.loads(out)["hits"][0]["text"] == "radium \ud83d glows"
+        assert json.loads(out)["hits"][0]["text"] == "radium \ufffd glows"
         assert main(["search", folder, "radium", "--tokenizer", model, "--model", model]) == 0
 
     def test_eval_spans(self, tmp_path, model, capsys):
