@@ -22,7 +22,7 @@ from fgr_retriever.text.quotation import quoted, shown
 from fgr_retriever.text.valid import valid
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Context, Excerpt, Source
-from fgr_retriever.trim.estimate import budget_counter
+from fgr_retriever.trim.estimate import budget_counter, note_of
 from fgr_retriever.trim.origin import Origin
 
 CITATION = "[{number}] {title}\n"
@@ -175,11 +175,22 @@ class EvidenceSearch:
         return present(await self.engine.aretrieve(query, **self._options()))
 
     def _options(self) -> dict[str, Any]:
-        return {"k": self.k, "trim": self.trim, "filter": self.filter, "count_tokens": self._count_quoted}
+        return {"k": self.k, "trim": self.trim, "filter": self.filter, "count_tokens": _AsQuoted(self.count_tokens)}
 
-    def _count_quoted(self, text: str) -> int:
-        """Count a text as the agent reads it; empty lines between sources, which are not quoted, count as if."""
-        return self.count_tokens(quoted(text, first=False))
+
+@dataclass(frozen=True, slots=True)
+class _AsQuoted:
+    """Counts a text as the agent reads it; empty lines between sources, which are not quoted, count as if."""
+
+    count: TokenCounter
+
+    def __call__(self, text: str) -> int:
+        return self.count(quoted(text, first=False))
+
+    @property
+    def note(self) -> str:
+        """What the report says about the counter."""
+        return note_of(self.count)
 
 
 def present(context: Context) -> tuple[str, Evidence]:

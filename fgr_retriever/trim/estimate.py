@@ -55,6 +55,11 @@ class EstimatedCounter:
         )
 
 
+def note_of(counter: TokenCounter | None) -> str:
+    """What the report says about a counter: that of an `EstimatedCounter`, also behind another one with a `note`."""
+    return getattr(counter, "note", "")
+
+
 def budget_counter(tokenizer: str) -> TokenCounter:
     """Make the counter of a budget.
 

@@ -21,7 +21,7 @@ from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, e
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.context import Context, Trimmed
-from fgr_retriever.trim.estimate import EstimatedCounter, budget_counter
+from fgr_retriever.trim.estimate import budget_counter, note_of
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.origin import Origin
 from fgr_retriever.trim.report import make_report
@@ -172,8 +172,7 @@ def trim_hits(
     with watch("trim"):
         limited = config.max_tokens is not None
         count = count or (budget_counter(config.tokenizer) if limited else None)
-        if isinstance(count, EstimatedCounter):
-            watch.notes.append(count.note)
+        watch.notes += filter(None, [note_of(count)])
         scored = [Scored(hit.passage.text, hit.token_scores, hit.score, Origin.of(hit.passage)) for hit in hits]
         done = trim(scored, *resolve_cut(own, config), count if limited else None, query)
         text = done.assembly.text

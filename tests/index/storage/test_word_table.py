@@ -329,7 +329,7 @@ def test_without_the_stemmer_words_cannot_be_had_but_all_else_can(opened, monkey
 
 
 def test_a_sqlite_without_fts5_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(words, "_SCHEMA", ("CREATE VIRTUAL TABLE words USING fts5_that_is_missing(text)",))
+    monkeypatch.setattr(words, "SCHEMA", ("CREATE VIRTUAL TABLE words USING fts5_that_is_missing(text)",))
     Index.open(tmp_path / "without", ENCODER).close()
     with pytest.raises(ConfigError, match="has no FTS5"):
         Index.open(tmp_path / "with", ENCODER, IndexConfig(words="plain"))
