@@ -37,7 +37,7 @@ class Passage:
 class Added(int):
     """What a write did with the passages it was given; the number itself is how many they were.
 
-    Args:
+    Attributes:
         added: Passages whose id was not stored.
         updated: Passages whose id was stored with another text or other metadata. Only another text is
             encoded.
