@@ -156,7 +156,8 @@ def test_after_any_writes_the_words_are_those_of_a_fresh_index(tmp_path_factory,
         for kind, given in writes:
             if kind == "add":
                 index.add(Passage(id, text) for id, text in given.items())
-                live = {id: text for id, text in live.items() if id not in given} | given
+                # Another text counts as added last, the same one stays where it is.
+                live = {id: text for id, text in live.items() if given.get(id, text) == text} | given
             elif kind == "delete":
                 index.delete(given)
                 live = {id: text for id, text in live.items() if id not in given}
