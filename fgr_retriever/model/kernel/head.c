@@ -8,6 +8,9 @@
 
 enum { TAPS = 15, MATCHES = 7, SUMMARY = 3, RELEVANCE = 32, CLAUSE = 17, SENTENCE = 49, REACH = SENTENCE / 2 };
 
+/* Those of evidence_reader.py and light_head.py: SHARPNESS, _ASKED, _SUPPORTED; and what some numbers are divided by. */
+static const float SHARPNESS = 20, ASKED = 10, SUPPORTED = 0.55f, SHRINK = 5;
+
 /* ---- layers ---- */
 
 /* A matrix, laid out for `compare`. */
@@ -168,9 +171,9 @@ static void interact(const Found *found, int64_t start, int64_t stop, float *top
     memset(summary, 0, SUMMARY * sizeof *summary);
     for (int64_t asked = 0; asked < query_tokens; asked++) {
         summary[0] += tops[asked] / (float)query_tokens;
-        summary[1] += tops[asked] > 0.55f ? 1 / (float)query_tokens : 0;
+        summary[1] += tops[asked] > SUPPORTED ? 1 / (float)query_tokens : 0;
     }
-    summary[2] = logf((float)(stop - start)) / 5;
+    summary[2] = logf((float)(stop - start)) / SHRINK;
     for (int64_t token = start; token < stop; token++) {
         const float *similarities = found->similarities + token * lanes;
         float best = -INFINITY, sum = 0, highest = 0, all = 0, *shares = found->shares + token * lanes;
@@ -179,8 +182,8 @@ static void interact(const Found *found, int64_t start, int64_t stop, float *top
         for (int64_t first = 0; first < lanes; first += LANES) {
             float below_top[LANES], below_best[LANES], nearness[LANES];
             for (int lane = 0; lane < LANES; lane++) {
-                below_top[lane] = 20 * (similarities[first + lane] - tops[first + lane]);
-                float below = 10 * (similarities[first + lane] - best);
+                below_top[lane] = SHARPNESS * (similarities[first + lane] - tops[first + lane]);
+                float below = ASKED * (similarities[first + lane] - best);
                 below_best[lane] = below < 0 ? below : 0; /* lanes without a query token may lie above */
             }
             exponentials(below_top, nearness);
@@ -194,7 +197,7 @@ static void interact(const Found *found, int64_t start, int64_t stop, float *top
         for (int64_t asked = 0; asked < query_tokens; asked++)
             shares[asked] /= all;
         float *matches = found->matches + token * (MATCHES + 1);
-        matches[0] = best, matches[1] = sum / 5, matches[2] = highest, matches[MATCHES] = summary[0];
+        matches[0] = best, matches[1] = sum / SHRINK, matches[2] = highest, matches[MATCHES] = summary[0];
     }
     match_stretches(found, start, stop, rows);
 }
@@ -354,7 +357,7 @@ static void read_passage(const Head *head, const Found *found, const Room *room,
     for (int64_t token = start; token < stop; token++)
         strongest = probabilities[token] > strongest ? probabilities[token] : strongest;
     memcpy(described + width, summary, sizeof summary);
-    described[width + SUMMARY] = strongest / 5;
+    described[width + SUMMARY] = strongest / SHRINK;
     apply(&head->hidden, described, 1, hidden);
     for (int64_t place = 0; place < RELEVANCE; place++)
         hidden[place] = hidden[place] > 0 ? hidden[place] : 0;
