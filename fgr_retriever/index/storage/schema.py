@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS passages (
 );
 CREATE TABLE IF NOT EXISTS tombstones (row INTEGER PRIMARY KEY);
 """
-_SELECT = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+# What ANALYZE leaves; only SQLite itself can give such names. (In LIKE, `_` would stand for any character.)
+_SELECT = "SELECT type, name, sql FROM sqlite_master WHERE name NOT GLOB 'sqlite_stat*'"
 
 
 def add_units(connection: sqlite3.Connection) -> None:

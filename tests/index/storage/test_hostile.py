@@ -41,6 +41,7 @@ def run(folder, *statements):
         ("CREATE TRIGGER t BEFORE UPDATE ON state BEGIN SELECT RAISE(IGNORE); END",),
         ("ALTER TABLE codecs ADD COLUMN more AS (zeroblob(1000000))",),
         ("DROP TABLE tombstones",),
+        ("CREATE TRIGGER sqliteXstat1 AFTER DELETE ON tombstones BEGIN SELECT 1; END",),  # nearly a name of SQLite's
         ("CREATE TABLE notes (text)",),
         ("CREATE INDEX texts ON passages (text)",),
     ],
