@@ -76,12 +76,15 @@ def one_round(kernel: Kernel, damage: Damage) -> int:
     vectors, bytes_of = damage.floats(int(tokens), dim), random.integers(0, 256, (tokens, code // 2), np.uint8)
     sizes = code, width, layers + int(random.random() < share), float(random.choice([0.5, 1, 3]))
     encoded = codes.astype(random.choice([np.uint16, np.uint32])), residuals
+    layers = (encoded[0], *np.split(residuals, [places // 2], axis=1)) if each < 8 and places % 2 == 0 else encoded
+    layers = tuple(map(np.ascontiguousarray, layers))
     for step in (
         lambda: kernel.nearest(query, centroids, int(random.integers(1, count + 1))),
         lambda: kernel.gains(bounds, slots, passages, probed, damage.floats(query_tokens, 3)),
         lambda: kernel.decode(centroids, table, codes.astype(np.uint32), residuals, bool(random.integers(2))),
         lambda: kernel.maxsim(query, centroids, table, encoded, ranges),
-        lambda: kernel.maxsim(query, centroids, table, encoded, ranges, near),
+        lambda: kernel.maxsim(query, centroids, table, layers, ranges),
+        lambda: kernel.near(query, centroids, table, encoded, ranges, near),
         lambda: kernel.evidence(query, vectors, lengths, bytes_of if near[0] else None, head, sizes),
         lambda: kernel.maxsim16(query, damage.floats(tokens, dim).astype(np.float16), ranges),
     ):
@@ -103,7 +106,7 @@ def main() -> None:
         library, damage = ctypes.CDLL(os.environ[INSIDE]), Damage(asked.seed)
         kernels = [Kernel(library, level) for level in levels()]
         refused = sum(one_round(kernels[number % len(kernels)], damage) for number in range(asked.rounds))
-        print(f"{asked.rounds} rounds of 7 steps at {', '.join(levels())}: {refused} refused, nothing else found")
+        print(f"{asked.rounds} rounds of 8 steps at {', '.join(levels())}: {refused} refused, nothing else found")
         return
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(__file__).parents[2] / FOLDER

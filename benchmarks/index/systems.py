@@ -21,7 +21,7 @@ from benchmarks.index.corpus import Corpus
 
 Query = NDArray[np.float32]
 GROWING = "ours, 2 bits"  # what is built at every size
-SETTINGS = {"fast": "fast", "balanced": "balanced", "1024 candidates": None, "exact": "exact"}  # and their presets
+SETTINGS = ("fast", "balanced", "accurate", "exact")
 
 
 class System(Protocol):
@@ -47,10 +47,11 @@ class System(Protocol):
 
 @dataclass
 class Ours:
-    """`fgr_retriever.index` at a number of bits; 16 is float16, searched exactly."""
+    """`fgr_retriever.index` at a number of bits, in one or two layers; 16 is float16, searched exactly."""
 
     folder: Path
     nbits: int
+    refine: bool = False
 
     def __post_init__(self) -> None:
         """Import what is measured, so that opening is not about imports."""
@@ -59,19 +60,18 @@ class Ours:
         from fgr_retriever.index.index import Index
 
         self._index_class, self._model = Index, Recorded
-        between = SearchConfig(candidates=1024, nprobe=16)
-        self._configs = {name: SearchConfig.preset(preset) if preset else between for name, preset in SETTINGS.items()}
+        self._configs = {name: SearchConfig.preset(name) for name in SETTINGS}
 
     @property
     def settings(self) -> Sequence[str]:
-        """The presets, and one between; without a codec all are the same."""
+        """The presets; without a codec all are the same."""
         return ["exact"] if self.nbits == 16 else list(SETTINGS)
 
     def build(self, corpus: Corpus) -> None:
         """Add all passages in one call, with their numbers as texts."""
         from fgr_retriever import IndexConfig, Passage
 
-        index = self._index_class.open(self.folder, self._model(corpus), IndexConfig(nbits=self.nbits))
+        index = self._index_class.open(self.folder, self._model(corpus), IndexConfig(nbits=self.nbits, refine=self.refine))
         index.add((Passage(str(row), str(row)) for row in range(len(corpus))), progress=True)
         index.compact(progress=True)
         index.close()
@@ -262,6 +262,7 @@ class Plaid:
 
 SYSTEMS: dict[str, Callable[[Path], System]] = {
     "ours, 2 bits": partial(Ours, nbits=2),
+    "ours, 2 + 2 bits": partial(Ours, nbits=2, refine=True),
     "ours, 4 bits": partial(Ours, nbits=4),
     "ours, 1 bit": partial(Ours, nbits=1),
     "ours, float16": partial(Ours, nbits=16),

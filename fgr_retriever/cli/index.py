@@ -58,6 +58,9 @@ def index(
     importance: Annotated[
         bool, typer.Option("--importance", help="A new index also keeps how important tokens are, for ColBERT-Att.")
     ] = False,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="A new index also keeps a second layer of bits, for its last candidates.")
+    ] = False,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -77,7 +80,8 @@ def index(
         format=format, id_field=id_field, text_field=text_field, title_field=title_field, passage_chars=passage_chars
     )
     started = time.perf_counter()
-    with Engine.open(out, encoder=load_encoder(model, device), config=_config(out, words, importance)) as engine:
+    config = _config(out, words, importance=importance, refine=refine)
+    with Engine.open(out, encoder=load_encoder(model, device), config=config) as engine:
         added = updated = same = 0
         for batch in _batches(read_passages(names, reading)):
             found = engine.add(batch, progress=sys.stderr.isatty())
@@ -88,16 +92,16 @@ def index(
         note(f"added {added} passages to {out} in {seconds:.1f} s{changed}{skipped}; it has {len(engine)}")
 
 
-def _config(out: Path, words: str | None, importance: bool) -> IndexConfig | None:
+def _config(out: Path, words: str | None, **kept: bool) -> IndexConfig | None:
     """Say how the index is to be: as it is, but with what is asked for; an index that differs is then refused."""
     from fgr_retriever.index.storage.folders import MANIFEST
     from fgr_retriever.index.storage.manifest import read_manifest
 
-    if words is None and not importance:
+    asked = {name: True for name, wanted in kept.items() if wanted}
+    if words is None and not asked:
         return None
     config = read_manifest(out).config if (out / MANIFEST).exists() else IndexConfig()
-    words = config.words if words is None else words
-    return replace(config, words=words, importance=importance or config.importance)
+    return replace(config, words=config.words if words is None else words, **asked)
 
 
 def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fgr_retriever.errors import InputError
-from fgr_retriever.index.codec.residual_codec import Codec, check_sizes
+from fgr_retriever.index.codec.checks import check_sizes
+from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.model.tokens import (
     EvidenceCode,
     EvidenceCodeEncoder,

@@ -38,6 +38,7 @@ class IndexInfo:
         format_version: Version of the folder's layout.
         words: Which words the index keeps, as in `IndexConfig.words`; empty for none.
         importance: Whether it keeps the importance of tokens, as in `IndexConfig.importance`.
+        refine: Whether it keeps a second layer of residuals, as in `IndexConfig.refine`.
         evidence: Whether it keeps evidence codes of tokens: `present`, `missing`, `partial` where some
             segments have none, or `of another model`. Only `present` codes are used; `fgr upgrade` adds
             them.
@@ -62,6 +63,7 @@ class IndexInfo:
     format_version: int
     words: str
     importance: bool
+    refine: bool
     evidence: EvidenceState
     units: bool
     kernel: str
@@ -92,6 +94,7 @@ def describe(store: Store, code: EvidenceCode | None = None) -> IndexInfo:
             format_version=manifest.format_version,
             words=manifest.config.words,
             importance=manifest.config.importance,
+            refine=manifest.config.refine,
             evidence=evidence_state(snapshot, code),
             units=manifest.units,
             kernel=compiled.level if (compiled := kernel()) else NONE,

@@ -10,7 +10,7 @@ buckets. The buckets are those with the least squared error (Lloyd 1982, Max 196
 for the mean of what falls into it, and the cutoffs lie half way between. (ColBERTv2's code takes
 quantiles and no scales; its error at 2 bits is 1.4 times as high.) With the first dimension in the
 highest bits, 8 / nbits dimensions share a byte. Centroids are float16: the residuals are those of
-the rounded ones.
+the rounded ones. A codec may have a second layer of residuals, with as many bits (see `layers`).
 
 The vectors must be L2-normalised, as an encoder gives them: a vector whose length is not 1 (to 1 %,
 more than half precision loses) or not finite is refused, because its length could not be given back.
@@ -18,42 +18,39 @@ more than half precision loses) or not finite is refused, because its length cou
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import embedding, normalize
 from typing_extensions import Self
 
-from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError
+from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.codec.buckets import buckets_of, lloyd_max, pack, unpack
+from fgr_retriever.index.codec.checks import LENGTH_ERROR, NBITS, check_sizes, check_vectors
 from fgr_retriever.index.codec.kmeans import CHUNK_BYTES, MOST_POINTS, centroid_count, nearest, spherical_kmeans
+from fgr_retriever.index.codec.layers import finer_buckets, join, split
 from fgr_retriever.model.kernel.library import kernel
 
-NBITS = (1, 2, 4, 8)
-_LENGTH_ERROR = 0.01
-_CHECKED = 1 << 16  # vectors whose lengths are computed at once
 _HELD_OUT_VALUES = 1 << 22  # residuals that the buckets are learned from: 16,384 for each of 256
 _LEAST_HELD_OUT = 100  # vectors; with fewer, the buckets are learned where the centroids were
 _LEAST_SCALE = 1e-6  # where residuals are zero
+_MEASURED = 1 << 16  # vectors whose error is measured at once
 _DECODED = 1 << 12  # vectors to decode at once: a few copies of them fit into the cache
-_CONFIG, _TENSORS = "config.json", "codec.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
 class Codec:
-    """Centroids and buckets. Use `Codec.train` or `Codec.load`; safe to use from several threads.
+    """Centroids and buckets. Use `Codec.train` or `load_codec`; safe to use from several threads.
 
     Args:
         centroids: (k, d) float16, L2-normalised, k >= 1; d is a multiple of 8 / nbits.
         scales: Root mean square of the residuals in each dimension, (d,) float32, above 0.
         cutoffs: Upper ends of all buckets but the last, in scales, (2^nbits - 1,) float32, ascending.
         weights: The residual that each bucket stands for, in scales, (2^nbits,) float32.
+        fine: The codec of both layers, with the same centroids and scales, and with each bucket split into as many;
+            None for one layer.
 
     Raises:
         ConfigError: The tensors do not fit this or each other.
@@ -63,10 +60,12 @@ class Codec:
     scales: Tensor
     cutoffs: Tensor
     weights: Tensor
+    fine: Codec | None = None
 
     def __post_init__(self) -> None:
         """Check every tensor."""
-        for name, tensor in self._tensors().items():
+        for name in ("centroids", "scales", "cutoffs", "weights"):
+            tensor: Tensor = getattr(self, name)
             ndim, dtype = (2, torch.float16) if name == "centroids" else (1, torch.float32)
             if tensor.dtype != dtype or tensor.ndim != ndim or not tensor.isfinite().all():
                 found = f"{tensor.dtype} {tuple(tensor.shape)}"
@@ -77,16 +76,27 @@ class Codec:
                 f"and 2^nbits, with nbits one of {NBITS}"
             )
         check_sizes(self.dim, self.nbits)
-        if not len(self.centroids) or ((self.float_centroids.norm(dim=1) - 1).abs() > _LENGTH_ERROR).any():
+        if not len(self.centroids) or ((self.float_centroids.norm(dim=1) - 1).abs() > LENGTH_ERROR).any():
             raise ConfigError("centroids of a codec: must be at least one, all of length 1")
         if len(self.scales) != self.dim or (self.scales <= 0).any():
             raise ConfigError(f"scales of a codec: must be {self.dim} numbers above 0, one for each dimension")
         if (self.cutoffs.diff() < 0).any():
             raise ConfigError("cutoffs of a codec: must ascend")
+        if self.fine is not None:
+            kept = self.fine.cutoffs[len(self.cutoffs) :: len(self.weights)]
+            if self.fine.nbits != 2 * self.nbits or not torch.equal(kept, self.cutoffs):
+                raise ConfigError("the second layer of a codec: must split each bucket into as many as there are")
 
     @classmethod
     def train(
-        cls, vectors: Tensor, *, nbits: int = 2, tokens: int | None = None, seed: int = 0, progress: bool = False
+        cls,
+        vectors: Tensor,
+        *,
+        nbits: int = 2,
+        refine: bool = False,
+        tokens: int | None = None,
+        seed: int = 0,
+        progress: bool = False,
     ) -> Self:
         """Learn centroids and buckets from a sample of token vectors.
 
@@ -97,6 +107,7 @@ class Codec:
         Args:
             vectors: L2-normalised token embeddings, (n, d) float16 or float32, n >= 1, on any device.
             nbits: Bits for each dimension: 1, 2, 4 or 8.
+            refine: Add a second layer with as many bits, for at most 4.
             tokens: Tokens of the whole corpus, which decide the number of centroids (see
                 `centroid_count`); None takes n.
             seed: Of the order in which vectors are drawn.
@@ -106,13 +117,13 @@ class Codec:
             The codec, on the CPU.
 
         Raises:
-            ConfigError: `nbits` is not among these, or d is no multiple of 8 / nbits.
+            ConfigError: `nbits` is not among these, d is no multiple of 8 / nbits, or `refine` has no room for bits.
             InputError: There is no vector, or one is not finite or not L2-normalised.
             MissingExtraError: faiss is not installed.
         """
-        _check_vectors(vectors)
+        check_vectors(vectors)
         rows, width = vectors.shape
-        check_sizes(width, nbits)
+        check_sizes(width, nbits, refine)
         if not rows:
             raise InputError("no vectors to train a codec on: pass at least one")
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).to(vectors.device)
@@ -124,7 +135,10 @@ class Codec:
         held_out = vectors[order[:aside]].float().cpu() if aside else sample[: _HELD_OUT_VALUES // width]
         residuals = held_out - centroids.float()[nearest(held_out, centroids.float())]
         scales = residuals.square().mean(dim=0).sqrt().clamp(min=_LEAST_SCALE)
-        return cls(centroids, scales, *lloyd_max((residuals / scales).flatten(), 1 << nbits))
+        values = (residuals / scales).flatten()
+        buckets = lloyd_max(values, 1 << nbits)
+        fine = cls(centroids, scales, *finer_buckets(values, *buckets)) if refine else None
+        return cls(centroids, scales, *buckets, fine)
 
     @property
     def nbits(self) -> int:
@@ -144,7 +158,23 @@ class Codec:
     @property
     def bytes_per_token(self) -> int:
         """Size of an encoded vector: its centroid's number, in 2 bytes where that suffices, and its residual."""
-        return (2 if len(self.centroids) <= 1 << 16 else 4) + self.dim * self.nbits // 8
+        return (2 if len(self.centroids) <= 1 << 16 else 4) + self.dim * self.finest.nbits // 8
+
+    @property
+    def finest(self) -> Codec:
+        """The codec of all layers."""
+        return self.fine or self
+
+    def encode_layers(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """Encode token vectors like `encode`; the residuals of a second layer, if there is one, come last."""
+        if self.fine is None:
+            return self.encode(vectors)
+        codes, joined = self.fine.encode(vectors)
+        return codes, *split(joined, self.nbits)
+
+    def decode_layers(self, codes: Tensor, *layers: Tensor) -> Tensor:
+        """Give back what `encode_layers` was given; see `decode`."""
+        return self.decode(codes, *layers) if self.fine is None else self.fine.decode(codes, join(*layers, self.nbits))
 
     def encode(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Encode token vectors, in bounded memory beside the result.
@@ -160,7 +190,7 @@ class Codec:
             InputError: The width is another than the codec's, or a vector is not finite or not
                 L2-normalised.
         """
-        _check_vectors(vectors)
+        check_vectors(vectors)
         rows, width = vectors.shape
         if width != self.dim:
             raise InputError(f"vectors of width {width}: this codec was trained on width {self.dim}")
@@ -218,44 +248,9 @@ class Codec:
         """
         if not len(vectors):
             raise InputError("no vectors to measure the error on: pass at least one")
-        chunks = torch.split(vectors, _CHECKED)
+        chunks = torch.split(vectors, _MEASURED)
         errors = [(chunk.float() - self.decode(*self.encode(chunk))).square().sum() for chunk in chunks]
         return float(torch.stack(errors).sum()) / len(vectors)
-
-    def save(self, folder: Path) -> None:
-        """Write `config.json` and `codec.safetensors` into a folder, which is made if missing.
-
-        Raises:
-            OSError: The disk refused.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _CONFIG).write_text(json.dumps(self._config(), indent=2) + "\n", encoding="utf-8")
-        tensors = save({name: tensor.contiguous() for name, tensor in self._tensors().items()})
-        (folder / _TENSORS).write_bytes(tensors)  # where `save_file` would raise an error of its own on a full disk
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            IndexCorruptError: A file is missing, damaged, or not of the same codec as the other.
-        """
-        try:
-            config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-            codec = cls(**load_file(folder / _TENSORS))
-        except (OSError, ValueError, TypeError, SafetensorError) as error:
-            raise IndexCorruptError(f"the codec in {folder} cannot be read: {error}. Restore the folder.") from error
-        if config != (held := codec._config()):
-            raise IndexCorruptError(
-                f"{folder / _CONFIG} says {config}, but {_TENSORS} holds {held}: restore the folder"
-            )
-        return codec
-
-    def _config(self) -> dict[str, int]:
-        return {"nbits": self.nbits, "dim": self.dim, "centroids": len(self.centroids)}
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def residual_table(self) -> Tensor:
@@ -273,28 +268,3 @@ class Codec:
         if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(self.centroids):
             last = len(self.centroids) - 1
             raise InputError(f"codes must be from 0 to {last}: these are of another codec, or damaged")
-
-
-def _check_vectors(vectors: Tensor) -> None:
-    """Raise InputError unless vectors are (n, d) floating-point numbers, finite and of length 1."""
-    if vectors.ndim != 2 or not vectors.is_floating_point():
-        raise InputError(f"vectors {vectors.dtype} {tuple(vectors.shape)}: must be (n, d) floating-point numbers")
-    lengths = torch.cat([chunk.float().norm(dim=1) for chunk in torch.split(vectors, _CHECKED)])
-    fits = (lengths - 1).abs() <= _LENGTH_ERROR  # false for what is not a number
-    if not fits.all():
-        row = int(fits.int().argmin())
-        raise InputError(
-            f"vector {row} has length {float(lengths[row]):.4g}: token vectors must be finite and L2-normalised; "
-            "divide each by its length"
-        )
-
-
-def check_sizes(dim: int, nbits: int) -> None:
-    """Raise ConfigError unless vectors of `dim` dimensions fill whole bytes at `nbits` bits, 1, 2, 4 or 8, for each."""
-    if type(nbits) is not int or nbits not in NBITS:
-        raise ConfigError(f"nbits={nbits!r}: must be one of {NBITS}")
-    if not dim or dim % (8 // nbits):
-        raise ConfigError(
-            f"nbits={nbits} with vectors of width {dim}: the width must be a multiple of {8 // nbits}, to fill whole "
-            "bytes; take more bits, or a model of another width"
-        )

@@ -2,7 +2,7 @@
 
 Coded passages are ranked in two steps. First, the candidates that the inverted lists name are ranked
 by MaxSim over only those of their tokens that are near the query. Then the best of these are ranked by
-MaxSim over all their tokens.
+MaxSim over all their tokens, with both layers of residuals where the index keeps two.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def _scores(
 ) -> NDArray[np.float32]:
     """Score passages, given by ascending positions: (queries, positions).
 
-    With `near`, (centroids,) bool, all passages are coded, only tokens of these centroids count, and their vectors are
-    taken as they are decoded, not quite of length 1: that is cheaper and serves as well to choose.
+    With `near`, (centroids,) bool, all passages are coded, and only tokens of these centroids count. Their vectors are
+    as the first layer of residuals gives them, not quite of length 1: that is cheaper and serves as well to choose.
     """
     if compiled := kernel():
         return np.stack([_compiled_scores(compiled, reader, positions, query.numpy(), near) for query in queries])
@@ -119,7 +119,7 @@ def _scores(
             vectors = reader.decode(tokens)
         else:
             lengths, tokens = _only_near(reader, lengths, tokens, near)
-            vectors = reader.decode_coded(tokens, normalised=False)
+            vectors = reader.decode_first_layer(tokens)
         best = best_matches(stacked, vectors, torch.from_numpy(lengths))
         if part.start < scored:  # the first passage began in an earlier chunk
             best[0] = torch.maximum(best[0], cut)
@@ -143,8 +143,11 @@ def _compiled_scores(
         if codec is None:
             scores[part] = compiled.maxsim16(query, segment.vectors, tokens)
         else:
-            tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
-            scores[part] = compiled.maxsim(query, *tables, (segment.codes, segment.residuals), tokens, near)
+            centroids, encoded = codec.float_centroids.numpy(), (segment.codes, *segment.layers)
+            if near is None:
+                scores[part] = compiled.maxsim(query, centroids, codec.finest.residual_table.numpy(), encoded, tokens)
+            else:
+                scores[part] = compiled.near(query, centroids, codec.residual_table.numpy(), encoded, tokens, near)
     rounded: NDArray[np.float32] = scores.round(_DECIMALS)
     return rounded
 

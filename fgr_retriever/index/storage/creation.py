@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fgr_retriever.errors import IndexNotFoundError
-from fgr_retriever.index.codec.residual_codec import check_sizes
+from fgr_retriever.index.codec.checks import check_sizes
 from fgr_retriever.index.storage.database import create_database, write_errors
 from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK, check_own
 from fgr_retriever.index.storage.manifest import Manifest, sync_folder, write_manifest_text
@@ -27,7 +27,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
     words = WordTable(manifest.config.words)
     words.check()
     if manifest.config.nbits < 16:
-        check_sizes(manifest.dim, manifest.config.nbits)
+        check_sizes(manifest.dim, manifest.config.nbits, manifest.config.refine)
     if folder.exists() and not folder.is_dir():
         raise IndexNotFoundError(f"{folder} is a file: give a folder")
     check_own(folder)

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fgr_retriever.errors import IndexCorruptError, MissingExtraError
+from fgr_retriever.index.codec.codec_files import load_codec, save_codec
 from fgr_retriever.index.codec.kmeans import centroid_count
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.catalog import (
@@ -162,11 +163,12 @@ class Growth:
             return None
         tokens = sum(live_tokens(*part) for part in parts)
         sample = sample_vectors(parts, min(tokens, _SAMPLE_POINTS * centroid_count(tokens, tokens)), self._dim)
-        trained = Codec.train(sample, nbits=self._config.nbits, tokens=tokens, progress=self._progress)
+        config = self._config
+        trained = Codec.train(sample, nbits=config.nbits, refine=config.refine, tokens=tokens, progress=self._progress)
         folder = self._folder / CODECS / new_name()
-        trained.save(folder)
+        save_codec(trained, folder)
         info = CodecInfo(folder.name, seal(folder), tokens, error=0.0)
-        return Codec.load(folder), info  # what is stored counts, should saving round it
+        return load_codec(folder), info  # what is stored counts, should saving round it
 
     def snapshot(self) -> Snapshot:
         """Map what the transaction sees, its own changes too."""

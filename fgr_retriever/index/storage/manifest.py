@@ -74,7 +74,7 @@ def parse_manifest(text: str, where: Path) -> Manifest:
                 f"{where} has index format {version!r}, this version reads {known}: "
                 "open it with the version of fgr-retriever that wrote it, or build the index anew"
             )
-        config = {"words": "", "importance": False, **values["config"]}  # the first indexes knew neither
+        config = {"words": "", "importance": False, "refine": False, **values["config"]}  # the first indexes knew none
         found = Manifest(**{**values, "config": IndexConfig.from_json(json.dumps(config))})
         if not isinstance(found.model, str) or not isinstance(found.library, str) or not is_count(found.dim, 1):
             raise ValueError(f"a model {found.model!r:.200} of width {found.dim!r:.50}")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fgr_retriever.errors import FgrError, IndexCorruptError, IndexLockedError, IndexNotFoundError
-from fgr_retriever.index.codec.residual_codec import Codec
+from fgr_retriever.index.codec.codec_files import load_codec
 from fgr_retriever.index.storage import calibration
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segment, put_codec, put_segments
 from fgr_retriever.index.storage.connections import read_errors
@@ -126,7 +126,7 @@ def _check_segments(folder: Path, damaged: sqlite3.Connection, salvage: Salvage,
         codec = fetch_codec(damaged)
         if codec is not None:
             check_bytes(folder / CODECS / codec.name, codec.files)
-            salvage.codec, salvage.codec_info = Codec.load(folder / CODECS / codec.name), codec
+            salvage.codec, salvage.codec_info = load_codec(folder / CODECS / codec.name), codec
     except (FgrError, sqlite3.DatabaseError) as error:
         report.notes.append(f"the codec is lost: {error}")
     end = 0

@@ -113,15 +113,15 @@ def _vectors(segment: Segment, tokens: NDArray[np.int64], codec: Codec | None, e
     if codec is None:
         return [segment.vectors[tokens]]
     if segment.codec is codec:
-        return [segment.codes[tokens], segment.residuals[tokens]]
+        return [segment.codes[tokens], *(layer[tokens] for layer in segment.layers)]
     vectors = segment.decode(tokens)
     try:
-        codes, residuals = codec.encode(vectors)
+        arrays = codec.encode_layers(vectors)
     except InputError as error:
         raise IndexCorruptError(f"{segment.folder} is damaged ({error}): restore it from a copy") from error
     encoded.tokens += len(tokens)
-    encoded.squared_error += float((vectors - codec.decode(codes, residuals)).square().sum())
-    return [codes.numpy(), residuals.numpy()]
+    encoded.squared_error += float((vectors - codec.decode_layers(*arrays)).square().sum())
+    return [one.numpy() for one in arrays]
 
 
 def sample_vectors(parts: Sequence[Part], count: int, dim: int) -> Tensor:

@@ -8,6 +8,7 @@ holds them by the residual codec of the index, with inverted lists.
 `vectors.f16`      (tokens, dim)        raw: L2-normalised token embeddings, float16
 `codes.u16`        (tokens,)            coded: centroid of each token; `codes.u32` where 16 bits are few
 `residuals.u8`     (tokens, bytes)      coded: packed residuals
+`residuals2.u8`    (tokens, bytes)      coded: their second layer, where the index keeps one
 `lists.u16`        (entries,)           coded: passages that have a token of each centroid
 `bounds.i64`       (centroids + 1,)     coded: where the list of each centroid begins
 `importance.u8`    (tokens,)            importance of each token (ColBERT-Att), where the index keeps it
@@ -40,7 +41,8 @@ from fgr_retriever.index.storage.inverted_lists import InvertedLists, build_list
 from fgr_retriever.index.storage.offsets import CompactOffsets
 from fgr_retriever.index.storage.sides import Side
 
-VECTORS, RESIDUALS, LISTS, BOUNDS = "vectors.f16", "residuals.u8", "lists.u16", "bounds.i64"
+VECTORS, LISTS, BOUNDS = "vectors.f16", "lists.u16", "bounds.i64"
+RESIDUALS, RESIDUALS2 = "residuals.u8", "residuals2.u8"
 LENGTHS, GAPS, WIDTHS, WIDE = "lengths.i32", "gaps.i8", "widths.u8", "wide.i32"
 _CODES16, _CODES32 = "codes.u16", "codes.u32"
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -48,6 +50,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     _CODES16: np.dtype("<u2"),
     _CODES32: np.dtype("<u4"),
     RESIDUALS: np.dtype("u1"),
+    RESIDUALS2: np.dtype("u1"),
     LISTS: np.dtype("<u2"),
     BOUNDS: np.dtype("<i8"),
     LENGTHS: np.dtype("<i4"),
@@ -98,17 +101,18 @@ def dtype_of(file: str) -> np.dtype[Any]:
 
 
 def vector_files(codec: Codec | None) -> tuple[str, ...]:
-    """Name the files that hold vectors: as they are, or as a codec's codes and residuals."""
+    """Name the files that hold vectors: as they are, or as a codec's codes and residuals, one file a layer."""
     if codec is None:
         return (VECTORS,)
-    return (_CODES16 if len(codec.centroids) <= 1 << 16 else _CODES32, RESIDUALS)
+    codes = _CODES16 if len(codec.centroids) <= 1 << 16 else _CODES32
+    return (codes, RESIDUALS) if codec.fine is None else (codes, RESIDUALS, RESIDUALS2)
 
 
 class Segment:
     """One segment, memory-mapped for reading.
 
     A raw one has `vectors` (tokens, dim) float16; a coded one has `codes` (tokens,) uint16 or
-    uint32, `residuals` (tokens, dim * nbits / 8) uint8, and `lists`.
+    uint32, `layers` of residuals, one or two (tokens, dim * nbits / 8) uint8, and `lists`.
 
     Args:
         root: The folder of all segments.
@@ -135,9 +139,10 @@ class Segment:
         if self.codec is None:
             self.vectors: NDArray[np.float16] = self._map(VECTORS, info.tokens, dim)
         else:
-            codes, residuals = vector_files(self.codec)
+            codes, *layers = vector_files(self.codec)
             self.codes: NDArray[np.uint16] | NDArray[np.uint32] = self._map(codes, info.tokens)
-            self.residuals: NDArray[np.uint8] = self._map(residuals, info.tokens, dim * self.codec.nbits // 8)
+            width = dim * self.codec.nbits // 8
+            self.layers: list[NDArray[np.uint8]] = [self._map(layer, info.tokens, width) for layer in layers]
             self.lists = InvertedLists(self._map(BOUNDS, len(self.codec.centroids) + 1), self._map(LISTS, -1))
         kept = (side for side in sides if side.required or info.keeps(side))
         self._sides = {side.name: self._map(side.file, info.tokens, *side.shape) for side in kept}
@@ -184,15 +189,16 @@ class Segment:
         if self.codec is None:
             return torch.from_numpy(self.vectors[tokens]).float()
         try:
-            return self.codec.decode(*self.encoded(tokens))
+            return self.codec.decode_layers(*self.encoded(tokens))
         except InputError as error:
             raise IndexCorruptError(
                 f"{self.folder} does not fit its codec ({error}): restore it from a copy"
             ) from error
 
-    def encoded(self, tokens: slice | NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Give the codes, (n,) int32, and the residuals, (n, bytes) uint8, of tokens of a coded segment."""
-        return torch.from_numpy(self.codes[tokens].astype(np.int32)), torch.from_numpy(self.residuals[tokens])
+    def encoded(self, tokens: slice | NDArray[np.int64], layers: int = 2) -> list[Tensor]:
+        """Give the codes, (n,) int32, and the first layers of residuals, (n, bytes) uint8, of tokens that are coded."""
+        codes = torch.from_numpy(self.codes[tokens].astype(np.int32))
+        return [codes, *(torch.from_numpy(layer[tokens]) for layer in self.layers[:layers])]
 
     def side(self, side: Side, tokens: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Give a side of any tokens, (n, *side.shape), in the order asked for.

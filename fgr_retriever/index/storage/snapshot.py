@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.index.codec.codec_files import load_codec
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
 from fgr_retriever.index.storage.files import check_sizes
@@ -140,4 +141,4 @@ def _codec(root: Path, info: CodecInfo | None, known: Snapshot | None) -> Codec 
     if known is not None and known.codec_info is not None and known.codec_info.name == info.name:
         return known.codec
     check_sizes(root / info.name, info.files)
-    return Codec.load(root / info.name)
+    return load_codec(root / info.name)

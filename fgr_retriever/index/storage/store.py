@@ -23,7 +23,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fgr_retriever.errors import IndexCorruptError, InputError, ModelMismatchError
-from fgr_retriever.index.codec.residual_codec import Codec
+from fgr_retriever.index.codec.codec_files import load_codec
 from fgr_retriever.index.storage import calibration, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments, tombstones
@@ -188,7 +188,7 @@ class Store:
             verify_database(self.folder, connection)
             if snapshot.codec_info is not None:
                 check_bytes(self.folder / CODECS / snapshot.codec_info.name, snapshot.codec_info.files)
-                Codec.load(self.folder / CODECS / snapshot.codec_info.name)
+                load_codec(self.folder / CODECS / snapshot.codec_info.name)
             stored = sum(segment.info.tokens for segment in snapshot.segments)
             with tqdm(total=stored, unit=" tokens", desc="segments", disable=not progress) as bar:
                 for segment in snapshot.segments:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -72,25 +73,29 @@ class TokenReader:
         """Give the vectors of tokens, (t, dim) float32.
 
         Raises:
-            IndexCorruptError: A token has a centroid that does not exist.
+            IndexCorruptError: There is no codec for coded ones, or a token has a centroid that does not exist.
         """
         parts = list(self._split(tokens))
         if any(segment.codec is None for segment, _ in parts) or len(parts) < 2:
             found = [segment.decode(part) for segment, part in parts]
             return torch.cat(found) if len(found) != 1 else found[0]
-        return self.decode_coded(tokens)
+        return self._decoded(Codec.decode_layers, [segment.encoded(part) for segment, part in parts])
 
-    def decode_coded(self, tokens: Tokens, *, normalised: bool = True) -> Tensor:
-        """Give the vectors of tokens of coded passages, (t, dim) float32; see `Codec.decode`.
+    def decode_first_layer(self, tokens: Tokens) -> Tensor:
+        """Give the vectors of tokens of coded passages, (t, dim) float32, by one layer and not quite of length 1.
 
         Raises:
-            IndexCorruptError: There is no codec, or a token has a centroid that does not exist.
+            IndexCorruptError: As for `decode`.
         """
+        decode = partial(Codec.decode, normalised=False)
+        return self._decoded(decode, [segment.encoded(part, layers=1) for segment, part in self._split(tokens)])
+
+    def _decoded(self, decode: Callable[..., Tensor], parts: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Decode tokens of several segments at once."""
         if self._codec is None:
             raise IndexCorruptError("a segment is coded, but the index has no codec: restore it from a copy")
-        codes, residuals = zip(*(segment.encoded(part) for segment, part in self._split(tokens)), strict=True)
         try:
-            return self._codec.decode(torch.cat(codes), torch.cat(residuals), normalised=normalised)
+            return decode(self._codec, *map(torch.cat, zip(*parts, strict=True)))
         except InputError as error:
             raise IndexCorruptError(
                 f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"

@@ -127,7 +127,7 @@ class SegmentsWriter:
         """Append tokens of passages.
 
         Args:
-            tokens: Vectors (n, dim), or codes (n,) and residuals (n, bytes); then each side
+            tokens: Vectors (n, dim), or codes (n,) and each layer of residuals (n, bytes); then each side
                 (n, *side.shape).
             offsets: Of the same n tokens.
         """

@@ -72,6 +72,7 @@ typedef struct {
     const void *codes;  /* (tokens), 16 or 32 bits each */
     int64_t code_bytes;
     const uint8_t *residuals; /* (tokens, dim / each) */
+    const uint8_t *rest;      /* NULL, or a second layer: then residuals and rest have half as many bytes each */
 } Coded;
 
 INLINE int64_t code_of(const Coded *coded, int64_t token)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,16 @@ _INT16, _INT32, _INT64, _BYTES, _HALVES, _FLOATS, _DOUBLES = (
     for dtype in (np.uint16, np.uint32, np.int64, np.uint8, np.float16, np.float32, np.float64)
 )
 _RANGES = _INT64, _INT64, _COUNT
-_MAXSIM = (
+_CODED = (
     *(_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _FLOATS, _COUNT),
-    *(ctypes.c_void_p, _COUNT, _BYTES, _COUNT, *_RANGES, ctypes.c_void_p, _FLOATS),
+    *(ctypes.c_void_p, _COUNT, _BYTES, _COUNT, *_RANGES, ctypes.c_void_p),
 )
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "nearest": (_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _COUNT, _INT64, _FLOATS),
     "gains": (_INT64, _COUNT, _INT16, _COUNT, _COUNT, _INT64, _FLOATS, _COUNT, _COUNT, _DOUBLES),
     "decode": (_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _INT32, _BYTES, _COUNT, _COUNT, _FLOATS),
-    "maxsim": _MAXSIM,
-    "sieve": _MAXSIM,
+    "maxsim": (*_CODED, ctypes.c_void_p, _FLOATS),
+    "sieve": (*_CODED, _FLOATS),
     "evidence": (
         *(_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _INT64, _COUNT, ctypes.c_void_p, _COUNT),
         *(_FLOATS, _COUNT, _COUNT, _COUNT, ctypes.c_double, _FLOATS),
@@ -135,9 +136,8 @@ class Kernel:
         query: NDArray[np.float32],
         centroids: NDArray[np.float32],
         table: NDArray[np.float32],
-        encoded: tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.uint8]],
+        encoded: Sequence[NDArray[Any]],
         ranges: tuple[NDArray[np.int64], NDArray[np.int64]],
-        near: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
         """Score passages by MaxSim of the vectors that a codec decodes.
 
@@ -145,25 +145,50 @@ class Kernel:
             query: (q, d).
             centroids: Of the codec, (k, d).
             table: The residuals that each byte stands for at each place, (places * 256, d / places).
-            encoded: Codes, (t,) uint16 or uint32, and residuals, (t, places).
+            encoded: Codes, (t,) uint16 or uint32, and residuals, (t, places) uint8, or both layers of them,
+                (t, places / 2) each.
             ranges: First token and number of tokens of each passage, (n,) each.
-            near: Of which centroids tokens count, (k,), and vectors are not normalised; None for all.
 
         Returns:
-            (n,) float32; -inf for a passage without a token that counts.
+            (n,) float32; -inf for a passage without tokens.
 
         Raises:
             IndexCorruptError: Codes or ranges do not fit.
         """
-        (codes, residuals), (starts, lengths) = encoded, ranges
+        second = encoded[2].ctypes.data if len(encoded) > 2 else None
+        return self._scored(self._maxsim, query, (centroids, table), encoded, ranges, None, second)
+
+    def near(
+        self,
+        query: NDArray[np.float32],
+        centroids: NDArray[np.float32],
+        table: NDArray[np.float32],
+        encoded: Sequence[NDArray[Any]],
+        ranges: tuple[NDArray[np.int64], NDArray[np.int64]],
+        near: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Score passages like `maxsim` by the tokens of some centroids, (k,), with vectors that are not normalised.
+
+        Only the first layer of residuals is read. A passage without such a token has -inf.
+        """
+        if table.shape[1] == 1:  # halves of bytes have no sums at 8 bits
+            return self._scored(self._maxsim, query, (centroids, table), encoded, ranges, near.ctypes.data, None)
+        return self._scored(self._sieve, query, (centroids, table), encoded, ranges, near.ctypes.data)
+
+    @staticmethod
+    def _scored(
+        step: Any,
+        query: NDArray[np.float32],
+        tables: tuple[NDArray[np.float32], NDArray[np.float32]],
+        encoded: Sequence[NDArray[Any]],
+        ranges: tuple[NDArray[np.int64], NDArray[np.int64]],
+        *more: int | None,
+    ) -> NDArray[np.float32]:
+        (centroids, table), (codes, residuals), (starts, lengths) = tables, encoded[:2], ranges
         scores = np.empty(len(starts), np.float32)
-        tables = centroids, len(centroids), table, table.shape[1]
+        codec = centroids, len(centroids), table, table.shape[1]
         vectors = codes.ctypes.data, codes.itemsize, residuals, len(codes)
-        chosen = None if near is None else near.ctypes.data
-        step = (
-            self._maxsim if near is None or table.shape[1] == 1 else self._sieve
-        )  # halves of bytes have no sums at 8 bits
-        _call(step, query, *query.shape, *tables, *vectors, starts, lengths, len(starts), chosen, scores)
+        _call(step, query, *query.shape, *codec, *vectors, starts, lengths, len(starts), *more, scores)
         return scores
 
     def maxsim16(

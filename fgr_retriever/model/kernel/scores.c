@@ -2,6 +2,28 @@
 
 #include "kernel.h"
 
+/* Spread the bits of a byte, so that behind each `bits` of them there is room for as many. */
+INLINE uint16_t spread(uint16_t byte, int64_t bits)
+{
+    byte = (byte | byte << 4) & 0x0f0f;
+    if (bits <= 2)
+        byte = (byte | byte << 2) & 0x3333;
+    if (bits == 1)
+        byte = (byte | byte << 1) & 0x5555;
+    return byte;
+}
+
+/* Join the layers of a token's residuals, (places / 2) each, to (places): layers.py, join. */
+INLINE void join_layers(uint8_t *restrict joined, const uint8_t *restrict first, const uint8_t *restrict second,
+                        int64_t places, int64_t bits)
+{
+    for (int64_t place = 0; place < places; place += 2) {
+        uint16_t both = (uint16_t)(spread(first[place / 2], bits) << bits | spread(second[place / 2], bits));
+        joined[place] = both >> 8;
+        joined[place + 1] = both & 255;
+    }
+}
+
 /* Decode a vector: its centroid and the residuals of its bytes. Gives 1 / its length. */
 INLINE float decode(float *restrict vector, const float *restrict centroid, const uint8_t *restrict bytes,
                     const float *restrict table, int64_t dim, int64_t each)
@@ -31,6 +53,7 @@ typedef struct {
     float *best;    /* the best match of each query token in the passage at hand, (lanes) */
     float *vectors; /* tokens of the passage that wait to be compared, (TOGETHER, dim) */
     float *scales;  /* what their products are multiplied by, (TOGETHER) */
+    uint8_t *joined; /* the layers of one token's residuals, at most (dim) */
     int64_t tokens, lanes, dim, waiting;
 } Scorer;
 
@@ -39,13 +62,13 @@ static int open_scorer(Scorer *scorer, const float *query, int64_t tokens, int64
     int64_t lanes = (tokens + LANES - 1) / LANES * LANES;
     *scorer = (Scorer){lay_out(query, tokens, dim), malloc((size_t)lanes * sizeof(float)),
                        calloc((size_t)(TOGETHER * dim), sizeof(float)), malloc(TOGETHER * sizeof(float)),
-                       tokens, lanes, dim, 0};
-    return scorer->blocks && scorer->best && scorer->vectors && scorer->scales;
+                       malloc((size_t)dim), tokens, lanes, dim, 0};
+    return scorer->blocks && scorer->best && scorer->vectors && scorer->scales && scorer->joined;
 }
 
 static void close_scorer(Scorer *scorer)
 {
-    free(scorer->blocks), free(scorer->best), free(scorer->vectors), free(scorer->scales);
+    free(scorer->blocks), free(scorer->best), free(scorer->vectors), free(scorer->scales), free(scorer->joined);
 }
 
 INLINE void begin_passage(Scorer *scorer)
@@ -89,6 +112,16 @@ INLINE float end_passage(Scorer *scorer)
     return sum;
 }
 
+/* Find the residuals of a token, (dim / each), whose layers may have to be joined first. */
+INLINE const uint8_t *residuals_of(const Scorer *scorer, const Coded *coded, int64_t each, int64_t token)
+{
+    int64_t places = scorer->dim / each, half = places / 2;
+    if (!coded->rest)
+        return coded->residuals + token * places;
+    join_layers(scorer->joined, coded->residuals + token * half, coded->rest + token * half, places, 4 / each);
+    return scorer->joined;
+}
+
 INLINE int score_each(Scorer *scorer, const Coded *coded, int64_t each, const Passages *passages, const uint8_t *near)
 {
     int64_t dim = scorer->dim;
@@ -102,7 +135,7 @@ INLINE int score_each(Scorer *scorer, const Coded *coded, int64_t each, const Pa
             if (near && !near[code])
                 continue;
             float scale = decode(scorer->vectors + scorer->waiting * dim, coded->centroids + code * dim,
-                                 coded->residuals + token * (dim / each), coded->table, dim, each);
+                                 residuals_of(scorer, coded, each, token), coded->table, dim, each);
             add_token(scorer, near ? 1 : scale);
         }
         passages->scores[passage] = end_passage(scorer);
@@ -144,15 +177,16 @@ FUNCTION(fgr_decode)(const float *centroids, int64_t centroid_count, int64_t dim
 /* Score passages by MaxSim of the vectors that a codec decodes.
  *
  * query (query_tokens, dim); starts and lengths (count): the passages' tokens among `tokens`. With near, (centroids)
- * bool, only tokens of these centroids count, and vectors are not normalised; it may be NULL. scores (count): -inf for
- * a passage without a token that counts.
+ * bool, only tokens of these centroids count, and vectors are not normalised; it may be NULL. With rest, residuals are
+ * kept in two layers, (tokens, dim / each / 2) both; it may be NULL. scores (count): -inf for a passage without a token
+ * that counts.
  */
 FUNCTION(fgr_maxsim)(const float *query, int64_t query_tokens, int64_t dim, const float *centroids,
                      int64_t centroid_count, const float *table, int64_t each, const void *codes, int64_t code_bytes,
                      const uint8_t *residuals, int64_t tokens, const int64_t *starts, const int64_t *lengths,
-                     int64_t count, const uint8_t *near, float *scores)
+                     int64_t count, const uint8_t *near, const uint8_t *rest, float *scores)
 {
-    Coded coded = {centroids, centroid_count, table, each, codes, code_bytes, residuals};
+    Coded coded = {centroids, centroid_count, table, each, codes, code_bytes, residuals, rest};
     Passages passages = {starts, lengths, count, scores};
     if (!in_range(&passages, tokens))
         return BAD_RANGE;

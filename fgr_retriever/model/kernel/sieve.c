@@ -99,7 +99,7 @@ FUNCTION(fgr_sieve)(const float *query, int64_t query_tokens, int64_t dim, const
                     const uint8_t *residuals, int64_t tokens, const int64_t *starts, const int64_t *lengths,
                     int64_t count, const uint8_t *near, float *scores)
 {
-    Coded coded = {centroids, centroid_count, table, each, codes, code_bytes, residuals};
+    Coded coded = {centroids, centroid_count, table, each, codes, code_bytes, residuals, NULL};
     Passages passages = {starts, lengths, count, scores};
     if (!in_range(&passages, tokens))
         return BAD_RANGE;

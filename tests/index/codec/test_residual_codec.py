@@ -23,8 +23,11 @@ from fgr_retriever.evaluation.spans import encode_examples
 from fgr_retriever.index.codec import kmeans
 from fgr_retriever.index.codec import residual_codec as codec_module
 from fgr_retriever.index.codec.buckets import buckets_of, lloyd_max, pack, unpack
+from fgr_retriever.index.codec.checks import NBITS
+from fgr_retriever.index.codec.codec_files import load_codec, save_codec
 from fgr_retriever.index.codec.kmeans import centroid_count, nearest, spherical_kmeans
-from fgr_retriever.index.codec.residual_codec import NBITS, Codec
+from fgr_retriever.index.codec.layers import finer_buckets, join, split
+from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.model.maxsim import maxsim_ragged
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 
@@ -73,6 +76,76 @@ class TestPacking:
         cutoffs = torch.linspace(-0.5, 0.5, (1 << nbits) - 1)
         values = torch.tensor([*values, *cutoffs.tolist()])  # the cutoffs themselves are where the two could differ
         assert torch.equal(buckets_of(values, cutoffs).long(), torch.bucketize(values, cutoffs))
+
+
+class TestLayers:
+    @given(st.sampled_from([1, 2, 4]), st.integers(0, 5), st.integers(1, 6), st.integers(0, 2**32 - 1))
+    def test_layers_come_apart_and_together_again(self, nbits, rows, width, seed):
+        drawn = np.random.default_rng(seed).integers(0, 1 << 2 * nbits, (rows, width * 8 // nbits), dtype=np.uint8)
+        buckets = torch.from_numpy(drawn)
+        first, second = split(pack(buckets, 2 * nbits), nbits)
+        assert torch.equal(unpack(first, nbits), buckets >> nbits)
+        assert torch.equal(unpack(second, nbits), buckets & (1 << nbits) - 1)
+        assert torch.equal(join(first, second, nbits), pack(buckets, 2 * nbits))
+
+    @pytest.mark.parametrize(
+        ("nbits", "joined", "first", "second"),
+        [
+            (2, [0b1101_0010, 0b0011_1000], 0b11_00_00_10, 0b01_10_11_00),
+            (1, [0b10_11_00_01, 0b11_11_00_00], 0b1100_1100, 0b0101_1100),
+            (4, [0xA3, 0x5C], 0xA5, 0x3C),
+        ],
+    )
+    def test_by_hand(self, nbits, joined, first, second):
+        found = split(torch.tensor([joined], dtype=torch.uint8), nbits)
+        assert [layer.tolist() for layer in found] == [[[first]], [[second]]]
+
+    @pytest.mark.parametrize("nbits", [1, 2, 4])
+    def test_the_first_layer_is_what_the_codec_encodes_alone(self, vectors, nbits):
+        codec = Codec.train(vectors, nbits=nbits, refine=True)
+        codes, first, second = codec.encode_layers(vectors)
+        alone = Codec.train(vectors, nbits=nbits)
+        for found, expected in zip((codes, first), alone.encode(vectors), strict=True):
+            assert torch.equal(found, expected)
+        assert second.shape == first.shape
+        assert codec.bytes_per_token == 2 + 2 * first.shape[1]
+
+    @pytest.mark.parametrize("nbits", [1, 2])
+    def test_both_layers_are_nearly_as_exact_as_one_of_twice_the_bits(self, vectors, codecs, nbits):
+        codec, other = Codec.train(vectors, nbits=nbits, refine=True), clustered(5_000)[3_000:]
+        both = float((codec.decode_layers(*codec.encode_layers(other)) - other).square().sum(dim=1).mean())
+        assert both < 1.25 * codecs[2 * nbits].quantisation_error(other)
+        assert both < 0.5 * codec.quantisation_error(other)
+
+    def test_finer_buckets_by_hand(self):
+        # Below 0: -4, -3 and -1, -0.5 have the means -3.5 and -0.75, half way -2.125. Above: 2 and 6, half way 4.
+        cutoffs, weights = finer_buckets(
+            torch.tensor([-4, -3, -1, -0.5, 2, 6]), torch.tensor([0.0]), torch.tensor([-2.0, 4.0])
+        )
+        assert cutoffs.tolist() == [-2.125, 0, 4]
+        assert weights.tolist() == [-3.5, -0.75, 2, 6]
+
+    def test_a_bucket_that_nothing_falls_into(self):
+        cutoffs, weights = finer_buckets(torch.tensor([1.0, 2]), torch.tensor([0.0]), torch.tensor([-2.0, 1.5]))
+        assert weights.tolist() == [-2, -2, 1, 2]
+        assert cutoffs.tolist() == [-2, 0, 1.5]
+
+    def test_save_and_load(self, vectors, tmp_path):
+        codec = Codec.train(vectors, nbits=2, refine=True)
+        save_codec(codec, tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text())["fine"] == 4
+        loaded = load_codec(tmp_path)
+        assert torch.equal(
+            loaded.decode_layers(*loaded.encode_layers(vectors)), codec.decode_layers(*codec.encode_layers(vectors))
+        )
+
+    def test_a_second_layer_of_another_codec_is_refused(self, vectors, codecs):
+        with pytest.raises(ConfigError, match="second layer of a codec"):
+            replace(codecs[2], fine=codecs[4])
+
+    def test_there_is_no_room_for_more_than_8_bits(self, vectors):
+        with pytest.raises(ConfigError, match="at most 8"):
+            Codec.train(vectors, nbits=8, refine=True)
 
 
 class TestGolden:
@@ -180,7 +253,7 @@ class TestCentroids:
         torch.testing.assert_close(codecs[2].float_centroids.norm(dim=1), torch.ones(64), atol=5e-4, rtol=0)
 
     def test_they_are_half_as_large_on_disk(self, codecs, tmp_path):
-        codecs[2].save(tmp_path)
+        save_codec(codecs[2], tmp_path)
         assert load_file(tmp_path / "codec.safetensors")["centroids"].dtype == torch.float16
 
     def test_they_find_the_clusters(self, vectors):
@@ -198,9 +271,9 @@ class TestCentroids:
             Codec.train(vectors)
 
     def test_a_stored_codec_needs_no_faiss(self, codecs, vectors, tmp_path, monkeypatch):
-        codecs[2].save(tmp_path)
+        save_codec(codecs[2], tmp_path)
         monkeypatch.setitem(sys.modules, "faiss", None)
-        assert decoded(Codec.load(tmp_path), vectors).shape == vectors.shape
+        assert decoded(load_codec(tmp_path), vectors).shape == vectors.shape
 
 
 class TestCodec:
@@ -358,8 +431,8 @@ class TestRefusals:
 
 class TestFiles:
     def test_what_is_loaded_is_what_was_saved(self, codecs, vectors, tmp_path):
-        codecs[4].save(tmp_path / "made" / "codec")
-        loaded = Codec.load(tmp_path / "made" / "codec")
+        save_codec(codecs[4], tmp_path / "made" / "codec")
+        loaded = load_codec(tmp_path / "made" / "codec")
         assert torch.equal(decoded(loaded, vectors), decoded(codecs[4], vectors))
         assert json.loads((tmp_path / "made" / "codec" / "config.json").read_text()) == {
             "nbits": 4, "dim": 32, "centroids": 64,
@@ -370,12 +443,12 @@ class TestFiles:
     def test_a_full_disk_is_an_error_of_the_system(self, codecs, tmp_path, file):
         (tmp_path / file).symlink_to("/dev/full")
         with pytest.raises(OSError, match="No space left"):
-            codecs[4].save(tmp_path)
+            save_codec(codecs[4], tmp_path)
 
     @pytest.mark.parametrize("file", ["config.json", "codec.safetensors"])
     @pytest.mark.parametrize("damage", ["missing", "cut", "other bytes"])
     def test_damage_is_named(self, codecs, tmp_path, file, damage):
-        codecs[2].save(tmp_path)
+        save_codec(codecs[2], tmp_path)
         path = tmp_path / file
         whole = path.read_bytes()
         if damage == "missing":
@@ -383,26 +456,26 @@ class TestFiles:
         else:
             path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"\xff" * len(whole))
         with pytest.raises(IndexCorruptError, match=re.escape(str(tmp_path))):
-            Codec.load(tmp_path)
+            load_codec(tmp_path)
 
     def test_files_of_two_codecs_are_refused(self, codecs, tmp_path):
-        codecs[2].save(tmp_path)
+        save_codec(codecs[2], tmp_path)
         config = (tmp_path / "config.json").read_text()
-        codecs[4].save(tmp_path)
+        save_codec(codecs[4], tmp_path)
         (tmp_path / "config.json").write_text(config)
         with pytest.raises(IndexCorruptError, match=r"'nbits': 2.*'nbits': 4"):
-            Codec.load(tmp_path)
+            load_codec(tmp_path)
 
     @pytest.mark.parametrize(
         "change", [{"centroids": torch.zeros(64, 32).half()}, {"cutoffs": None}, {"x": torch.zeros(1)}]
     )
     def test_other_tensors_are_refused(self, codecs, tmp_path, change):
-        codecs[2].save(tmp_path)
+        save_codec(codecs[2], tmp_path)
         tensors = load_file(tmp_path / "codec.safetensors") | change
         kept = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         save_file(kept, tmp_path / "codec.safetensors")
         with pytest.raises(IndexCorruptError, match="cannot be read"):
-            Codec.load(tmp_path)
+            load_codec(tmp_path)
 
 
 class TestQuantised:

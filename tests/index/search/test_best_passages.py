@@ -35,16 +35,17 @@ class Part:
         self.info = SimpleNamespace(passages=len(self.lengths), tokens=len(self.vectors))
         self.ends = np.cumsum(self.lengths, dtype=np.int64)
         if self.codec:
-            codes, residuals = self.codec.encode(self.vectors)
-            self.codes, self.residuals = codes.numpy().astype(np.uint16), residuals.numpy()
+            codes, *layers = self.codec.encode_layers(self.vectors)
+            self.codes, self.layers = codes.numpy().astype(np.uint16), [layer.numpy() for layer in layers]
             self.lists = build_lists(self.codes, self.lengths, len(self.codec.centroids))
-            self.decoded = self.codec.decode(codes, residuals)
+            self.decoded = self.codec.decode_layers(codes, *layers)
         else:
             self.vectors = self.vectors.half().numpy()
             self.decoded = torch.from_numpy(self.vectors).float()
 
-    def encoded(self, tokens):
-        return torch.from_numpy(self.codes[tokens].astype(np.int32)), torch.from_numpy(self.residuals[tokens])
+    def encoded(self, tokens, layers=2):
+        codes = torch.from_numpy(self.codes[tokens].astype(np.int32))
+        return [codes, *(torch.from_numpy(layer[tokens]) for layer in self.layers[:layers])]
 
     def decode(self, tokens):
         return self.decoded[tokens]
@@ -95,9 +96,9 @@ def queries(count, seed=99):
     ]
 
 
-@pytest.fixture(scope="module")
-def codec():
-    return Codec.train(passages(900, 7)[0], nbits=4)
+@pytest.fixture(scope="module", params=[False, True], ids=["one layer", "two layers"])
+def codec(request):
+    return Codec.train(passages(900, 7)[0], nbits=4, refine=request.param)
 
 
 @pytest.fixture(scope="module")

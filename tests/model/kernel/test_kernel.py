@@ -6,6 +6,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch.nn.functional import normalize
 
 from fgr_retriever import Engine, IndexConfig, Passage, SearchConfig
 from fgr_retriever.errors import ConfigError, IndexCorruptError
-from fgr_retriever.index.codec.residual_codec import NBITS, Codec
+from fgr_retriever.index.codec.checks import NBITS
+from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.search.candidates import _gains, _nearest
 from fgr_retriever.index.storage import growth
 from fgr_retriever.index.storage.inverted_lists import build_lists
@@ -100,12 +102,26 @@ class TestSteps:
         chosen = np.random.default_rng(9).random(len(codec.centroids)) < 0.5 if near else None
         tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
         encoded = codes.numpy().astype(np.uint16), residuals.numpy()
-        scores = kernel().maxsim(query.numpy(), *tables, encoded, (starts, lengths), chosen)
+        step = kernel().maxsim if chosen is None else partial(kernel().near, near=chosen)
+        scores = step(query.numpy(), *tables, encoded, (starts, lengths))
         for score, start, length in zip(scores, starts, lengths, strict=True):
             rows = torch.arange(int(start), int(start + length))
             rows = rows if chosen is None else rows[torch.from_numpy(chosen)[codes[rows]]]
             expected = maxsim_ragged(query, vectors[rows], torch.tensor([len(rows)]))
             assert score == pytest.approx(float(expected), abs=1e-4)
+
+    @pytest.mark.parametrize("nbits", [1, 2, 4])
+    def test_maxsim_of_two_layers(self, level, nbits):
+        codec, query = Codec.train(unit(3_000, 24, 1), nbits=nbits, refine=True, tokens=400), unit(17, 24, 5)
+        codes, *layers = codec.encode_layers(unit(700, 24, 6))
+        lengths = np.array([1, 0, 300, 399])
+        tables = codec.float_centroids.numpy(), codec.finest.residual_table.numpy()
+        encoded = codes.numpy().astype(np.uint16), *(layer.numpy() for layer in layers)
+        scores = kernel().maxsim(query.numpy(), *tables, encoded, (np.cumsum(lengths) - lengths, lengths))
+        expected = maxsim_ragged(query, codec.decode_layers(codes, *layers), torch.from_numpy(lengths))
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+        coarse = maxsim_ragged(query, codec.decode(codes, layers[0]), torch.from_numpy(lengths))
+        assert np.abs(coarse - expected)[2:].min() > 0.01  # the second layer was read
 
     def test_codes_of_32_bits_are_those_of_16(self, level, codec):
         codes, residuals = codec.encode(unit(64, 24, 6))
@@ -190,7 +206,8 @@ class TestDamage:
         residuals = np.zeros((8, 24 * codec.nbits // 8), np.uint8)
         tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
         ranges = np.array(starts, np.int64), np.array(lengths, np.int64)
-        return kernel().maxsim(unit(3, 24, 5).numpy(), *tables, (codes, residuals), ranges, near)
+        step = kernel().maxsim if near is None else partial(kernel().near, near=near)
+        return step(unit(3, 24, 5).numpy(), *tables, (codes, residuals), ranges)
 
     @pytest.mark.parametrize("near", [True, False])
     def test_a_code_without_a_centroid(self, level, codec, near):
@@ -233,12 +250,13 @@ class TestDamage:
 
 
 class TestChoice:
-    def test_whole_searches_are_the_same_with_and_without(self, level, monkeypatch, tmp_path):
+    @pytest.mark.parametrize("refine", [False, True])
+    def test_whole_searches_are_the_same_with_and_without(self, level, monkeypatch, tmp_path, refine):
         monkeypatch.setattr(growth, "FLUSH_TOKENS", 1_000)
         words = [f"word{number}" for number in range(60)]
         random = np.random.default_rng(1)
         texts = [" ".join(random.choice(words, random.integers(3, 30))) for _ in range(400)]
-        config = IndexConfig(segment_tokens=2_000)
+        config = IndexConfig(segment_tokens=2_000, refine=refine)
         with Engine.open(tmp_path, encoder=WordEncoder(), config=config) as engine:
             engine.add(Passage(f"{number}", text) for number, text in enumerate(texts[:390]))
             engine.compact()
