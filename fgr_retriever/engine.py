@@ -13,6 +13,7 @@ from fgr_retriever.calls import Stopwatch, in_thread, traced
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.evidence.questions import Questions
 from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
@@ -44,7 +45,7 @@ class Engine(Upkeep):
     ) -> None:
         """Join an open index with its model; use `Engine.open`."""
         super().__init__(index)
-        self._encoder = encoder
+        self._encoder, self._questions = encoder, Questions(encoder)
         self._search_config = search
         self._pipeline = pipeline
         self.last_added: Added | None = None
@@ -161,7 +162,7 @@ class Engine(Upkeep):
             Ids and scores of the hits that `search` gives for the same arguments, best first. `rank`
             also raises the same errors as `search`.
         """
-        (question,) = Question.encode(self._encoder, [query])
+        (question,) = self._questions.encode([query])
         if self._pipeline is None:
             return self._index.rank(question.vectors, k, filter, self._search_config)
         return self._pipeline.rank(self._request(question, k, filter, TrimConfig(), Stopwatch()))
@@ -237,7 +238,7 @@ class Engine(Upkeep):
         """Search, and turn what the index found into hits with evidence."""
         with traced("search") as note:
             with watch("encode"):
-                questions = Question.encode(self._encoder, queries)
+                questions = self._questions.encode(queries)
             if self._pipeline is None:
                 with watch("search"):
                     matches = self._index.search([one.vectors for one in questions], k, filter, self._search_config)

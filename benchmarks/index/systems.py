@@ -71,7 +71,8 @@ class Ours:
         """Add all passages in one call, with their numbers as texts."""
         from fgr_retriever import IndexConfig, Passage
 
-        index = self._index_class.open(self.folder, self._model(corpus), IndexConfig(nbits=self.nbits, refine=self.refine))
+        config = IndexConfig(nbits=self.nbits, refine=self.refine)
+        index = self._index_class.open(self.folder, self._model(corpus), config)
         index.add((Passage(str(row), str(row)) for row in range(len(corpus))), progress=True)
         index.compact(progress=True)
         index.close()

@@ -14,7 +14,8 @@ from fgr_retriever.calls import Stopwatch, traced
 from fgr_retriever.config import Calibration, TrimConfig, check, is_count
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
-from fgr_retriever.evidence.token_evidence import Question, read_hits, resolve_cut
+from fgr_retriever.evidence.questions import Questions
+from fgr_retriever.evidence.token_evidence import read_hits, resolve_cut
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.maxsim import best_matches
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, encode_for_evidence
@@ -47,7 +48,7 @@ class Trimmer:
         count_tokens: TokenCounter | None = None,
     ) -> None:
         """Keep the model and the settings; nothing is computed yet."""
-        self._encoder = encoder
+        self._encoder, self._questions = encoder, Questions(encoder)
         self._config = config
         self._count_tokens = count_tokens
 
@@ -131,7 +132,7 @@ class Trimmer:
         texts = [passage.text for passage in passages]
         _check_texts(texts)
         with watch("encode"):
-            (question,) = Question.encode(self._encoder, [query])
+            (question,) = self._questions.encode([query])
         hits: list[Hit] = []
         groups = _groups(self._encoder, texts)
         while True:
