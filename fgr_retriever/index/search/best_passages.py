@@ -8,6 +8,8 @@ MaxSim over all their tokens, with both layers of residuals where the index keep
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -47,8 +49,16 @@ def best_passages(
         first. There are fewer than k only if fewer are allowed. Passages without tokens are never found.
     """
     allowed = allowed & (snapshot.reader.lengths > 0)
-    results = [found for group in _groups(queries) for found in _search(snapshot, group, k, allowed, config)]
-    return [(found.positions, found.scores) for found in results]
+    # A compiled step takes one thread and lets others run, so many questions are shared out; torch has its own threads.
+    threads = torch.get_num_threads() if kernel() else 1
+    groups = list(_groups(queries, -(-len(queries) // threads)))
+    search = partial(_search, snapshot, k=k, allowed=allowed, config=config)
+    if len(groups) > 1 and threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            results = list(pool.map(search, groups))
+    else:
+        results = list(map(search, groups))
+    return [(found.positions, found.scores) for group in results for found in group]
 
 
 def passage_scores(snapshot: Snapshot, query: Tensor, positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -184,11 +194,11 @@ def _tokens(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> Tokens:
     return ranges(starts, counts)
 
 
-def _groups(queries: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Split queries into runs of at most `_GROUP_TOKENS` tokens, or of one longer query."""
+def _groups(queries: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
+    """Split queries into runs of at most `most` and at most `_GROUP_TOKENS` tokens, or of one longer query."""
     group: list[Tensor] = []
     for query in queries:
-        if group and sum(map(len, group)) + len(query) > _GROUP_TOKENS:
+        if group and (len(group) == most or sum(map(len, group)) + len(query) > _GROUP_TOKENS):
             yield group
             group = []
         group.append(query)

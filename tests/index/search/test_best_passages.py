@@ -1,6 +1,7 @@
 """Search over segments: candidates, exact scores, filters and ties, on segments that lie in memory."""
 
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -236,9 +237,12 @@ class TestSearch:
         if allowed[:550].sum() <= max(k, candidates):
             np.testing.assert_allclose(all_scores[positions], all_scores[expected[:k]], rtol=0, atol=2e-5)
 
-    def test_queries_together_find_what_each_finds_alone(self, snapshot):
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_queries_together_find_what_each_finds_alone(self, snapshot, threads, request):
+        request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+        torch.set_num_threads(threads)
         asked = queries(80)  # about 360 tokens: more than one group
-        assert len(list(_groups(asked))) > 1
+        assert len(list(_groups(asked, len(asked)))) > 1
         for query, (positions, scores) in zip(asked, found(snapshot, asked, candidates=30), strict=True):
             [(alone, alone_scores)] = found(snapshot, [query], candidates=30)
             assert positions.tolist() == alone.tolist()
