@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from fgr_retriever.cli.files import require_files
-from fgr_retriever.cli.options import AsJson, Device, Model, load_encoder
+from fgr_retriever.cli.options import AsJson, Device, Model, load_encoder, require_files
 from fgr_retriever.cli.output import counted, note, terminal, write_json
 
 

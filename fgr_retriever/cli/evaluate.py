@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from fgr_retriever.cli.files import require_files
-from fgr_retriever.cli.options import AsJson, Device, Model, Tokenizer, choose_counter, load_encoder
+from fgr_retriever.cli.options import AsJson, Device, Model, Tokenizer, choose_counter, load_encoder, require_files
 from fgr_retriever.cli.output import counted, note, terminal, write_json, write_text
 from fgr_retriever.config import TrimConfig, Unit
 

@@ -1,4 +1,4 @@
-"""Make an index, describe it, look after it: `fgr index`, `info`, `verify`, `compact`, `repair`, `upgrade`."""
+"""Make an index of files, and let it follow them: `fgr index`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from fgr_retriever.cli.files import Format, Reading, find_files, read_passages
-from fgr_retriever.cli.options import AsJson, Device, IndexFolder, Model, load_encoder
-from fgr_retriever.cli.output import note, terminal, write_json
+from fgr_retriever.cli.options import Device, DryRun, Model, load_encoder
+from fgr_retriever.cli.output import note
+from fgr_retriever.cli.reading.files import Format, Reading, read_passages
+from fgr_retriever.cli.reading.records import Fields
+from fgr_retriever.cli.reading.sources import Source, Sources, find_sources
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import InputError
-from fgr_retriever.types import Passage
+from fgr_retriever.index.sources import is_within
+from fgr_retriever.types import Added, Passage
 
 _STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
 
@@ -27,29 +29,24 @@ _STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command()(index)
-    app.command()(info)
-    app.command()(verify)
-    app.command()(compact)
-    app.command()(repair)
-    app.command()(upgrade)
 
 
 def index(
     files: Annotated[
         list[str],
-        typer.Argument(help="Text, Markdown, JSON Lines or CSV files, folders of them, or - for stdin."),
+        typer.Argument(help="Text, Markdown, HTML, PDF, code, JSON, JSON Lines or CSV files, folders, or - for stdin."),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the index; made if missing, else added to.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the index; made if missing.")],
     format: Annotated[Format, typer.Option(help="What the files are; auto goes by their names.")] = "auto",
     id_field: Annotated[
         str | None, typer.Option(help="Field with a record's id.", show_default="id or _id, else path#n")
     ] = None,
-    text_field: Annotated[str, typer.Option(help="Field with a record's text.")] = "text",
+    text_field: Annotated[str, typer.Option(help="Field with a record's text, or several, as in a,b.")] = "text",
     title_field: Annotated[
         str | None, typer.Option(help="Field to put before the text; by default titles stay metadata.")
     ] = None,
     passage_chars: Annotated[
-        int, typer.Option(min=1, help="Text files are cut at blank lines into passages of about this size.")
+        int, typer.Option(min=1, help="Texts are cut at blank lines into passages of about this size.")
     ] = 1500,
     words: Annotated[
         str | None,
@@ -61,134 +58,142 @@ def index(
     refine: Annotated[
         bool, typer.Option("--refine", help="A new index also keeps a second layer of bits, for its last candidates.")
     ] = False,
+    keep_missing: Annotated[
+        bool, typer.Option("--keep-missing", help="Keep what the index has of files that are gone from a folder.")
+    ] = False,
+    dry_run: DryRun = False,
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Add the passages of files to an index.
+    """Make the passages of an index equal to those of files: run the same command every day.
 
-    A passage with a stored id replaces the stored one. In JSON Lines and CSV every record is a
-    passage, and the fields that are neither id nor text become its metadata.
+    Files that the index does not know are added, 10,000 passages at a time. Then changed files take the place of what
+    they were, and files that are gone from a folder are deleted, in one step that happens as a whole or not at all.
+    What is stored with the same text is not encoded again. After an interruption, run the same command again.
 
-    What is stored already with the same text is not encoded again, also if its metadata changed: run
-    the same command every day. Passages are stored 10,000 at a time. After an interruption, run the
-    same command again.
+    In JSON Lines, JSON and CSV every record is a passage, and the fields that are neither id nor text become its
+    metadata.
     """
-    from fgr_retriever.engine import Engine
+    fields = Fields(id=id_field, text=text_field, title=title_field)
+    reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
+    run = _Run(out, find_sources(files), reading, keep_missing)
+    if dry_run:
+        found = run.planned()
+        counts = found.added, found.updated, found.deleted, found.unchanged
+        note("would add {} passages, update {}, delete {} and leave {} as they are".format(*counts))
+    else:
+        run.go(_config(out, words, importance=importance, refine=refine), model, device)
+    for name in run.gone:
+        note(f"{'would be ' * dry_run}gone: {name}")
 
-    names = find_files(files)
-    reading = Reading(
-        format=format, id_field=id_field, text_field=text_field, title_field=title_field, passage_chars=passage_chars
-    )
-    started = time.perf_counter()
-    config = _config(out, words, importance=importance, refine=refine)
-    with Engine.open(out, encoder=load_encoder(model, device), config=config) as engine:
-        added = updated = same = 0
-        for batch in _batches(read_passages(names, reading)):
-            found = engine.add(batch, progress=sys.stderr.isatty())
-            added, updated, same = added + found.added, updated + found.updated, same + found.unchanged
-        changed = f", updated {updated}" if updated else ""
-        skipped = f", {same} were stored already" if same else ""
-        seconds = time.perf_counter() - started
-        note(f"added {added} passages to {out} in {seconds:.1f} s{changed}{skipped}; it has {len(engine)}")
+
+class _Run:
+    """One run of the command.
+
+    Args:
+        out: The folder of the index.
+        sources: The files.
+        reading: How they become passages.
+        keep_missing: Keep what is no longer in a folder.
+
+    Attributes:
+        gone: Names of stored files that are to be deleted.
+    """
+
+    def __init__(self, out: Path, sources: Sources, reading: Reading, keep_missing: bool) -> None:
+        self._out, self._reading, self._stored = out, reading, _stored(out)
+        names = {source.name for source in sources.files}
+        self._new = [source for source in sources.files if source.name not in self._stored]
+        self._known = [source for source in sources.files if source.name in self._stored]
+        missing = [name for name in self._stored if name not in names and is_within(name, sources.folders)]
+        self.gone = [] if keep_missing else missing
+
+    def planned(self) -> Added:
+        """Say what `go` would do; needs no model."""
+        from fgr_retriever.index.storage.intake import plan
+        from fgr_retriever.index.storage.store import Store
+
+        passages = self._passages([*self._new, *self._known])
+        if not _exists(self._out):
+            return Added(sum(1 for _ in passages), 0, 0)
+        with closing(Store(self._out)) as store, store.reading() as (_, connection):
+            return plan(connection, passages, chain.from_iterable(self._stored[name] for name in self._replaced))
+
+    def go(self, config: IndexConfig | None, model: str | None, device: str | None) -> None:
+        """Bring the index up to date."""
+        started = time.perf_counter()
+        if config is None and not self._new and not _does_something(found := self.planned()):
+            note(f"added 0 passages to {self._out}: nothing is new, {found.unchanged} were stored already")
+            return
+        from fgr_retriever.engine import Engine
+
+        batches = _batches(self._passages(self._new))
+        first = next(batches, [])  # a file that cannot be read ends the run here, before a folder is made
+        show = sys.stderr.isatty()
+        with Engine.open(self._out, encoder=load_encoder(model, device), config=config) as engine:
+            done = [engine.add(batch, progress=show) for batch in chain([first], batches)]
+            if self._replaced:
+                done.append(engine.refresh(self._passages(self._known), self._replaced, progress=show))
+            added, updated, same, deleted = (
+                sum(getattr(one, name) for one in done) for name in ("added", "updated", "unchanged", "deleted")
+            )
+            more = f", updated {updated}" * bool(updated) + f", deleted {deleted}" * bool(deleted)
+            more += f", {same} were stored already" * bool(same)
+            seconds = time.perf_counter() - started
+            note(f"added {added} passages to {self._out} in {seconds:.1f} s{more}; it has {len(engine)}")
+
+    @property
+    def _replaced(self) -> list[str]:
+        """Names of stored files whose passages are to be those of now, or none."""
+        return [*(source.name for source in self._known), *self.gone]
+
+    def _passages(self, sources: Iterable[Source]) -> Iterator[Passage]:
+        """Read passages.
+
+        Raises:
+            InputError: An id comes twice.
+        """
+        seen: set[str] = set()
+        for passage in read_passages(sources, self._reading):
+            if passage.id in seen:
+                raise InputError(f"passage id {passage.id!r} comes twice: ids must be unique in one run")
+            seen.add(passage.id)
+            yield passage
 
 
 def _config(out: Path, words: str | None, **kept: bool) -> IndexConfig | None:
     """Say how the index is to be: as it is, but with what is asked for; an index that differs is then refused."""
-    from fgr_retriever.index.storage.folders import MANIFEST
     from fgr_retriever.index.storage.manifest import read_manifest
 
     asked = {name: True for name, wanted in kept.items() if wanted}
     if words is None and not asked:
         return None
-    config = read_manifest(out).config if (out / MANIFEST).exists() else IndexConfig()
+    config = read_manifest(out).config if _exists(out) else IndexConfig()
     return replace(config, words=config.words if words is None else words, **asked)
 
 
-def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
-    """Cut passages into the runs that are stored at once.
+def _stored(out: Path) -> dict[str, list[str]]:
+    """List the ids that an index has by source; none if there is no index yet."""
+    from fgr_retriever.index.search.lookup import Lookup
+    from fgr_retriever.index.storage.store import Store
 
-    Raises:
-        InputError: An id comes twice.
-    """
-    seen: set[str] = set()
-    following = iter(passages)
-    while batch := list(islice(following, _STORED_AT_ONCE)):
-        for passage in batch:
-            if passage.id in seen:
-                raise InputError(f"passage id {passage.id!r} comes twice: ids must be unique in one run")
-            seen.add(passage.id)
+    if not _exists(out):
+        return {}
+    with closing(Store(out)) as store:
+        return Lookup(store).sources()
+
+
+def _exists(out: Path) -> bool:
+    from fgr_retriever.index.storage.folders import MANIFEST
+
+    return (out / MANIFEST).exists()
+
+
+def _does_something(planned: Added) -> bool:
+    return bool(planned.added or planned.updated or planned.deleted)
+
+
+def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
+    """Cut passages into the runs that are stored at once."""
+    while batch := list(islice(passages, _STORED_AT_ONCE)):
         yield batch
-
-
-def info(folder: IndexFolder, as_json: AsJson = False) -> None:
-    """Describe an index. Needs no model."""
-    from fgr_retriever.index.info import describe
-    from fgr_retriever.index.storage.store import Store
-
-    with closing(Store(folder)) as store:
-        found = asdict(describe(store))
-    if as_json:
-        return write_json(found)
-    table = Table(box=None, show_header=False)
-    for key, value in found.items():
-        table.add_row(key, f"{value:.1f}" if isinstance(value, float) else str(value))
-    terminal().print(table)
-
-
-def verify(folder: IndexFolder) -> None:
-    """Check every stored byte of an index. Needs no model."""
-    from fgr_retriever.index.storage.store import Store
-
-    with closing(Store(folder)) as store:
-        store.verify(progress=sys.stderr.isatty())
-    note(f"{folder}: every byte is as it was written")
-
-
-def compact(folder: IndexFolder) -> None:
-    """Rewrite an index without what was deleted or replaced, into few files. Needs no model."""
-    from fgr_retriever.index.info import describe
-    from fgr_retriever.index.storage.store import Store
-
-    with closing(Store(folder)) as store:
-        before = describe(store).bytes
-        store.compact(progress=sys.stderr.isatty())
-        note(f"{folder}: {before / 1e6:.1f} MB before, {describe(store).bytes / 1e6:.1f} MB now")
-
-
-def repair(folder: IndexFolder) -> None:
-    """Save what can be saved of a damaged index, and name what is lost. Needs no model.
-
-    Exits with 0 when all was saved, with 4 when something was lost. Lost passages whose text can be
-    read are written to DIR/lost.jsonl: index that file again.
-    """
-    from fgr_retriever.index.storage.repair import repair as repair_index
-    from fgr_retriever.index.storage.salvage import LOST
-
-    report = repair_index(folder, progress=sys.stderr.isatty())
-    for remark in report.notes:
-        note(remark)
-    for lost in report.lost:
-        where = f"row {lost.row}" if lost.id is None else f"passage {lost.id!r}"
-        note(f"lost {where}: {lost.reason}")
-    kept = sum(lost.kept for lost in report.lost)
-    note(f"{folder}: {report.saved} passages saved, {len(report.lost)} lost, {kept} of them with their text in {LOST}")
-    if report.lost:
-        raise typer.Exit(4)
-
-
-def upgrade(folder: IndexFolder, model: Model = None, device: Device = None) -> None:
-    """Add what an index lacks that was made by an older version: evidence codes and sentence borders.
-
-    The stored texts are encoded once more, with the model that made the index. All is added or nothing:
-    after an interruption, run the command again. An index that lacks nothing is left alone.
-    """
-    from fgr_retriever.index.index import Index
-    from fgr_retriever.index.storage.manifest import read_manifest
-
-    read_manifest(folder)  # that there is none shows before the model is loaded
-    started = time.perf_counter()
-    with closing(Index.open(folder, load_encoder(model, device), create=False)) as opened:
-        lacking = ", ".join(opened.lacks())
-        changed = opened.upgrade(progress=sys.stderr.isatty())
-    seconds = time.perf_counter() - started
-    note(f"{folder}: added {lacking} in {seconds:.1f} s" if changed else f"{folder}: nothing is missing")

@@ -30,6 +30,7 @@ def _check_query(query: str) -> str:
 Model = Annotated[str | None, typer.Option(help="Folder or hub id of a model; by default the embedded one.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the best there is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_check_query)]
 IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an index.", show_default=False)]
 Results = Annotated[int, typer.Option("-k", min=1, help="How many passages to find.")]
@@ -48,6 +49,17 @@ Tokenizer = Annotated[
 PipelineFile = Annotated[
     Path | None, typer.Option("--pipeline", metavar="FILE", help="The stages of a search, as JSON; by default MaxSim.")
 ]
+
+
+def require_files(*paths: Path) -> None:
+    """Check that files are there, before a model is loaded for them.
+
+    Raises:
+        FileNotFoundError: One is missing.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file")
 
 
 def load_encoder(model: str | None, device: str | None) -> Encoder:

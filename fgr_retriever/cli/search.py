@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from fgr_retriever.cli.files import STDIN, open_text
 from fgr_retriever.cli.highlight import show
 from fgr_retriever.cli.options import (
     AsJson,
@@ -28,6 +27,7 @@ from fgr_retriever.cli.options import (
     open_existing,
 )
 from fgr_retriever.cli.output import note, terminal, write_json, write_text
+from fgr_retriever.cli.reading.files import STDIN, open_text
 from fgr_retriever.config import TrimConfig, Unit
 from fgr_retriever.errors import InputError
 from fgr_retriever.trim.context import Context

@@ -19,6 +19,7 @@ from fgr_retriever.index.search.lookup import Lookup, checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration
 from fgr_retriever.index.storage.creation import create_store
 from fgr_retriever.index.storage.folders import MANIFEST
+from fgr_retriever.index.storage.intake import plan
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
@@ -109,6 +110,17 @@ class Index(Lookup):
             encode = partial(_telling_importance(self._encoder).encode_passages, progress=progress, importance=True)
         gone = checked_ids(replacing)
         return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=progress)
+
+    def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
+        """Say what `add` would do with the same arguments, without doing it.
+
+        Raises:
+            InputError: As `add` does.
+            IndexCorruptError: The stored data is damaged.
+        """
+        gone = checked_ids(replacing)
+        with self._store.reading() as (_, connection):
+            return plan(connection, passages, gone)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages; unknown ids are ignored.

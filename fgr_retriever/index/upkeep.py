@@ -1,4 +1,4 @@
-"""What an engine does with its stored passages besides searching: fetch, delete, check, compact, upgrade."""
+"""What an engine does with its stored passages besides searching: fetch, refresh, delete, check, compact, upgrade."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from fgr_retriever.calls import Closing, in_thread
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.info import IndexInfo
-from fgr_retriever.types import Passage
+from fgr_retriever.index.sources import is_within
+from fgr_retriever.types import Added, Passage
 
 
 class Upkeep(Closing):
@@ -52,6 +53,51 @@ class Upkeep(Closing):
             IndexWriteError: The disk refused the write.
         """
         return self._index.delete(ids)
+
+    def sources(self) -> dict[str, list[str]]:
+        """List the ids of passages by where they came from: the metadata `fgr_file`, or else `source`.
+
+        Returns:
+            Names of sources and their ids, in the order in which they were added. Passages without a source are left
+            out.
+
+        Raises:
+            IndexCorruptError: The stored data is damaged.
+        """
+        return self._index.sources()
+
+    def refresh(
+        self,
+        passages: Iterable[Passage],
+        sources: str | Iterable[str],
+        *,
+        dry_run: bool = False,
+        progress: bool = False,
+    ) -> Added:
+        """Make what is stored of some sources equal to these passages: all of it or, on any error, nothing.
+
+        What is stored with the same text is not encoded again. Passages of these sources that are not among
+        `passages` are deleted.
+
+        Args:
+            passages: All passages of the sources.
+            sources: Names of sources, as in `sources()`, or of folders of sources: `notes` stands for `notes/a.md`.
+            dry_run: Only say what would be done.
+            progress: Show progress bars on stderr.
+
+        Returns:
+            How many passages were added, updated, unchanged and deleted.
+
+        Raises:
+            InputError: A passage cannot be stored, or its id occurs twice.
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        names = {sources} if isinstance(sources, str) else set(sources)
+        gone = [id for source, ids in self.sources().items() if is_within(source, names) for id in ids]
+        if dry_run:
+            return self._index.plan(passages, gone)
+        return self._index.add(passages, replacing=gone, progress=progress)
 
     def __len__(self) -> int:
         """Count the passages."""
@@ -117,6 +163,8 @@ class Upkeep(Closing):
     adelete = in_thread(delete)
     ainfo = in_thread(info)
     averify = in_thread(verify)
+    asources = in_thread(sources)
+    arefresh = in_thread(refresh)
     acompact = in_thread(compact)
     aupgrade = in_thread(upgrade)
     aclose = in_thread(close)

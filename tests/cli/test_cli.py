@@ -14,7 +14,6 @@ from rich.console import Console
 from fgr_retriever import Engine, Passage, TrimConfig
 from fgr_retriever.cli import main
 from fgr_retriever.cli.failures import exit_code
-from fgr_retriever.cli.files import Reading, _cut, find_files, read_passages
 from fgr_retriever.cli.highlight import highlight, show
 from fgr_retriever.errors import (
     CheckpointError,
@@ -350,94 +349,6 @@ class TestCommands:
         out = capsys.readouterr().out
         assert "? what is tested?" in out
         assert "1 questions: " in out
-
-
-class TestReadPassages:
-    def read(self, path, **reading):
-        return list(read_passages(find_files([str(path)]), Reading(**reading)))
-
-    def test_records_keep_their_fields_as_metadata(self, tmp_path):
-        path = tmp_path / "a.jsonl"
-        path.write_text('{"_id": 7, "title": "T", "text": "x", "tags": ["a"]}\n\n{"_id": "b", "text": "y"}')
-        assert self.read(path) == [
-            Passage("7", "x", {"title": "T", "tags": ["a"]}),
-            Passage("b", "y", {}),
-        ]
-
-    def test_fields_can_be_named(self, tmp_path):
-        path = tmp_path / "a.csv"
-        path.write_text('key,body,head\nk,"one\ntwo",H\n', encoding="utf-8-sig")
-        assert self.read(path, id_field="key", text_field="body", title_field="head") == [
-            Passage("k", "H\n\none\ntwo", {"head": "H"})
-        ]
-
-    def test_records_without_ids_are_numbered(self, tmp_path):
-        path = tmp_path / "a.csv"
-        path.write_text("text\nx\ny\n")
-        assert [passage.id for passage in self.read(path)] == [f"{path}#1", f"{path}#2"]
-
-    @pytest.mark.parametrize(
-        ("name", "content", "message"),
-        [
-            ("a.jsonl", b'{"text": "x"}\n{"body": "y"}', r"a.jsonl:2: .*'text'.*\['body'\].*--text-field"),
-            ("a.jsonl", b'{"id": null, "text": "x"}', r"a.jsonl:1: .*'id'"),
-            ("a.jsonl", b'{"text": 3}', "must be a string"),
-            ("a.jsonl", b"[1]", "a.jsonl:1"),
-            ("a.csv", b"text,b\nx,1,2\n", "a.csv:2"),
-            ("a.csv", b"text,b\nx\n", "a.csv:2"),
-            ("a.csv", b'text\n"x', "not valid CSV"),
-            ("a.txt", b"caf\xe9", "a.txt is not UTF-8"),
-        ],
-    )
-    def test_what_cannot_be_read_is_named(self, tmp_path, name, content, message):
-        path = tmp_path / name
-        path.write_bytes(content)
-        with pytest.raises(InputError, match=message):
-            self.read(path)
-
-    def test_a_folder_stands_for_its_files(self, tmp_path):
-        for name in ("b.txt", "a.md", "deep/c.TXT", "picture.png"):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(f"from {name}")
-        passages = self.read(tmp_path)
-        assert [passage.text for passage in passages] == ["from a.md", "from b.txt", "from deep/c.TXT"]
-        assert passages[0].metadata == {"source": str(tmp_path / "a.md"), "start_index": 0}
-
-    def test_a_folder_without_texts_is_not_found(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"no \.txt"):
-            find_files([str(tmp_path)])
-
-    def test_texts_are_cut_at_blank_lines(self, tmp_path):
-        path = tmp_path / "a.txt"
-        path.write_bytes(b"\xef\xbb\xbf\r\n one\r\ntwo\r\n\r\nthree\r\n \r\n\r\nfour")
-        passages = self.read(path, passage_chars=16)
-        assert [passage.text for passage in passages] == ["one\r\ntwo", "three\r\n \r\n\r\nfour"]
-        assert [passage.metadata["start_index"] for passage in passages] == [3, 15]
-
-    @given(st.text(alphabet="ab \n\r", max_size=200), st.integers(1, 30))
-    def test_cut_passages_are_the_text(self, text, size):
-        passages = list(_cut(io.StringIO(text, newline=""), "f", size))
-        end = 0
-        for passage in passages:
-            start = passage.metadata["start_index"]
-            assert not text[end:start].strip()
-            end = start + len(passage.text)
-            assert text[start:end] == passage.text
-        assert not text[end:].strip()
-        assert len({passage.id for passage in passages}) == len(passages)
-
-    def test_cutting_holds_little_of_the_text(self):
-        taken = 0
-
-        def endless():
-            nonlocal taken
-            while True:
-                taken += 1
-                yield "no blank line anywhere\n"
-
-        passage = next(_cut(endless(), "f", 100))
-        assert len(passage.text) <= 400
-        assert taken < 100
 
 
 class TestHighlight:

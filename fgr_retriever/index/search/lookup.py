@@ -15,6 +15,7 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.search.best_passages import best_passages, passage_scores
+from fgr_retriever.index.sources import source_of
 from fgr_retriever.index.storage import rows
 from fgr_retriever.index.storage.passage_row import is_id
 from fgr_retriever.index.storage.snapshot import Snapshot
@@ -170,6 +171,22 @@ class Lookup:
         with self._store.reading() as (_, connection):
             listed = rows.numbers_where(connection, compile_filter(filter or {}))
             return [rows.fetch_id(connection, row) for row in sorted(listed)]
+
+    def sources(self) -> dict[str, list[str]]:
+        """List the ids of passages by their source (see `fgr_retriever.index.sources`).
+
+        Returns:
+            Names of sources and ids, in the order in which they were added; passages without a source are left out.
+
+        Raises:
+            IndexCorruptError: The stored data is damaged.
+        """
+        found: dict[str, list[str]] = {}
+        with self._store.reading() as (_, connection):
+            for _, id, metadata in rows.each(connection):
+                if (source := source_of(metadata)) is not None:
+                    found.setdefault(source, []).append(id)
+        return found
 
     def __len__(self) -> int:
         """Count the passages."""

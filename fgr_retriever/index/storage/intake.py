@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -66,9 +67,7 @@ class Intake:
         if found is not None:
             number, stored = found
             if number >= self._first or self._met[number]:
-                raise InputError(
-                    f"passage id {row.id!r} comes twice in one call: ids must be unique; nothing was stored"
-                )
+                raise _twice(row.id)
             if stored.text == row.text and _is_intact(stored, self._units):
                 self._keep(number, stored, row)
                 return False
@@ -86,6 +85,29 @@ class Intake:
             return
         rows.put_metadata(self._connection, number, stored, row)
         self._updated += 1
+
+
+def plan(connection: sqlite3.Connection, passages: Iterable[Passage], gone: Iterable[str]) -> Added:
+    """Say what a write would do with passages, and with the ids of others that are to go, without doing it.
+
+    Raises:
+        InputError: A passage cannot be stored, or its id came before.
+    """
+    counts, met = Counter[str](), set[str]()
+    for passage in passages:
+        row = to_row(passage, units=False)
+        if row.id in met:
+            raise _twice(row.id)
+        met.add(row.id)
+        found = rows.find(connection, row.id, units=False)
+        same = found is not None and (found[1].text, found[1].metadata) == (row.text, row.metadata)
+        counts["added" if found is None else "unchanged" if same else "updated"] += 1
+    deleted = sum(number is not None for number in rows.numbers_of(connection, set(gone) - met))
+    return Added(counts["added"], counts["updated"], counts["unchanged"], deleted)
+
+
+def _twice(id: str) -> InputError:
+    return InputError(f"passage id {id!r} comes twice in one call: ids must be unique; nothing was stored")
 
 
 def _is_intact(row: Row, units: bool) -> bool:

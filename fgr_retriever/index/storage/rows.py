@@ -24,7 +24,7 @@ from fgr_retriever.index.storage.passage_row import (
     verify_row,
 )
 from fgr_retriever.text.units import Units
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Metadata, Passage
 
 _COLUMNS = "id, metadata, text, checksum"
 
@@ -185,12 +185,18 @@ def numbers_where(connection: sqlite3.Connection, matches: Predicate) -> list[in
     Raises:
         IndexCorruptError: The metadata of a row differ from what was written.
     """
-    found = []
+    return [number for number, _, metadata in each(connection) if matches(metadata)]
+
+
+def each(connection: sqlite3.Connection) -> Iterator[tuple[int, str, Metadata]]:
+    """Go through the live rows: number, id and metadata.
+
+    Raises:
+        IndexCorruptError: The metadata of a row differ from what was written.
+    """
     for number, id, metadata, checksum in connection.execute("SELECT row, id, metadata, checksum FROM passages"):
         check_read(id, metadata, checksum)
-        if matches(json.loads(metadata)):
-            found.append(row_number(number))
-    return found
+        yield row_number(number), id, json.loads(metadata)
 
 
 def verify_rows(connection: sqlite3.Connection, units: bool, progress: bool = False) -> NDArray[np.int64]:

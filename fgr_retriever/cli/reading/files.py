@@ -1,0 +1,180 @@
+"""What is in the files, in bounded memory for lines and records.
+
+=============================  =====================================================================
+`.jsonl`, `.json`, `.csv` ...  one record, one passage; what is neither id nor text becomes metadata
+`.html`, `.ipynb`, `.pdf`      their text, then as below; of a PDF with the number of the page
+everything else                text: cut at blank lines into passages of about as many characters as
+                               asked for; see `cut`
+=============================  =====================================================================
+
+Every passage has the metadata `source`, the name of its file. Where a record has a `source` of its own, the name is
+under `fgr_file` (see `fgr_retriever.index.sources`).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fgr_retriever.cli.reading.cut import Cutter
+from fgr_retriever.cli.reading.documents import html_text, notebook_text, pdf_pages
+from fgr_retriever.cli.reading.records import Fields, Record, read_csv, read_json, read_jsonl
+from fgr_retriever.errors import InputError
+from fgr_retriever.types import Passage
+
+if TYPE_CHECKING:
+    from fgr_retriever.cli.reading.sources import Source
+
+Format = Literal["auto", "text", "markdown", "html", "notebook", "pdf", "jsonl", "json", "csv"]
+STDIN = "-"
+_TEXT = (".txt", ".rst", ".tex", ".org", ".log", ".vtt", ".srt")
+_CODE = (
+    *(
+        ".py",
+        ".js",
+        ".ts",
+        ".jsx",
+        ".tsx",
+        ".java",
+        ".kt",
+        ".go",
+        ".rs",
+        ".c",
+        ".h",
+        ".cc",
+        ".cpp",
+        ".hpp",
+        ".cs",
+        ".rb",
+    ),
+    *(
+        ".php",
+        ".swift",
+        ".scala",
+        ".sh",
+        ".sql",
+        ".r",
+        ".lua",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".ini",
+        ".cfg",
+        ".xml",
+        ".css",
+    ),
+)
+KINDS: dict[str, Format] = {
+    **dict.fromkeys((*_TEXT, *_CODE), "text"),
+    **dict.fromkeys((".md", ".markdown"), "markdown"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".csv", ".tsv"), "csv"),
+    ".json": "json",
+    ".ipynb": "notebook",
+    ".pdf": "pdf",
+}
+_OFFICE = {".docx", ".doc", ".pptx", ".ppt", ".xlsx", ".xls", ".odt", ".odp", ".ods", ".epub"}
+_RECORDS: dict[Format, Callable[[Iterable[str], str], Iterator[Record]]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+}
+_LONGEST_LINE = 65_536
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # what no text has; an escape colours logs
+_MOST_CONTROL = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How files become passages.
+
+    Args:
+        format: What the files are; `auto` goes by their names, and what has no known name is text.
+        fields: Which fields of records are what.
+        passage_chars: About how many characters of a text make a passage.
+    """
+
+    format: Format = "auto"
+    fields: Fields = Fields()  # noqa: RUF009 - immutable
+    passage_chars: int = 1500
+
+    def of(self, path: Path) -> Format:
+        """Say what a file is.
+
+        Raises:
+            InputError: It is of a kind that is not read.
+        """
+        if self.format != "auto":
+            return self.format
+        ending = path.suffix.lower()
+        if ending in _OFFICE:
+            raise InputError(f"{path}: {ending} files are not read: save it as PDF, HTML or text, and index that")
+        return KINDS.get(ending, "text")
+
+
+def read_passages(sources: Iterable[Source], reading: Reading) -> Iterator[Passage]:
+    """Read the passages of files lazily.
+
+    Raises:
+        InputError: A file or record cannot be read so; the message names file and line.
+        MissingExtraError: A PDF file is to be read, and pypdf is not installed.
+        OSError: A file cannot be read.
+    """
+    for source in sources:
+        name, format = source.name, reading.of(source.path)
+        if format in _RECORDS:
+            with open_text(str(source.path)) as lines:
+                for number, record in enumerate(_RECORDS[format](lines, str(source.path)), start=1):
+                    yield reading.fields.passage(record, name, number)
+            continue
+        cutter = Cutter(name, reading.passage_chars, markdown=format in ("markdown", "html", "notebook"))
+        if format == "pdf":
+            for page, text in enumerate(pdf_pages(source.path, name), start=1):
+                yield from cutter.cut(io.StringIO(text, newline=""), page=page)
+            continue
+        with open_text(str(source.path), _LONGEST_LINE) as lines:
+            if format == "html":
+                lines = iter(html_text("".join(lines)).splitlines(keepends=True))
+            elif format == "notebook":
+                lines = iter(notebook_text("".join(lines), name).splitlines(keepends=True))
+            yield from cutter.cut(_texts(lines, str(source.path)))
+
+
+@contextmanager
+def open_text(name: str, longest: int = -1) -> Iterator[Iterator[str]]:
+    """Open a UTF-8 file, or stdin for `-`, as lines with their ends as they are in the file.
+
+    Args:
+        name: The file.
+        longest: A longer line comes in pieces of so many characters; -1 for whole lines.
+    """
+    from fgr_retriever.evaluation.text_files import read_lines
+
+    if name == STDIN:
+        stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+        try:
+            yield read_lines(stdin, "stdin", longest)
+        finally:
+            stdin.detach()
+    else:
+        with Path(name).open(encoding="utf-8-sig", newline="") as file:
+            yield read_lines(file, name, longest)
+
+
+def _texts(lines: Iterable[str], name: str) -> Iterator[str]:
+    """Give lines of text.
+
+    Raises:
+        InputError: They have control characters as a binary file has.
+    """
+    for line in lines:
+        if len(_CONTROL.findall(line)) > _MOST_CONTROL * len(line):
+            raise InputError(f"{name}: has control characters as a binary file has, and no text: leave it out")
+        yield line

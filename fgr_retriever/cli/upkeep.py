@@ -1,0 +1,127 @@
+"""Describe an index and look after it: `fgr info`, `delete`, `verify`, `compact`, `repair`, `upgrade`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from fgr_retriever.cli.options import AsJson, Device, DryRun, IndexFolder, Model, load_encoder
+from fgr_retriever.cli.output import note, terminal, write_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (info, delete, verify, compact, repair, upgrade):
+        app.command()(command)
+
+
+def delete(
+    folder: IndexFolder,
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE|ID...", help="Files as they were indexed, folders of them, or ids of passages."),
+    ],
+    dry_run: DryRun = False,
+) -> None:
+    """Delete passages by where they came from, or by id. Needs no model.
+
+    A name that is neither a source nor an id deletes nothing at all.
+    """
+    from fgr_retriever.index.search.lookup import Lookup
+    from fgr_retriever.index.sources import is_within
+    from fgr_retriever.index.storage.store import Store
+
+    with closing(Store(folder)) as store:
+        lookup, found = Lookup(store), set[str]()
+        stored = lookup.sources()
+        for name in names:
+            ids = [id for source, inside in stored.items() if is_within(source, {name.rstrip("/")}) for id in inside]
+            if not ids and name not in lookup:
+                raise FileNotFoundError(
+                    f"{folder} has no source, folder of sources or passage {name!r}: nothing deleted"
+                )
+            found |= set(ids or [name])
+        if dry_run:
+            note(f"would delete {len(found)} of {len(lookup)} passages")
+            return
+        note(f"deleted {store.delete(found)} passages; {folder} has {len(lookup)}")
+
+
+def info(folder: IndexFolder, as_json: AsJson = False) -> None:
+    """Describe an index. Needs no model."""
+    from fgr_retriever.index.info import describe
+    from fgr_retriever.index.storage.store import Store
+
+    with closing(Store(folder)) as store:
+        found = asdict(describe(store))
+    if as_json:
+        return write_json(found)
+    table = Table(box=None, show_header=False)
+    for key, value in found.items():
+        table.add_row(key, f"{value:.1f}" if isinstance(value, float) else str(value))
+    terminal().print(table)
+
+
+def verify(folder: IndexFolder) -> None:
+    """Check every stored byte of an index. Needs no model."""
+    from fgr_retriever.index.storage.store import Store
+
+    with closing(Store(folder)) as store:
+        store.verify(progress=sys.stderr.isatty())
+    note(f"{folder}: every byte is as it was written")
+
+
+def compact(folder: IndexFolder) -> None:
+    """Rewrite an index without what was deleted or replaced, into few files. Needs no model."""
+    from fgr_retriever.index.info import describe
+    from fgr_retriever.index.storage.store import Store
+
+    with closing(Store(folder)) as store:
+        before = describe(store).bytes
+        store.compact(progress=sys.stderr.isatty())
+        note(f"{folder}: {before / 1e6:.1f} MB before, {describe(store).bytes / 1e6:.1f} MB now")
+
+
+def repair(folder: IndexFolder) -> None:
+    """Save what can be saved of a damaged index, and name what is lost. Needs no model.
+
+    Exits with 0 when all was saved, with 4 when something was lost. Lost passages whose text can be
+    read are written to DIR/lost.jsonl: index that file again.
+    """
+    from fgr_retriever.index.storage.repair import repair as repair_index
+    from fgr_retriever.index.storage.salvage import LOST
+
+    report = repair_index(folder, progress=sys.stderr.isatty())
+    for remark in report.notes:
+        note(remark)
+    for lost in report.lost:
+        where = f"row {lost.row}" if lost.id is None else f"passage {lost.id!r}"
+        note(f"lost {where}: {lost.reason}")
+    kept = sum(lost.kept for lost in report.lost)
+    note(f"{folder}: {report.saved} passages saved, {len(report.lost)} lost, {kept} of them with their text in {LOST}")
+    if report.lost:
+        raise typer.Exit(4)
+
+
+def upgrade(folder: IndexFolder, model: Model = None, device: Device = None) -> None:
+    """Add what an index lacks that was made by an older version: evidence codes and sentence borders.
+
+    The stored texts are encoded once more, with the model that made the index. All is added or nothing:
+    after an interruption, run the command again. An index that lacks nothing is left alone.
+    """
+    from fgr_retriever.index.index import Index
+    from fgr_retriever.index.storage.manifest import read_manifest
+
+    read_manifest(folder)  # that there is none shows before the model is loaded
+    started = time.perf_counter()
+    with closing(Index.open(folder, load_encoder(model, device), create=False)) as opened:
+        lacking = ", ".join(opened.lacks())
+        changed = opened.upgrade(progress=sys.stderr.isatty())
+    seconds = time.perf_counter() - started
+    note(f"{folder}: added {lacking} in {seconds:.1f} s" if changed else f"{folder}: nothing is missing")

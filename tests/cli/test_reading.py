@@ -1,0 +1,243 @@
+"""Files to passages."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever.cli.reading.cut import Cutter
+from fgr_retriever.cli.reading.documents import html_text
+from fgr_retriever.cli.reading.files import Reading, read_passages
+from fgr_retriever.cli.reading.records import Fields
+from fgr_retriever.cli.reading.sources import find_sources
+from fgr_retriever.errors import InputError
+from fgr_retriever.index.sources import is_within, source_of
+from fgr_retriever.types import Passage
+
+
+class TestReadPassages:
+    def read(self, path, passage_chars=1500, **fields):
+        return list(
+            read_passages(
+                find_sources([str(path)]).files, Reading(passage_chars=passage_chars, fields=Fields(**fields))
+            )
+        )
+
+    def test_records_keep_their_fields_as_metadata(self, tmp_path):
+        path = tmp_path / "a.jsonl"
+        path.write_text('{"_id": 7, "title": "T", "text": "x", "tags": ["a"]}\n\n{"_id": "b", "text": "y"}')
+        assert self.read(path) == [
+            Passage("7", "x", {"title": "T", "tags": ["a"], "source": str(path)}),
+            Passage("b", "y", {"source": str(path)}),
+        ]
+
+    def test_fields_can_be_named(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text('key,body,head\nk,"one\ntwo",H\n', encoding="utf-8-sig")
+        assert self.read(path, id="key", text="body", title="head") == [
+            Passage("k", "H\n\none\ntwo", {"head": "H", "source": str(path)})
+        ]
+
+    def test_records_without_ids_are_numbered(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("text\nx\ny\n")
+        assert [passage.id for passage in self.read(path)] == [f"{path}#1", f"{path}#2"]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("a.jsonl", b'{"text": "x"}\n{"body": "y"}', r"a.jsonl:2: .*'text'.*\['body'\].*--text-field"),
+            ("a.jsonl", b'{"id": null, "text": "x"}', r"a.jsonl:1: .*'id'"),
+            ("a.jsonl", b'{"text": 3}', "must be a string"),
+            ("a.jsonl", b"[1]", "a.jsonl:1"),
+            ("a.csv", b"text,b\nx,1,2\n", "a.csv:2"),
+            ("a.csv", b"text,b\nx\n", "a.csv:2"),
+            ("a.csv", b'text\n"x', "not valid CSV"),
+            ("a.txt", b"caf\xe9", "a.txt is not UTF-8"),
+            ("a.txt", b"\x7fELF\x00\x00\x01", "binary file"),
+            ("a.json", b'{"text": "x"}', "must be an array of objects"),
+            ("a.json", b"[1]", "must be an array of objects"),
+            ("a.json", b'[{"text": "x"}, {"body": "y"}]', r"a.json: record 2: .*--text-field"),
+            ("a.json", b"[", "not valid JSON"),
+            ("a.ipynb", b"{}", "not a Jupyter notebook"),
+            ("a.pdf", b"not a PDF", "not a PDF file"),
+            ("a.docx", b"PK", "save it as PDF, HTML or text"),
+        ],
+    )
+    def test_what_cannot_be_read_is_named(self, tmp_path, name, content, message):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            self.read(path)
+
+    def test_a_folder_stands_for_its_files(self, tmp_path):
+        for name in ("b.txt", "a.md", "deep/c.TXT", "picture.png"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(f"from {name}")
+        passages = self.read(tmp_path)
+        assert [passage.text for passage in passages] == ["from a.md", "from b.txt", "from deep/c.TXT"]
+        names = [f"{tmp_path.name}/{name}" for name in ("a.md", "b.txt", "deep/c.TXT")]
+        assert [passage.id for passage in passages] == [f"{name}#1" for name in names]
+        assert passages[0].metadata == {"source": names[0], "title": names[0], "start_index": 0, "line": 1}
+
+    def test_a_folder_without_texts_is_not_found(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"ends in \.txt"):
+            find_sources([str(tmp_path)])
+
+    def test_texts_are_cut_at_blank_lines(self, tmp_path):
+        path = tmp_path / "a.txt"
+        path.write_bytes(b"\xef\xbb\xbf\r\n one\r\ntwo\r\n\r\nthree\r\n \r\n\r\nfour")
+        passages = self.read(path, passage_chars=16)
+        assert [passage.text for passage in passages] == ["one\r\ntwo", "three\r\n \r\n\r\nfour"]
+        assert [passage.metadata["start_index"] for passage in passages] == [3, 15]
+
+    @given(st.text(alphabet="ab \n\r", max_size=200), st.integers(1, 30))
+    def test_cut_passages_are_the_text(self, text, size):
+        passages = list(Cutter("f", size).cut(io.StringIO(text, newline="")))
+        end = 0
+        for passage in passages:
+            start = passage.metadata["start_index"]
+            assert not text[end:start].strip()
+            end = start + len(passage.text)
+            assert text[start:end] == passage.text
+            assert passage.metadata["line"] == text.count("\n", 0, start) + 1
+        assert not text[end:].strip()
+        assert len({passage.id for passage in passages}) == len(passages)
+
+    def test_cutting_holds_little_of_the_text(self):
+        taken = 0
+
+        def endless():
+            nonlocal taken
+            while True:
+                taken += 1
+                yield "no blank line anywhere\n"
+
+        passage = next(Cutter("f", 100).cut(endless()))
+        assert len(passage.text) <= 400
+        assert taken < 100
+
+
+class TestSources:
+    """A file has the same name wherever the command runs, and whatever the way to it."""
+
+    def test_files_of_a_folder_are_named_from_that_folder_on(self, tmp_path, monkeypatch):
+        (tmp_path / "notes" / "deep").mkdir(parents=True)
+        (tmp_path / "notes" / "deep" / "a.md").write_text("text")
+        (tmp_path / "elsewhere").mkdir()
+        found = []
+        for place, name in (
+            (tmp_path, "notes"),
+            (tmp_path, "./notes/"),
+            (tmp_path / "notes", "."),
+            (tmp_path, str(tmp_path / "notes")),
+            (tmp_path / "elsewhere", "../notes"),
+        ):
+            monkeypatch.chdir(place)
+            sources = find_sources([name])
+            assert sources.folders == ("notes",)
+            found += [source.name for source in sources.files]
+        assert found == ["notes/deep/a.md"] * 5
+
+    def test_two_files_of_one_name_are_refused(self, tmp_path):
+        for folder in ("a/notes", "b/notes"):
+            (tmp_path / folder).mkdir(parents=True)
+            (tmp_path / folder / "x.md").write_text("text")
+        with pytest.raises(InputError, match=r"would both be 'notes/x\.md'"):
+            find_sources([str(tmp_path / "a/notes"), str(tmp_path / "b/notes")])
+        assert len(find_sources([str(tmp_path)]).files) == 2
+
+    def test_a_record_with_a_source_of_its_own_keeps_it(self, tmp_path):
+        path = tmp_path / "a.jsonl"
+        path.write_text('{"id": "x", "text": "t", "source": "https://example.org"}')
+        (passage,) = read_passages(find_sources([str(path)]).files, Reading())
+        assert passage.metadata == {"source": "https://example.org", "fgr_file": str(path)}
+        assert source_of(passage.metadata) == str(path)
+
+    def test_what_lies_in_a_folder(self):
+        assert is_within("notes/a.md", {"notes"})
+        assert is_within("notes/a.md", {"notes/a.md"})
+        assert is_within("/data/notes/a.md", {"/data"})
+        assert not is_within("notes2/a.md", {"notes"})
+        assert not is_within("notes/a.md", {"notes/a"})
+
+
+class TestHeadings:
+    def cut(self, text, passage_chars=12):
+        passages = Cutter("f.md", passage_chars, markdown=True).cut(io.StringIO(text, newline=""))
+        return [(one.text, one.metadata["title"], one.metadata["line"]) for one in passages]
+
+    def test_a_passage_knows_the_headings_above_it(self):
+        text = "intro\n\n# Guide\n\ntext\n\n## Install ##\nsteps\n\nmore\n\n# Others\n\nend\n"
+        assert self.cut(text) == [
+            ("intro", "f.md", 1),
+            ("# Guide", "f.md > Guide", 3),
+            ("text", "f.md > Guide", 5),
+            ("## Install ##\nsteps", "f.md > Guide > Install", 7),
+            ("more", "f.md > Guide > Install", 10),
+            ("# Others", "f.md > Others", 12),
+            ("end", "f.md > Others", 14),
+        ]
+
+    def test_a_comment_in_code_is_no_heading(self):
+        assert [title for _, title, _ in self.cut("# A\n\n```\n# not one\n\n# nor this\n```\n\nend")] == [
+            "f.md > A"
+        ] * 4
+
+    def test_plain_text_has_none(self):
+        (passage,) = Cutter("f.py", 100).cut(["# a comment\n"])
+        assert passage.metadata["title"] == "f.py"
+
+
+class TestFormats:
+    def read(self, path, **fields):
+        return list(read_passages(find_sources([str(path)]).files, Reading(fields=Fields(**fields))))
+
+    def test_several_text_fields_are_lines_with_their_names(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text('city;people;note\nOslo;700000;"cold; wet"\n')
+        (passage,) = self.read(path, text="city,note")
+        assert passage.text == "city: Oslo\nnote: cold; wet"
+        assert passage.metadata == {"people": "700000", "source": str(path)}
+
+    def test_a_field_whose_name_has_a_comma(self, tmp_path):
+        path = tmp_path / "a.jsonl"
+        path.write_text('{"a,b": "one"}')
+        assert self.read(path, text="a,b")[0].text == "one"
+
+    @pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("a.csv", ";"), ("a.csv", "\t"), ("a.tsv", "\t")])
+    def test_the_delimiter_is_that_of_the_header(self, tmp_path, name, mark):
+        path = tmp_path / name
+        path.write_text(mark.join(("id", "text", "n")) + "\n" + mark.join(("x", "one", "1")) + "\n")
+        assert self.read(path) == [Passage("x", "one", {"n": "1", "source": str(path)})]
+
+    def test_an_array_of_objects(self, tmp_path):
+        path = tmp_path / "a.json"
+        path.write_text('[{"id": 1, "text": "x"}, {"id": 2, "text": "y"}]')
+        assert [passage.id for passage in self.read(path)] == ["1", "2"]
+
+    def test_a_notebook(self, tmp_path):
+        path = tmp_path / "a.ipynb"
+        cells = [("markdown", ["# Title\n", "words"]), ("code", "x = 1"), ("code", ""), ("raw", "more")]
+        path.write_text(json.dumps({"cells": [{"cell_type": kind, "source": source} for kind, source in cells]}))
+        (passage,) = self.read(path)
+        assert passage.text == "# Title\nwords\n\n```\nx = 1\n```\n\nmore"
+        assert passage.metadata["title"] == f"{path} > Title"
+
+    def test_html(self, tmp_path):
+        markup = """<html><head><title>no</title><script>no()</script></head><body><nav>Home</nav><h2>A &amp; B</h2>
+            <p>One <b>bold</b>
+            word.<br>Next line.</p><ul><li>first<li>second</ul><table><tr><th>k<th>v</tr>
+            <tr><td>a</td><td>1</td></tr></table><pre>def f():\n    return 1</pre></body></html>"""
+        assert html_text(markup) == (
+            "## A & B\n\nOne bold word.\nNext line.\n\n- first\n- second\n\nk | v\na | 1\n\ndef f():\n    return 1\n"
+        )
+        path = tmp_path / "a.html"
+        path.write_text(markup)
+        assert self.read(path)[0].metadata["title"] == f"{path} > A & B"
+
+    @given(st.text(alphabet="<>/abpretdl &;\n\"'!-", max_size=80))
+    def test_no_markup_is_too_broken(self, markup):
+        assert isinstance(html_text(markup), str)

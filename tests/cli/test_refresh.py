@@ -1,0 +1,219 @@
+"""An index that follows its files: `fgr index` again, `--dry-run`, `fgr delete`, and the same from Python."""
+
+import json
+from contextlib import closing
+
+import pytest
+
+from fgr_retriever.cli import index as commands
+from fgr_retriever.cli import main
+from fgr_retriever.engine import Engine
+from fgr_retriever.errors import InputError
+from fgr_retriever.index.search.lookup import Lookup
+from fgr_retriever.index.storage.store import Store
+from fgr_retriever.testing import WordEncoder, tiny_checkpoint
+from fgr_retriever.types import Added, Passage
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(tiny_checkpoint(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """A folder of three files, one of them of two passages."""
+    folder = tmp_path / "notes"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "kiln.md").write_text("A kiln fires clay.\n\n" + "It is hot. " * 200)
+    (folder / "glaze.txt").write_text("The glaze runs.")
+    (folder / "deep" / "wheel.txt").write_text("A wheel turns.")
+    return folder
+
+
+class Run:
+    """The command, and what the index has after it."""
+
+    def __init__(self, out, model, capsys):
+        self.out, self._model, self._capsys = out, model, capsys
+
+    def __call__(self, *arguments, code=0):
+        self._capsys.readouterr()
+        assert main(["index", *map(str, arguments), "--out", str(self.out), "--model", self._model]) == code
+        return self._capsys.readouterr().err
+
+    def texts(self):
+        with closing(Store(self.out)) as store:
+            lookup = Lookup(store)
+            found = {id: lookup.get([id])[0].text[:16] for ids in lookup.sources().values() for id in ids}
+            assert len(found) == len(lookup)
+            return found
+
+
+@pytest.fixture
+def run(tmp_path, model, capsys):
+    return Run(tmp_path / "out", model, capsys)
+
+
+FIRST = {
+    "notes/deep/wheel.txt#1": "A wheel turns.",
+    "notes/glaze.txt#1": "The glaze runs.",
+    "notes/kiln.md#1": "A kiln fires cla",
+    "notes/kiln.md#2": "It is hot. It is",
+}
+
+
+def test_the_index_follows_its_folder(run, notes, monkeypatch):
+    assert "added 4 passages" in run(notes)
+    assert run.texts() == FIRST
+    (notes / "kiln.md").write_text("A kiln is an oven.")
+    (notes / "glaze.txt").unlink()
+    (notes / "new.txt").write_text("Slip is thin clay.")
+    said = run(notes)
+    assert "added 1 passages" in said
+    assert "updated 1, deleted 2, 1 were stored already" in said
+    assert "gone: notes/glaze.txt" in said
+    expected = {
+        "notes/deep/wheel.txt#1": "A wheel turns.",
+        "notes/kiln.md#1": "A kiln is an ove",
+        "notes/new.txt#1": "Slip is thin cla",
+    }
+    assert run.texts() == expected
+    monkeypatch.chdir(notes / "deep")
+    assert "added 0 passages" in (said := run(".."))
+    assert "3 were stored already" in said
+    assert run.texts() == expected
+
+
+def test_nothing_new_needs_no_model(run, notes, monkeypatch):
+    run(notes)
+    monkeypatch.setattr(commands, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    assert "nothing is new, 4 were stored already" in run(notes)
+
+
+def test_a_part_of_the_folder_leaves_the_rest(run, notes):
+    run(notes)
+    (notes / "deep" / "wheel.txt").unlink()
+    (notes / "deep" / "hand.txt").write_text("A hand builds.")
+    run(notes / "deep")  # another folder: `deep` is not `notes/deep`
+    assert run.texts() == FIRST | {"deep/hand.txt#1": "A hand builds."}
+
+
+def test_missing_files_can_be_kept(run, notes):
+    run(notes)
+    (notes / "glaze.txt").unlink()
+    assert "gone" not in run(notes, "--keep-missing")
+    assert run.texts() == FIRST
+
+
+def test_a_dry_run_says_what_would_be_done(run, notes, monkeypatch):
+    monkeypatch.setattr(commands, "load_encoder", lambda *_: pytest.fail("the model was loaded"))
+    assert "would add 4 passages, update 0, delete 0 and leave 0" in run(notes, "--dry-run")
+    assert not run.out.exists()
+    monkeypatch.undo()
+    run(notes)
+    (notes / "kiln.md").write_text("A kiln is an oven.")
+    (notes / "glaze.txt").unlink()
+    said = run(notes, "--dry-run")
+    assert "would add 0 passages, update 1, delete 2 and leave 1 as they are" in said
+    assert "would be gone: notes/glaze.txt" in said
+    assert run.texts() == FIRST
+
+
+def test_records_that_are_gone_from_a_file_are_deleted(run, tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"id": str(number), "text": f"text {number}", "source": "https://example.org"} for number in range(4)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    run(path)
+    assert set(run.texts()) == {"0", "1", "2", "3"}
+    rows[1]["text"] = "another"
+    path.write_text("\n".join(map(json.dumps, rows[:2])))
+    assert "updated 1, deleted 2, 1 were stored already" in run(path)
+    assert run.texts() == {"0": "text 0", "1": "another"}
+
+
+def test_a_record_that_moved_to_another_file_stays(run, tmp_path):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"id": "x", "text": "one"}\n{"id": "y", "text": "two"}')
+    run(folder)
+    (folder / "a.jsonl").write_text('{"id": "y", "text": "two"}')
+    (folder / "b.jsonl").write_text('{"id": "x", "text": "one"}')
+    run(folder)
+    assert run.texts() == {"x": "one", "y": "two"}
+    with closing(Store(run.out)) as store:
+        assert Lookup(store).sources() == {"records/a.jsonl": ["y"], "records/b.jsonl": ["x"]}
+
+
+def test_a_run_that_fails_leaves_no_index_and_changes_none(run, notes):
+    (notes / "broken.jsonl").write_text("{")
+    run(notes, code=1)
+    assert not run.out.exists()
+    (notes / "broken.jsonl").unlink()
+    run(notes)
+    (notes / "kiln.md").write_text("A kiln is an oven.")
+    (notes / "glaze.txt").write_bytes(b"\x00\x01\x02")
+    assert "binary file" in run(notes, code=1)
+    assert run.texts() == FIRST
+
+
+class TestDelete:
+    @pytest.fixture(autouse=True)
+    def filled(self, run, notes):
+        run(notes)
+
+    def delete(self, run, *names, code=0):
+        run._capsys.readouterr()
+        assert main(["delete", str(run.out), *names]) == code
+        return run._capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("names", "left"),
+        [
+            (["notes/kiln.md"], ["notes/deep/wheel.txt#1", "notes/glaze.txt#1"]),
+            (["notes/deep", "notes/glaze.txt#1"], ["notes/kiln.md#1", "notes/kiln.md#2"]),
+            (["notes/deep/"], ["notes/glaze.txt#1", "notes/kiln.md#1", "notes/kiln.md#2"]),
+            (["notes"], []),
+        ],
+    )
+    def test_by_source_folder_or_id(self, run, names, left):
+        assert f"would delete {4 - len(left)} of 4" in self.delete(run, *names, "--dry-run")
+        assert run.texts() == FIRST
+        assert f"deleted {4 - len(left)} passages" in self.delete(run, *names)
+        assert sorted(run.texts()) == left
+
+    def test_an_unknown_name_deletes_nothing(self, run):
+        assert "no source, folder of sources or passage 'note'" in self.delete(run, "notes/glaze.txt", "note", code=3)
+        assert run.texts() == FIRST
+
+
+class TestPython:
+    def passages(self, *names, text="one two"):
+        return [Passage(name, text, {"source": name.partition("#")[0]}) for name in names]
+
+    def test_refresh_is_one_step(self, tmp_path):
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            engine.add([*self.passages("a/x#1", "a/x#2", "a/y#1", "b/x#1"), Passage("none", "no source")])
+            assert engine.sources() == {"a/x": ["a/x#1", "a/x#2"], "a/y": ["a/y#1"], "b/x": ["b/x#1"]}
+            new = [*self.passages("a/x#1"), *self.passages("a/z#1", text="three")]
+            planned = engine.refresh(new, "a", dry_run=True)
+            assert repr(planned) == repr(Added(1, 0, 1, 2))
+            assert len(engine) == 5
+            assert repr(engine.refresh(new, "a")) == repr(planned)
+            assert engine.sources() == {"a/x": ["a/x#1"], "b/x": ["b/x#1"], "a/z": ["a/z#1"]}
+            assert "none" in engine
+            assert repr(engine.refresh([], ["a/z", "b"])) == repr(Added(0, 0, 0, 2))
+            assert len(engine) == 2
+
+    def test_an_error_changes_nothing(self, tmp_path):
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            engine.add(self.passages("a#1", "a#2"))
+            for dry_run in (True, False):
+                with pytest.raises(InputError, match="comes twice"):
+                    engine.refresh(self.passages("a#3", "a#3"), "a", dry_run=dry_run)
+            assert engine.sources() == {"a": ["a#1", "a#2"]}
+
+    async def test_in_a_worker_thread(self, tmp_path):
+        async with await Engine.aopen(tmp_path, encoder=WordEncoder()) as engine:
+            await engine.arefresh(self.passages("a#1"), "a")
+            assert await engine.asources() == {"a": ["a#1"]}
