@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from fgr_retriever.cli.reading.documents import html_text
 from fgr_retriever.cli.reading.files import Reading, read_passages
 from fgr_retriever.cli.reading.records import Fields
 from fgr_retriever.cli.reading.sources import find_sources
-from fgr_retriever.errors import InputError
+from fgr_retriever.errors import InputError, MissingExtraError
 from fgr_retriever.index.sources import is_within, source_of
 from fgr_retriever.types import Passage
 
@@ -241,3 +242,50 @@ class TestFormats:
     @given(st.text(alphabet="<>/abpretdl &;\n\"'!-", max_size=80))
     def test_no_markup_is_too_broken(self, markup):
         assert isinstance(html_text(markup), str)
+
+
+def pdf(*pages):
+    """Write a PDF file with one line of text on each page (PDF 1.4, without compression)."""
+    kids = " ".join(f"{3 + 2 * number} 0 R" for number in range(len(pages)))
+    font = "/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>"]
+    for number, text in enumerate(pages):
+        content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET"
+        objects.append(f"<< /Type /Page /Parent 2 0 R /Contents {4 + 2 * number} 0 R {font} >>")
+        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
+    found, places = b"%PDF-1.4\n", []
+    for number, one in enumerate(objects, start=1):
+        places.append(len(found))
+        found += f"{number} 0 obj\n{one}\nendobj\n".encode("ascii")
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    end = (
+        f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\n"
+    )
+    return found + f"{end}startxref\n{len(found)}\n%%EOF\n".encode("ascii")
+
+
+class TestPdf:
+    def test_a_passage_knows_its_page(self, tmp_path):
+        pytest.importorskip("pypdf")
+        path = tmp_path / "a.pdf"
+        path.write_bytes(pdf("Clay is fired.", "", "The glaze runs."))
+        found = list(read_passages(find_sources([str(path)]).files, Reading()))
+        assert [(one.id, one.text, one.metadata["page"]) for one in found] == [
+            (f"{path}#1", "Clay is fired.", 1),
+            (f"{path}#2", "The glaze runs.", 3),
+        ]
+
+    @pytest.mark.parametrize("damage", [slice(None, 200), slice(300, None)])
+    def test_a_damaged_file_is_named(self, tmp_path, damage):
+        pytest.importorskip("pypdf")
+        path = tmp_path / "a.pdf"
+        path.write_bytes(pdf("Clay is fired.")[damage])
+        with pytest.raises(InputError, match=r"a\.pdf: not a PDF file"):
+            list(read_passages(find_sources([str(path)]).files, Reading()))
+
+    def test_without_the_reader(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pypdf", None)
+        path = tmp_path / "a.pdf"
+        path.write_bytes(pdf("Clay is fired."))
+        with pytest.raises(MissingExtraError, match=r"fgr-retriever\[pdf\]"):
+            list(read_passages(find_sources([str(path)]).files, Reading()))
