@@ -21,7 +21,7 @@ from fgr_retriever.index.index import Index
 from tests.index.durability.processes import LawBrokenError, in_process
 from tests.index.durability.workload import CONFIGS, Plan, Trial, attempt, flush_early, read, verdict
 
-_CALLS = ("add", "flush", "upsert", "delete", "calibrate", "compact", "flush", "add", "upgrade", "compact")
+_CALLS = ("add", "flush", "refresh", "delete", "calibrate", "compact", "flush", "add", "upgrade", "compact")
 _SMALLEST, _LARGEST = 1 << 14, 1 << 21  # bytes: from less than an empty index to most of a full one
 _INSIDE = (
     "import sys; from pathlib import Path; from tests.index.durability import disk; "

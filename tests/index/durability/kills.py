@@ -18,6 +18,7 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "create": (),
     "add": ("add", "upsert", "delete", "add"),
     "upsert": ("add", "delete", "upsert"),
+    "refresh": ("add", "delete", "refresh"),
     "delete": ("add", "upsert", "delete"),
     "calibrate": ("add", "calibrate", "calibrate"),
     "compact": ("add", "upsert", "delete", "compact"),

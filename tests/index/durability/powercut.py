@@ -29,7 +29,7 @@ from tests.index.durability.workload import (
 )
 
 CUTS: tuple[Cut, ...] = ("strict", "torn", "written")
-_KINDS = ("add", "upsert", "delete", "calibrate", "compact", "flush", "add", "delete", "flush", "compact")
+_KINDS = ("add", "upsert", "delete", "calibrate", "compact", "flush", "refresh", "delete", "flush", "compact")
 _OLD_KINDS = ("add", "flush", "delete", "add", "upgrade", "upsert", "upgrade", "flush", "compact")  # from format 2 on
 _LINE = re.compile(rb"(begun|done) (\d+)\s*")  # what the writer prints
 _SHARED_MEMORY = "-shm"

@@ -30,11 +30,11 @@ from fgr_retriever.types import Passage
 from tests.index.durability.processes import LawBrokenError
 
 ENCODER = WordEncoder()
-SIZES = {"add": 30, "upsert": 12, "delete": 12, "flush": 120}  # passages of one call
+SIZES = {"add": 30, "upsert": 12, "refresh": 12, "delete": 12, "flush": 120}  # passages of one call
 EXACT = SearchConfig(exact=True)
 FLUSH_TOKENS = 2_000  # less than a "flush" adds, more than the other calls of a plan add
 CONFIGS = (
-    IndexConfig(segment_tokens=3_000, words="plain", importance=True),  # all that an index can keep
+    IndexConfig(segment_tokens=3_000, words="plain", importance=True, refine=True),  # all that an index can keep
     IndexConfig(segment_tokens=3_000, nbits=16),
 )
 _TEXT = (
@@ -52,7 +52,8 @@ class Call:
     """One call of a plan.
 
     Args:
-        kind: `add`, `upsert`, `flush` (a large add), `delete`, `compact`, `upgrade` or `calibrate`.
+        kind: `add`, `upsert`, `refresh` (an upsert that also deletes), `flush` (a large add), `delete`, `compact`,
+            `upgrade` or `calibrate`.
         passages: What to add.
         ids: What to delete.
         threshold: Of the calibration.
@@ -66,7 +67,7 @@ class Call:
     def run(self, index: Index) -> None:
         """Make the call."""
         if self.passages:
-            index.add(self.passages)
+            index.add(self.passages, replacing=self.ids)
         elif self.ids:
             index.delete(self.ids)
         elif self.kind == "compact":
@@ -267,9 +268,10 @@ def _call(kind: str, number: int, state: State, drawn: random.Random) -> Call:
     stored = sorted(state.passages)
     if kind in ("add", "flush"):
         return Call(kind, _passages([f"{number}-{part}" for part in range(SIZES[kind])], number, drawn))
-    if kind == "upsert":
-        replaced = drawn.sample(stored, min(SIZES[kind], len(stored)))
-        return Call(kind, _passages([*replaced, f"{number}-new"], number, drawn))
+    if kind in ("upsert", "refresh"):
+        met = drawn.sample(stored, min(SIZES[kind], len(stored)))
+        gone = met[: len(met) // 2] if kind == "refresh" else []
+        return Call(kind, _passages([*met[len(gone) :], f"{number}-new"], number, drawn), tuple(gone))
     if kind == "delete":
         return Call(kind, ids=tuple(drawn.sample(stored, min(SIZES[kind], len(stored)))))
     return Call(kind, threshold=drawn.randint(1, 99) / 100)
