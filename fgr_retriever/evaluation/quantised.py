@@ -19,11 +19,11 @@ from fgr_retriever.index.codec.checks import check_sizes
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.model.tokens import (
     EvidenceCode,
-    EvidenceCodeEncoder,
     TokenBlock,
     TokenEncoder,
     encode_for_evidence,
     evidence_code_of,
+    makes_codes,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Quantised:
         self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: NDArray[np.uint8] | None = None
     ) -> Tensor:
         """Give the model's evidence probabilities; see `EvidenceCodeEncoder`."""
-        if codes is not None and isinstance(self.encoder, EvidenceCodeEncoder):
+        if codes is not None and makes_codes(self.encoder):
             return self.encoder.evidence(query, vectors, lengths, codes)
         return self.encoder.evidence(query, vectors, lengths)
 

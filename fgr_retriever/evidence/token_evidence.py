@@ -20,7 +20,7 @@ from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.spans import find_spans_of
 from fgr_retriever.evidence.support import Support
 from fgr_retriever.index.match import Match
-from fgr_retriever.model.tokens import EvidenceCodeEncoder, StoredTokens, TokenEncoder
+from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, makes_codes
 from fgr_retriever.text.query_words import QueryWord, query_words
 from fgr_retriever.types import TokenEvidence
 
@@ -174,7 +174,7 @@ class _Tokens:
 
     def _probabilities(self, encoder: TokenEncoder, query: Tensor) -> Tensor:
         """Ask the model; one that makes no codes takes none."""
-        if self.codes is not None and isinstance(encoder, EvidenceCodeEncoder):
+        if self.codes is not None and makes_codes(encoder):
             return encoder.evidence(query, self.vectors, self.lengths, self.codes)
         return encoder.evidence(query, self.vectors, self.lengths)
 

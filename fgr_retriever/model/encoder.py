@@ -130,7 +130,7 @@ class Encoder:
         """Width of a token embedding."""
         return self.head.config.dim
 
-    @property
+    @cached_property
     def head_fingerprint(self) -> str:
         """Hash of everything that changes an evidence logit; stored with a calibration in an index."""
         return self.head.fingerprint()

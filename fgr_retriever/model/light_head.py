@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import relu
 from typing_extensions import Self
@@ -139,6 +142,7 @@ class LightHead(Head):
         self.output = nn.Linear(width, 1)
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))
+        self._joined: NDArray[np.float32] | None = None
         last = nn.Linear(_RELEVANCE, 1)
         self.relevance = nn.Sequential(nn.Linear(width + _SUMMARY + 1, _RELEVANCE), nn.ReLU(), last)
         # Before training, evidence is plain similarity, and every passage may answer.
@@ -180,6 +184,12 @@ class LightHead(Head):
         mean: Tensor = rows.sums(tokens * weights) / rows.sums(weights)
         return mean
 
+    def in_precision(self, dtype: torch.dtype) -> Self:
+        """Give a copy that has its weights ready for the compiled steps; see `Head`."""
+        other = copy(self)
+        other._joined = self.weights().numpy()
+        return other
+
     @torch.inference_mode()
     def probabilities(
         self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: Tensor | None = None
@@ -204,7 +214,8 @@ class LightHead(Head):
             return logits.sigmoid()
         asked, told, counts = (one.contiguous().numpy() for one in (query.float(), vectors, lengths))
         numbers = None if codes is None else codes.contiguous().numpy()
-        return torch.from_numpy(compiled.evidence(asked, told, counts, numbers, self.weights().numpy(), sizes))
+        weights = self.weights().numpy() if self._joined is None else self._joined
+        return torch.from_numpy(compiled.evidence(asked, told, counts, numbers, weights, sizes))
 
     def weights(self) -> Tensor:
         """Give all weights in the order in which `kernel/head.c` takes them, (n,) float32."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,14 +181,19 @@ class EvidenceCodeEncoder(TokenEncoder, Protocol):
         ...
 
 
+def makes_codes(encoder: TokenEncoder) -> TypeGuard[EvidenceCodeEncoder]:
+    """Say whether a model makes evidence codes; `isinstance` would ask for every attribute of the protocol."""
+    return getattr(encoder, "evidence_code", None) is not None
+
+
 def evidence_code_of(encoder: TokenEncoder) -> EvidenceCode | None:
     """Ask a model what its evidence codes are; None if it makes none."""
-    return encoder.evidence_code if isinstance(encoder, EvidenceCodeEncoder) else None
+    return encoder.evidence_code if makes_codes(encoder) else None
 
 
 def encode_for_evidence(encoder: TokenEncoder, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
     """Encode passages with all that the evidence head of a model reads."""
-    if isinstance(encoder, EvidenceCodeEncoder) and encoder.evidence_code:
+    if makes_codes(encoder):
         return encoder.encode_passages(texts, progress=progress, evidence=True)
     return encoder.encode_passages(texts, progress=progress)
 
