@@ -102,12 +102,16 @@ class EmbeddedModel(nn.Module):
         self._skipped = torch.tensor([self.tokenizer.backend_tokenizer.token_to_id(word) for word in skipped])
 
     def preprocess(self, inputs: list[str], prompt: str | None = None, **options: Any) -> Features:
-        """Tokenize queries, (b, t); the model has no prompt and no other options."""
+        """Tokenize queries, (b, t); the model has no prompt and no other options.
+
+        Besides what the model takes, `offsets` has the characters of each token, (b, t, 2), empty for special ones.
+        """
         read = self.tokenizer.backend_tokenizer.encode_batch(inputs)
-        return {
-            "input_ids": torch.tensor([one.ids for one in read]),
-            "attention_mask": torch.tensor([one.attention_mask for one in read]),
-        }
+        ids, mask, special, offsets = (
+            torch.tensor([getattr(one, name) for one in read])
+            for name in ("ids", "attention_mask", "special_tokens_mask", "offsets")
+        )
+        return {"input_ids": ids, "attention_mask": mask, "offsets": offsets.int() * (1 - special.int())[..., None]}
 
     def forward(self, features: Features, *, task: str) -> Features:
         """Encode a batch.

@@ -67,6 +67,7 @@ class Encoder:
         self._windows = Windows(self.model.tokenizer, prompts.get("document") or "", checkpoint.document_length)
         # Tokenizing queries sets padding on the shared tokenizer, which two threads must not do at once.
         self._tokenizer_lock = threading.Lock()
+        self._tokenized: tuple[list[str], dict[str, Any]] = [], {}  # the last batch of queries
 
     @classmethod
     def default(cls, *, device: str | None = None) -> Self:
@@ -187,6 +188,9 @@ class Encoder:
         for features in self._query_features(texts):
             attended = features["attention_mask"].bool().numpy()
             scored = self._query_mask(features).numpy()
+            if "offsets" in features:
+                found += [row[kept] for row, kept in zip(features["offsets"].numpy(), scored, strict=True)]
+                continue
             rows = zip(features["input_ids"].numpy(), attended, scored, strict=True)
             found += [self._offsets(texts[len(found) + i], *row) for i, row in enumerate(rows)]
         return found
@@ -211,10 +215,15 @@ class Encoder:
         return [torch.from_numpy(standardise(*one)) for one in zip(received, texts_of, strict=True)]
 
     def _query_features(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Tokenize queries for the model, 64 at a time."""
+        """Tokenize queries for the model, 64 at a time; vectors and offsets of a batch are made of the same tokens."""
         for start in range(0, len(texts), 64):
-            with self._tokenizer_lock:
-                yield self.model.preprocess(list(texts[start : start + 64]), prompt=self._query_prompt, task="query")
+            batch = list(texts[start : start + 64])
+            known, features = self._tokenized
+            if batch != known:
+                with self._tokenizer_lock:
+                    features = self.model.preprocess(batch, prompt=self._query_prompt, task="query")
+                self._tokenized = batch, features
+            yield features
 
     def _offsets(
         self, text: str, ids: NDArray[np.int64], attended: NDArray[np.bool_], scored: NDArray[np.bool_]

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,3 +139,28 @@ def test_damage_is_a_checkpoint_error(file, content, tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "embedded_model", lambda: folder)
     with pytest.raises(CheckpointError, match=str(folder)):
         open_embedded()
+
+
+def test_a_question_is_tokenized_once(both, monkeypatch):
+    """Vectors and characters are made of the same tokens."""
+    for encoder in both:
+        asked, preprocess = [], encoder.model.preprocess
+
+        def counting(texts, _to=asked, _preprocess=preprocess, **options):
+            _to.append(list(texts))
+            return _preprocess(texts, **options)
+
+        monkeypatch.setattr(encoder.model, "preprocess", counting)
+        first = encoder.query_offsets(["one question"])
+        encoder.encode_queries(["one question"])
+        np.testing.assert_array_equal(encoder.query_offsets(["one question"])[0], first[0])
+        encoder.encode_queries(["another question"])
+        assert asked == [["one question"], ["another question"]]
+
+
+def test_weights_are_hashed_once(both, monkeypatch):
+    ours, _ = both
+    expected = ours.head_fingerprint
+    monkeypatch.setattr(type(ours.head), "fingerprint", lambda _: pytest.fail("hashed again"))
+    assert ours.head_fingerprint == expected
+    assert ours.calibrated(replace(ours.calibration, temperature=2.0)).head_fingerprint == expected
