@@ -161,7 +161,7 @@ class Segment:
         if not size:
             return np.zeros([max(count, 0) for count in shape], dtype)  # an empty file cannot be mapped
         # Copy-on-write: never written to, but torch warns about arrays that it could not write to.
-        return np.memmap(path, dtype, "c").reshape(shape)
+        return np.memmap(path, dtype, "c").reshape(shape).view(np.ndarray)  # a memmap is slower to index
 
     @cached_property
     def ends(self) -> NDArray[np.int64]:
