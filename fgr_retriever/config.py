@@ -140,26 +140,30 @@ class IndexConfig(_Strict):
 class SearchConfig(_Strict):
     """How a search runs; `SearchConfig.preset` gives good settings.
 
-    Passages that are stored as float16 are all scored exactly. The first three settings only concern
+    Passages that are stored as float16 are all scored exactly. The first four settings only concern
     passages that were compressed by the codec.
 
     Args:
         nprobe: Number of centroids, for each query token, whose passages become candidates.
         candidates: Number of passages to decode and score for each query; if `k` is larger, `k`
             passages. If a filter leaves no more passages than this, all of them are scored.
-        exact: Score every passage; `nprobe` and `candidates` then have no effect.
+        refined: Number of candidates that are scored by all their tokens, with both layers where the index
+            keeps two (`IndexConfig.refine`); twice `k` if that is more. Before, all candidates were scored by
+            the tokens that are near the query.
+        exact: Score every passage; `nprobe`, `candidates` and `refined` then have no effect.
         chunk_tokens: Number of passage tokens that are scored at once. It limits the memory of a
             search (about `chunk_tokens` x (dim + query tokens) x 4 bytes).
     """
 
     nprobe: int = 8
     candidates: int = 512
+    refined: int = 32
     exact: bool = False
     chunk_tokens: int = 32_768
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("nprobe", "candidates", "chunk_tokens"):
+        for name in ("nprobe", "candidates", "refined", "chunk_tokens"):
             value = getattr(self, name)
             check(name, value, is_count(value, 1), "an integer of at least 1")
         check("exact", self.exact, isinstance(self.exact, bool), "True or False")
@@ -168,9 +172,9 @@ class SearchConfig(_Strict):
     def preset(cls, name: Preset) -> Self:
         """Give settings by name: `fast`, `balanced` (the default), `accurate` or `exact`.
 
-        Recall at 10, relative to float16 MaxSim, with 61,520 passages and 2 cores: with 2 bits 0.858,
-        0.886 and 0.890, in 11, 13 and 2,270 ms (p50); with 4 bits 0.905, 0.954 and 0.970
-        (`docs/performance.md`).
+        `accurate` is for an index with two layers (`IndexConfig.refine`): it scores more candidates by both.
+        Recall at 10 of `fast`, `balanced` and `exact`, relative to float16 MaxSim, with 61,520 passages: with 2 bits
+        0.858, 0.886 and 0.890, with 4 bits 0.905, 0.954 and 0.970 (`docs/performance.md`).
 
         Raises:
             ConfigError: There is no such preset.
@@ -179,7 +183,7 @@ class SearchConfig(_Strict):
         settings = {
             "fast": cls(nprobe=4, candidates=128),
             "balanced": cls(),
-            "accurate": cls(nprobe=16, candidates=1024),
+            "accurate": cls(refined=64),
             "exact": cls(exact=True),
         }
         return settings[name]

@@ -28,7 +28,6 @@ from fgr_retriever.model.maxsim import best_matches
 _GROUP_TOKENS = 256  # query tokens scored in one matrix product
 _DECIMALS = 5  # of a score: equal passages come out equal, whatever is multiplied beside them
 _SCORED = 1 << 16  # passages whose scores are held at once
-_LEAST_REFINED = 32  # candidates scored by all tokens, or twice as many as are wanted
 
 
 def best_passages(
@@ -92,7 +91,7 @@ def _search(
         best = [ranking.merged(positions, row, k) for ranking, row in zip(best, scores, strict=True)]
     for number, candidates in enumerate(found or ()):
         query = [queries[number]]
-        positions = _refine(reader, query, candidates, max(2 * k, _LEAST_REFINED), config.chunk_tokens)
+        positions = _refine(reader, query, candidates, max(2 * k, config.refined), config.chunk_tokens)
         scores = _scores(reader, positions, query, config.chunk_tokens)
         best[number] = best[number].merged(positions, scores[0], k)
     return best
