@@ -286,10 +286,10 @@ class TestConfig:
         assert fast.candidates < SearchConfig().candidates
 
     def test_an_unknown_preset_is_refused(self):
-        with pytest.raises(ConfigError, match=r"preset='quick': must be one of \('fast', 'balanced', 'exact'\)"):
+        with pytest.raises(ConfigError, match=r"preset='quick': must be one of \('fast', 'balanced', 'accurate', 'exact'\)"):
             SearchConfig.preset("quick")
 
-    @pytest.mark.parametrize("name", ["nprobe", "candidates", "chunk_tokens"])
+    @pytest.mark.parametrize("name", ["nprobe", "candidates", "refined", "chunk_tokens"])
     @pytest.mark.parametrize("value", [0, -1, 1.5, True, "8", None])
     def test_counts_are_checked(self, name, value):
         with pytest.raises(ConfigError, match=f"{name}=.*integer of at least 1"):
