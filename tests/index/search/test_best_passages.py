@@ -286,7 +286,9 @@ class TestConfig:
         assert fast.candidates < SearchConfig().candidates
 
     def test_an_unknown_preset_is_refused(self):
-        with pytest.raises(ConfigError, match=r"preset='quick': must be one of \('fast', 'balanced', 'accurate', 'exact'\)"):
+        with pytest.raises(
+            ConfigError, match=r"preset='quick': must be one of \('fast', 'balanced', 'accurate', 'exact'\)"
+        ):
             SearchConfig.preset("quick")
 
     @pytest.mark.parametrize("name", ["nprobe", "candidates", "refined", "chunk_tokens"])
