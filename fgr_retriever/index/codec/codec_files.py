@@ -37,7 +37,7 @@ def load_codec(folder: Path) -> Codec:
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         codec = _codec(load_file(folder / _TENSORS))
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise IndexCorruptError(f"the codec in {folder} cannot be read: {error}. Restore the folder.") from error
     if config != (held := _config(codec)):
         raise IndexCorruptError(f"{folder / _CONFIG} says {config}, but {_TENSORS} holds {held}: restore the folder")
@@ -56,5 +56,8 @@ def _tensors(codec: Codec) -> dict[str, Tensor]:
 
 def _codec(tensors: dict[str, Tensor]) -> Codec:
     """Invert `_tensors`."""
-    second = {name: tensors.pop(f"fine_{name}") for name in _SECOND if f"fine_{name}" in tensors}
-    return Codec(**tensors, fine=Codec(**{**tensors, **second}) if second else None)
+    first = [tensors.pop(name) for name in _FIRST]
+    fine = [tensors.pop(f"fine_{name}") for name in _SECOND if tensors]
+    if tensors:
+        raise ValueError(f"tensors {sorted(tensors)} are no part of a codec")
+    return Codec(*first, Codec(*first[:2], *fine) if fine else None)

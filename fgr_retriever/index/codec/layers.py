@@ -41,7 +41,7 @@ def split(joined: Tensor, nbits: int) -> tuple[Tensor, Tensor]:
 
     The first has the higher half of the bits of each dimension, packed as those of a codec with nbits.
     """
-    both = joined.unflatten(1, (-1, 2)).int()
+    both = torch.unflatten(joined, 1, (-1, 2)).int()
     both = both[..., 0] << 8 | both[..., 1]
     return _gathered(both >> nbits, nbits), _gathered(both, nbits)
 

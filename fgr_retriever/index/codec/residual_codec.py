@@ -174,7 +174,10 @@ class Codec:
 
     def decode_layers(self, codes: Tensor, *layers: Tensor) -> Tensor:
         """Give back what `encode_layers` was given; see `decode`."""
-        return self.decode(codes, *layers) if self.fine is None else self.fine.decode(codes, join(*layers, self.nbits))
+        if self.fine is None:
+            return self.decode(codes, *layers)
+        first, second = layers
+        return self.fine.decode(codes, join(first, second, self.nbits))
 
     def encode(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Encode token vectors, in bounded memory beside the result.
