@@ -17,6 +17,7 @@ from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.upkeep import Upkeep
+from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.search.pipeline import Pipeline
 from fgr_retriever.search.stages import Request
@@ -55,6 +56,7 @@ class Engine(Upkeep):
         path: str | Path,
         *,
         encoder: TokenEncoder | None = None,
+        model: str | Path | None = None,
         config: IndexConfig | None = None,
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
         pipeline: Pipeline | None = None,
@@ -66,13 +68,16 @@ class Engine(Upkeep):
 
         Args:
             path: The folder of the index.
-            encoder: The model; None uses the embedded one.
+            encoder: An open model; None uses the one that `model` names.
+            model: Folder or hub id of a ColBERT checkpoint; None uses the embedded model.
             config: How a new index stores vectors; None uses the defaults.
             search: How the index is searched.
             pipeline: The stages that every search goes through; None means late interaction alone.
             create: Make an empty index if there is none.
 
         Raises:
+            InputError: There are both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
             IndexNotFoundError: There is no index and `create` is False, or the folder contains
                 something else.
             ModelMismatchError: The index was built with another model.
@@ -82,11 +87,7 @@ class Engine(Upkeep):
             IndexLockedError: Another process is creating the index and does not finish.
             IndexWriteError: The disk refused to create the index.
         """
-        if encoder is None:
-            from fgr_retriever.model.encoder import Encoder  # loads the model code only where it is used
-
-            encoder = Encoder.default()
-        index = Index.open(path, encoder, config, create=create)
+        index = Index.open(path, choose_model(encoder, model), config, create=create)
         if lacking := index.lacks():
             logger.warning(
                 "%s has no %s: everything works, but evidence is less exact. `fgr upgrade` or Engine.upgrade adds it.",
@@ -95,7 +96,7 @@ class Engine(Upkeep):
             )
         return cls(index, index.calibrated_model(), search, pipeline)
 
-    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
+    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
         """Index passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
@@ -108,7 +109,7 @@ class Engine(Upkeep):
             replacing: Ids of passages that are deleted in the same transaction, unless they are among
                 `passages`; unknown ids are ignored. `replacing=engine.ids()` makes the index exactly what you
                 pass.
-            progress: Show a progress bar on stderr.
+            show_progress: Show a progress bar on stderr.
 
         Returns:
             How many passages there were: a number with the attributes `added`, `updated`, `unchanged` and
@@ -119,7 +120,7 @@ class Engine(Upkeep):
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        self.last_added = found = self._index.add(passages, replacing=replacing, progress=progress)
+        self.last_added = found = self._index.add(passages, replacing=replacing, show_progress=show_progress)
         counts = found.added, found.updated, found.unchanged, found.deleted
         logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.folder, *counts)
         return found
@@ -221,6 +222,7 @@ class Engine(Upkeep):
         path: str | Path,
         *,
         encoder: TokenEncoder | None = None,
+        model: str | Path | None = None,
         config: IndexConfig | None = None,
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
         pipeline: Pipeline | None = None,
@@ -228,7 +230,14 @@ class Engine(Upkeep):
     ) -> Self:
         """Open the index in a folder, in a worker thread; see `open`."""
         return await asyncio.to_thread(
-            cls.open, path, encoder=encoder, config=config, search=search, pipeline=pipeline, create=create
+            cls.open,
+            path,
+            encoder=encoder,
+            model=model,
+            config=config,
+            search=search,
+            pipeline=pipeline,
+            create=create,
         )
 
     def _search(

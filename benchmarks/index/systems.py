@@ -72,8 +72,8 @@ class Ours:
         from fgr_retriever import IndexConfig, Passage
 
         index = self._index_class.open(self.folder, self._model(corpus), IndexConfig(nbits=self.nbits))
-        index.add((Passage(str(row), str(row)) for row in range(len(corpus))), progress=True)
-        index.compact(progress=True)
+        index.add((Passage(str(row), str(row)) for row in range(len(corpus))), show_progress=True)
+        index.compact(show_progress=True)
         index.close()
 
     def open(self) -> None:

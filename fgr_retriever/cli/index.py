@@ -80,7 +80,7 @@ def index(
     with Engine.open(out, encoder=load_encoder(model, device), config=_config(out, words, importance)) as engine:
         added = updated = same = 0
         for batch in _batches(read_passages(names, reading)):
-            found = engine.add(batch, progress=sys.stderr.isatty())
+            found = engine.add(batch, show_progress=sys.stderr.isatty())
             added, updated, same = added + found.added, updated + found.updated, same + found.unchanged
         changed = f", updated {updated}" if updated else ""
         skipped = f", {same} were stored already" if same else ""
@@ -185,6 +185,6 @@ def upgrade(folder: IndexFolder, model: Model = None, device: Device = None) -> 
     started = time.perf_counter()
     with closing(Index.open(folder, load_encoder(model, device), create=False)) as opened:
         lacking = ", ".join(opened.lacks())
-        changed = opened.upgrade(progress=sys.stderr.isatty())
+        changed = opened.upgrade(show_progress=sys.stderr.isatty())
     seconds = time.perf_counter() - started
     note(f"{folder}: added {lacking} in {seconds:.1f} s" if changed else f"{folder}: nothing is missing")

@@ -86,14 +86,14 @@ class Quantised:
         return evidence_code_of(self.encoder)
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages lazily and pass their vectors through the codec; see `EvidenceCodeEncoder`.
 
         Importance is not computed: nothing that is measured with a codec alone needs it.
         """
         encode = partial(encode_for_evidence, self.encoder) if evidence else self.encoder.encode_passages
-        for block in encode(texts, progress=progress):
+        for block in encode(texts, show_progress=show_progress):
             decoded = self.codec.decode(*self.codec.encode(torch.from_numpy(block.vectors)))
             yield replace(block, vectors=decoded.to(torch.float16).numpy())
 
@@ -129,7 +129,7 @@ def codec_for(encoder: TokenEncoder, texts: Iterable[str], nbits: int, *, progre
         raise InputError("no passages to train a codec on: pass at least one")
     blocks: list[TokenBlock] = []
     vectors = 0
-    for block in encoder.encode_passages(sample, progress=progress):
+    for block in encoder.encode_passages(sample, show_progress=progress):
         blocks.append(block)
         vectors += len(block.vectors)
         if vectors >= _SAMPLE_VECTORS:

@@ -97,7 +97,7 @@ def evaluate_judged(encoder: TokenEncoder, data: Beir, *, progress: bool = False
     """
     found = [measure(data, bm25(data.passages))]  # first: it fails at once where a library is missing
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:
-        engine.add((Passage(id=key, text=text) for key, text in data.passages.items()), progress=progress)
+        engine.add((Passage(id=key, text=text) for key, text in data.passages.items()), show_progress=progress)
         bytes_per_token = engine.info().bytes_per_token
         with closing(Index.open(engine.folder, encoder, create=False)) as index:
             # Rankings are a hundred deep and without evidence; a user asks for ten with it.

@@ -38,7 +38,7 @@ def open_bi_encoder(
     *,
     out: str | Path | None = None,
     revision: str | None = None,
-    progress: bool = False,
+    show_progress: bool = False,
 ) -> Checkpoint:
     """Make a late-interaction model from a bi-encoder.
 
@@ -49,7 +49,7 @@ def open_bi_encoder(
         dim: Width of a token embedding, at most the width of the model.
         out: A new or empty folder in which to keep the model; it appears when it is complete.
         revision: Branch, tag or commit on the hub.
-        progress: Show a bar on stderr while texts are encoded.
+        show_progress: Show a bar on stderr while texts are encoded.
 
     Raises:
         CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
@@ -63,7 +63,7 @@ def open_bi_encoder(
     if kept is not None and kept.exists() and not (kept.is_dir() and not any(kept.iterdir())):
         raise ConfigError(f"{kept} exists: give a new or an empty folder")
     name = str(folder_or_hub_id)
-    model = late_interaction(*_open(name, revision), tqdm(texts, desc="fitting axes", disable=not progress), dim)
+    model = late_interaction(*_open(name, revision), tqdm(texts, desc="fitting axes", disable=not show_progress), dim)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=kept.parent if kept else None, prefix=".bi-encoder-") as scratch:

@@ -103,7 +103,7 @@ class Encoder:
         dim: int = 128,
         out: str | Path | None = None,
         device: str | None = None,
-        progress: bool = False,
+        show_progress: bool = False,
     ) -> Self:
         """Make a late-interaction model from a sentence-transformers model, without training.
 
@@ -114,7 +114,7 @@ class Encoder:
             out: A new or empty folder in which to keep the model. An index opens only with the model
                 that built it, so keep it if you keep the index.
             device: See `Encoder`.
-            progress: Show a bar on stderr.
+            show_progress: Show a bar on stderr.
 
         Raises:
             CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
@@ -123,7 +123,7 @@ class Encoder:
         """
         from fgr_retriever.model.bi_encoder import open_bi_encoder  # needed only here
 
-        return cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, progress=progress), device=device)
+        return cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, show_progress=show_progress), device=device)
 
     @property
     def dim(self) -> int:
@@ -226,7 +226,7 @@ class Encoder:
         return aligned(ids, attended, expected, places)[scored]
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages lazily, in input order, one block for each window.
 
@@ -235,7 +235,7 @@ class Encoder:
 
         Args:
             texts: Passages of any length.
-            progress: Show a bar on stderr.
+            show_progress: Show a bar on stderr.
             importance: Also compute the importance of each token in its window, which takes longer.
             evidence: Also make the evidence code of each token.
 
@@ -248,17 +248,17 @@ class Encoder:
         coder = self._coder if evidence else None
         if evidence and coder is None:
             raise ConfigError(f"evidence=True: the evidence head of {self.name} reads no codes, so none are made")
-        return self._blocks(texts, progress, importance, coder)
+        return self._blocks(texts, show_progress, importance, coder)
 
     def encode_with(self, coder: Coder, texts: Iterable[str]) -> Iterator[TokenBlock]:
         """Encode passages lazily with the evidence codes of another coder than the head's; training does."""
         return self._blocks(texts, False, False, coder)
 
     def _blocks(
-        self, texts: Iterable[str], progress: bool, importance: bool, coder: Coder | None
+        self, texts: Iterable[str], show_progress: bool, importance: bool, coder: Coder | None
     ) -> Iterator[TokenBlock]:
         total = len(texts) if isinstance(texts, Sequence) else None
-        with tqdm(total=total, unit=" passages", desc="encoding", disable=not progress) as bar:
+        with tqdm(total=total, unit=" passages", desc="encoding", disable=not show_progress) as bar:
             windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
             while buffer := list(islice(windows, _BUFFER_WINDOWS)):
                 with torch.inference_mode():
