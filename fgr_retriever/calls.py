@@ -1,4 +1,4 @@
-"""Support for public calls: names of options, traces, stopwatches and async twins.
+"""Support for public calls: names of options, traces, stopwatches, async twins and waiting for the network.
 
 Traces are OpenTelemetry spans if its API is installed; otherwise nothing is traced. Questions and results stay out of
 the traces: they hold numbers, and the words of a question that nothing supports.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -165,6 +166,30 @@ def in_thread(
     functools.update_wrapper(twin, method)
     twin.__name__ = f"a{method.__name__}"
     return twin
+
+
+def in_time(seconds: float, call: Callable[[], _Result]) -> _Result:
+    """Call something that may wait for the network, but no longer than some seconds; it goes on in its thread.
+
+    Raises:
+        TimeoutError: There is no answer by then. What the call raises is raised, too.
+    """
+    outcome: list[_Result | Exception] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except Exception as error:  # raised again below, in the caller's thread
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="fgr-retriever network")
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -196,6 +196,7 @@ def test_every_import_is_a_declared_dependency():
         "accelerate": "sentence_transformers",
         "datasets": "sentence_transformers",
         "httpx": "cohere",
+        "huggingface_hub": "transformers",
         "pydantic": "langchain_core",
         "llama_index_instrumentation": "llama_index_core",
     }

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
 from fgr_retriever.model.checkpoint import open_checkpoint, quiet_loading
+from fgr_retriever.model.hub import locate_model
 from fgr_retriever.model.token_model import Checkpoint
 
 _BATCH = 32
@@ -157,10 +158,11 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def _open(name: str, revision: str | None) -> tuple[Transformer, dict[str, str]]:
     """Open the transformer of a bi-encoder, with what it was trained to see before queries and passages."""
+    place = locate_model(name, revision)
     try:
         with quiet_loading():
             model = SentenceTransformer(
-                name, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32}
+                place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32}
             ).eval()
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the bi-encoder {name!r}: {error}") from error
