@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Self
 
@@ -36,8 +38,12 @@ class Engine(Upkeep):
     was when the search began. Only one write runs at a time, across all processes. Every method has
     an async twin with the prefix `a`, which does the same in a worker thread.
 
+    A copy, a deep copy and a pickle open the same folder once more, with the same model and settings: each is an
+    engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
+
     Attributes:
         last_added: What the latest `add` of this engine did, also one that an adapter made; None before.
+        temporary: Whether the folder is deleted with this engine, as that of an adapter without a path.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Engine(Upkeep):
         self._search_config = search
         self._pipeline = pipeline
         self.last_added: Added | None = None
+        self.temporary = False
 
     @classmethod
     def open(
@@ -181,7 +188,8 @@ class Engine(Upkeep):
         Args:
             query: The question, not blank.
             k: How many passages to find at most.
-            filter: Condition on the metadata of the passages; see `search`.
+            filter: Condition on the metadata of the passages; see `search`. If it lets nothing through, the
+                notes of the report name those of its keys that no passage has.
             trim: How to trim; None uses the defaults.
             count_tokens: Function that counts the tokens. None uses the tokenizer of `trim` if there
                 is a budget, and otherwise counts nothing, because a tokenizer may need a download.
@@ -196,6 +204,9 @@ class Engine(Upkeep):
         watch = Stopwatch()
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
+            if filter is not None and not hits and (absent := self._index.absent_keys(filter)):
+                named = ", ".join(map(repr, absent))
+                watch.notes.append(f"the filter lets nothing through: no passage has the metadata {named}")
             context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
             note({"hits": len(hits), **context.report.to_dict()})
         return context
@@ -239,6 +250,20 @@ class Engine(Upkeep):
             pipeline=pipeline,
             create=create,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to open the index again, for copies and pickles.
+
+        Raises:
+            InputError: The index lies in a temporary folder.
+        """
+        if self.temporary:
+            raise InputError(
+                f"{self.folder} is deleted with this engine, so it cannot be copied or pickled: give the index a "
+                "folder of its own (`path`)"
+            )
+        settings = {"search": self._search_config, "pipeline": self._pipeline, "create": False}
+        return partial(type(self).open, encoder=self._index.encoder, **settings), (self.folder.absolute(),)
 
     def _search(
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch

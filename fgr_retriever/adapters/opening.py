@@ -61,6 +61,7 @@ def open_engine(path: str | Path | None, *, create: bool = True, **options: Unpa
     except BaseException:
         folder.cleanup()
         raise
+    engine.temporary = True
     weakref.finalize(engine, folder.cleanup)
     return engine
 

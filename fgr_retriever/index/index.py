@@ -160,6 +160,11 @@ class Index(Lookup):
         return self._encoder.calibrated(kept.calibration)
 
     @property
+    def encoder(self) -> TokenEncoder:
+        """The model, as it was given: without the calibration that the index keeps."""
+        return self._encoder
+
+    @property
     def config(self) -> IndexConfig:
         """The config with which the index was created."""
         return self._store.manifest.config

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy, deepcopy
-from functools import cached_property
+from copy import deepcopy
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from fgr_retriever.model.forward import Forward
 from fgr_retriever.model.head import hash_weights
 from fgr_retriever.model.importance import standardise
 from fgr_retriever.model.precision import best_dtype, open_device
+from fgr_retriever.model.reopening import Reopenable, twin
 from fgr_retriever.model.token_model import Checkpoint
 from fgr_retriever.model.tokens import EvidenceCode, TokenBlock
 from fgr_retriever.model.windows import Windows, aligned
@@ -38,11 +39,11 @@ from fgr_retriever.model.windows import Windows, aligned
 _BUFFER_WINDOWS = 512
 
 
-class Encoder:
+class Encoder(Reopenable):
     """A late-interaction model with its evidence head, ready to encode.
 
     Make one with `Encoder.default`, `Encoder.from_pretrained` or `Encoder.from_bi_encoder`. You can use it from
-    several threads.
+    several threads. `copy` and `deepcopy` give the same object; a pickle opens the model again, from the same place.
 
     Args:
         checkpoint: An opened checkpoint.
@@ -71,7 +72,9 @@ class Encoder:
     @classmethod
     def default(cls, *, device: str | None = None) -> Self:
         """Open the small English model that ships with the package; works offline."""
-        return cls(open_embedded(), device=device)
+        found = cls(open_embedded(), device=device)
+        found._reopen = partial(cls.default, device=device)
+        return found
 
     @classmethod
     def from_pretrained(
@@ -88,11 +91,17 @@ class Encoder:
             CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
             ConfigError: There is no such device.
         """
-        if Path(folder_or_hub_id).resolve() == embedded_model().resolve():
-            return cls(open_embedded(), device=device, dtype=dtype)
-        from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, which takes long
+        place = Path(folder_or_hub_id)
+        if place.resolve() == embedded_model().resolve():
+            checkpoint = open_embedded()
+        else:
+            from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, which takes long
 
-        return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
+            checkpoint = open_checkpoint(folder_or_hub_id, revision=revision)
+        found = cls(checkpoint, device=device, dtype=dtype)
+        named = str(place.resolve() if place.exists() else folder_or_hub_id)
+        found._reopen = partial(cls.from_pretrained, named, revision=revision, device=device, dtype=dtype)
+        return found
 
     @classmethod
     def from_bi_encoder(
@@ -123,7 +132,10 @@ class Encoder:
         """
         from fgr_retriever.model.bi_encoder import open_bi_encoder  # needed only here
 
-        return cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, show_progress=show_progress), device=device)
+        found = cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, show_progress=show_progress), device=device)
+        if out is not None:
+            found._reopen = partial(cls.from_pretrained, str(Path(out).resolve()), device=device)
+        return found
 
     @property
     def dim(self) -> int:
@@ -151,7 +163,7 @@ class Encoder:
 
     def calibrated(self, calibration: Calibration) -> Self:
         """Give the same model with another calibration; it shares all weights with this one."""
-        other = copy(self)
+        other: Self = twin(self)
         other.head, other._reading = self.head.calibrated(calibration), self._reading.calibrated(calibration)
         return other
 

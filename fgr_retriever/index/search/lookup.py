@@ -12,14 +12,14 @@ from torch import Tensor
 
 from fgr_retriever.config import SearchConfig, check, is_count
 from fgr_retriever.errors import InputError
-from fgr_retriever.index.filters import Filter, compile_filter
+from fgr_retriever.index.filters import Filter, compile_filter, has_key, wanted_keys
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.search.best_passages import best_passages, passage_scores
 from fgr_retriever.index.storage import rows
 from fgr_retriever.index.storage.passage_row import is_id
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.store import Store
-from fgr_retriever.types import Passage
+from fgr_retriever.types import Metadata, Passage
 
 _Found = tuple[NDArray[np.int64], NDArray[np.float32]]  # positions in a snapshot's rows, best first, and scores
 
@@ -170,6 +170,27 @@ class Lookup:
         with self._store.reading() as (_, connection):
             listed = rows.numbers_where(connection, compile_filter(filter or {}))
             return [rows.fetch_id(connection, row) for row in sorted(listed)]
+
+    def absent_keys(self, filter: Filter) -> list[str]:
+        """List the keys of a filter that no passage has, though only a passage with them can pass it.
+
+        All metadata are read. In an empty index nothing is absent.
+
+        Raises:
+            InputError: The filter is invalid.
+            IndexCorruptError: The stored data is damaged.
+        """
+        absent = wanted_keys(filter)
+        seen = False
+
+        def look(metadata: Metadata) -> bool:
+            nonlocal absent, seen
+            absent, seen = [key for key in absent if not has_key(metadata, key)], True
+            return False
+
+        with self._store.reading() as (_, connection):
+            rows.numbers_where(connection, look)
+        return absent if seen else []
 
     def __len__(self) -> int:
         """Count the passages."""

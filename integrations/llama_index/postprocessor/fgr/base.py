@@ -19,11 +19,12 @@ from fgr_retriever.adapters import TrimmerFields, trimmed_items
 from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes, to_passage
+from llama_index.postprocessor.fgr.pickling import PickledWhole
 
 _dispatcher = get_dispatcher(__name__)
 
 
-class FGRPostprocessor(TrimmerFields, BaseNodePostprocessor):
+class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
     """Trims nodes to their evidence for the query, verbatim.
 
     Order, scores, ids, relationships and metadata stay. `fgr_score`, `fgr_kept` and `fgr_spans`

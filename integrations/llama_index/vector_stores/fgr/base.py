@@ -21,6 +21,7 @@ from typing_extensions import Self, Unpack
 from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
 from fgr_retriever.calls import takes
 from fgr_retriever.errors import ConfigError, InputError
+from llama_index.postprocessor.fgr.pickling import PickledWhole
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import from_passage
 from llama_index.retrievers.fgr.storage import NodeStorage
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.TEXT_SEARCH)
 
 
-class FGRVectorStore(NodeStorage, BasePydanticVectorStore):
+class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
     """Whole nodes by late interaction, for `IngestionPipeline` and `VectorStoreIndex`.
 
     Both hand over only nodes that have an embedding, which this store does not read: its vectors come
