@@ -262,8 +262,14 @@ class Engine(Upkeep):
                 f"{self.folder} is deleted with this engine, so it cannot be copied or pickled: give the index a "
                 "folder of its own (`path`)"
             )
-        settings = {"search": self._search_config, "pipeline": self._pipeline, "create": False}
-        return partial(type(self).open, encoder=self._index.encoder, **settings), (self.folder.absolute(),)
+        again = partial(
+            type(self).open,
+            encoder=self._index.encoder,
+            search=self._search_config,
+            pipeline=self._pipeline,
+            create=False,
+        )
+        return again, (self.folder.absolute(),)
 
     def _search(
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch

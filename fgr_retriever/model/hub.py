@@ -16,7 +16,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import validate_repo_id
 
 from fgr_retriever.calls import in_time
 from fgr_retriever.errors import CheckpointError
@@ -47,12 +46,12 @@ def locate_model(name: str, revision: str | None = None) -> str:
     if Path(name).exists():
         return name
     try:
-        validate_repo_id(name)
+        url = hf_hub_url(name, _CONFIGS[0], revision=revision)
     except HFValidationError:
         raise CheckpointError(
             f"cannot open the model {name!r}: there is no such folder, and it is no id of the hub, such as OWNER/NAME"
         ) from None
-    problem = _problem(name, revision)
+    problem = _problem(url, name, revision)
     if problem is None:
         return name
     for config in _CONFIGS:
@@ -62,7 +61,7 @@ def locate_model(name: str, revision: str | None = None) -> str:
     raise CheckpointError(f"cannot open the model {name!r}: there is no such folder, and {problem}")
 
 
-def _problem(name: str, revision: str | None) -> str | None:
+def _problem(url: str, name: str, revision: str | None) -> str | None:
     """Ask the hub for a model, and say what speaks against it and what to do."""
     if constants.HF_HUB_OFFLINE:
         return (
@@ -70,7 +69,6 @@ def _problem(name: str, revision: str | None) -> str | None:
             f"download the model once (`hf download {name}`)"
         )
     patience = float(os.environ.get(_PATIENCE) or _SECONDS)
-    url = hf_hub_url(name, _CONFIGS[0], revision=revision)
     try:
         in_time(patience, partial(get_hf_file_metadata, url, timeout=patience))
     except GatedRepoError:

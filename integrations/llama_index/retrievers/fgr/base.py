@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,19 +28,17 @@ from fgr_retriever.adapters import (
     with_text,
 )
 from fgr_retriever.calls import taken, takes
-from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage
 from llama_index.retrievers.fgr.options import BaseSettings, IndexedOptions, RetrieverOptions, RetrieverSettings
+from llama_index.retrievers.fgr.settings import SETTINGS, read_settings, written
 from llama_index.retrievers.fgr.storage import NodeStorage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
-
-SETTINGS = "llama_index.json"
-"""File beside the index that keeps the settings of a persisted retriever."""
 
 
 class FGRRetriever(NodeStorage, BaseRetriever):
@@ -213,7 +209,7 @@ class FGRRetriever(NodeStorage, BaseRetriever):
             ModelMismatchError: The index was built with another model.
             ConfigError: The persisted settings are damaged.
         """
-        return cls._over(persist_dir, {**_read_settings(Path(persist_dir)), **options}, create=False)
+        return cls._over(persist_dir, {**read_settings(Path(persist_dir)), **options}, create=False)
 
     @classmethod
     def _over(cls, path: str | Path | None, options: Mapping[str, Any], create: bool = True) -> Self:
@@ -234,14 +230,14 @@ class FGRRetriever(NodeStorage, BaseRetriever):
             InputError: The folder contains something else.
             IndexWriteError: The disk refused the write.
         """
-        settings = {
+        settings: RetrieverSettings = {
             "similarity_top_k": self.similarity_top_k,
-            "filters": self.filters.model_dump(mode="json") if self.filters else None,
-            "trim": asdict(self.trim) if self.trim else None,
+            "filters": self.filters,
+            "trim": self.trim,
             "full_text": self.full_text,
             "split_spans": self.split_spans,
         }
-        copy_index(self.engine, persist_dir, SETTINGS, json.dumps(settings, indent=2))
+        copy_index(self.engine, persist_dir, SETTINGS, written(settings))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete nodes and return how many were deleted; unknown ids are ignored.
@@ -291,26 +287,3 @@ class FGRRetriever(NodeStorage, BaseRetriever):
 
 def _whole(found: Sequence[tuple[Passage, float]]) -> list[NodeWithScore]:
     return [NodeWithScore(node=from_passage(passage), score=score) for passage, score in found]
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Read what `persist` wrote; nothing when another program made the index.
-
-    Raises:
-        ConfigError: The file is damaged.
-    """
-    file = path / SETTINGS
-    if not file.exists():
-        return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        filters = settings["filters"]
-        return {
-            "similarity_top_k": settings["similarity_top_k"],
-            "filters": None if filters is None else MetadataFilters.model_validate(filters),
-            "trim": None if settings["trim"] is None else TrimConfig.from_json(json.dumps(settings["trim"])),
-            "full_text": settings["full_text"],
-            "split_spans": settings.get("split_spans", False),
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} is damaged ({error!r}): delete it to take the defaults") from error
