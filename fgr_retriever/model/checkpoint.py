@@ -32,7 +32,6 @@ from fgr_retriever.model.embedded import embedded_model
 from fgr_retriever.model.evidence_head import EvidenceHead
 from fgr_retriever.model.head import SUBFOLDER, Head, hash_weights
 from fgr_retriever.model.heads import load_head
-from fgr_retriever.model.hub import locate_model
 from fgr_retriever.model.importance import Attending
 from fgr_retriever.model.token_model import Checkpoint, Features
 
@@ -45,19 +44,22 @@ _STANFORD_ARCHITECTURE = "HF_ColBERT"
 _DEFAULT_DOC_MAXLEN = 256
 
 
-def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    folder_or_hub_id: str | Path, *, revision: str | None = None, name: str | None = None
+) -> Checkpoint:
     """Open a folder, or download from the Hugging Face hub.
 
     Args:
-        folder_or_hub_id: A local folder, or a hub id such as `lightonai/GTE-ModernColBERT-v1`.
+        folder_or_hub_id: A local folder, or a hub id such as `lightonai/GTE-ModernColBERT-v1`, as `locate_model`
+            gives it.
         revision: Branch, tag or commit on the hub.
+        name: What the caller calls it; None for the folder or hub id.
 
     Raises:
-        CheckpointError: There is nothing, the hub cannot be reached, it is no late-interaction model, or a file is
-            damaged.
+        CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
     """
-    name = str(folder_or_hub_id)
-    place = locate_model(name, revision)
+    place = str(folder_or_hub_id)
+    name = name or place
     _refuse_single_vector_models(name, place, revision)
     try:
         with quiet_loading():

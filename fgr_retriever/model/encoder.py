@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -72,9 +72,7 @@ class Encoder(Reopenable):
     @classmethod
     def default(cls, *, device: str | None = None) -> Self:
         """Open the small English model that ships with the package; works offline."""
-        found = cls(open_embedded(), device=device)
-        found._reopen = partial(cls.default, device=device)
-        return found
+        return cls(open_embedded(), device=device).opened_by(cls.default, device=device)
 
     @classmethod
     def from_pretrained(
@@ -88,20 +86,23 @@ class Encoder(Reopenable):
         """Open a ColBERT checkpoint in sentence-transformers, PyLate or Stanford layout.
 
         Raises:
-            CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
+            CheckpointError: There is nothing, the hub cannot be reached, it is no late-interaction model, or a file is
+                damaged.
             ConfigError: There is no such device.
         """
         place = Path(folder_or_hub_id)
         if place.resolve() == embedded_model().resolve():
             checkpoint = open_embedded()
         else:
-            from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, which takes long
+            from fgr_retriever.model.hub import locate_model
 
-            checkpoint = open_checkpoint(folder_or_hub_id, revision=revision)
+            located = locate_model(str(folder_or_hub_id), revision)  # before the next import, which takes long
+            from fgr_retriever.model.checkpoint import open_checkpoint
+
+            checkpoint = open_checkpoint(located, revision=revision, name=str(folder_or_hub_id))
         found = cls(checkpoint, device=device, dtype=dtype)
-        named = str(place.resolve() if place.exists() else folder_or_hub_id)
-        found._reopen = partial(cls.from_pretrained, named, revision=revision, device=device, dtype=dtype)
-        return found
+        again = str(place.resolve() if place.exists() else folder_or_hub_id)
+        return found.opened_by(cls.from_pretrained, again, revision=revision, device=device, dtype=dtype)
 
     @classmethod
     def from_bi_encoder(
@@ -133,9 +134,7 @@ class Encoder(Reopenable):
         from fgr_retriever.model.bi_encoder import open_bi_encoder  # needed only here
 
         found = cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, show_progress=show_progress), device=device)
-        if out is not None:
-            found._reopen = partial(cls.from_pretrained, str(Path(out).resolve()), device=device)
-        return found
+        return found if out is None else found.opened_by(cls.from_pretrained, str(Path(out).resolve()), device=device)
 
     @property
     def dim(self) -> int:

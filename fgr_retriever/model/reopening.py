@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
@@ -23,6 +24,11 @@ class Reopenable:
     name: str
     fingerprint: str
     _reopen: Callable[[], Any] | None = None
+
+    def opened_by(self, call: Callable[..., Self], *args: Any, **options: Any) -> Self:
+        """Say which call opens the model, and give the model itself."""
+        self._reopen = partial(call, *args, **options)
+        return self
 
     def __copy__(self) -> Self:
         """Give the model itself."""
