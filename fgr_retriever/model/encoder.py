@@ -24,7 +24,7 @@ from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.model.embedded import embedded_model, open_embedded
+from fgr_retriever.model.embedded import open_embedded
 from fgr_retriever.model.evidence_code import Coder
 from fgr_retriever.model.forward import Forward
 from fgr_retriever.model.head import hash_weights
@@ -90,18 +90,11 @@ class Encoder(Reopenable):
                 damaged.
             ConfigError: There is no such device.
         """
-        place = Path(folder_or_hub_id)
-        if place.resolve() == embedded_model().resolve():
-            checkpoint = open_embedded()
-        else:
-            from fgr_retriever.model.hub import locate_model
+        from fgr_retriever.model.hub import open_located  # the client of the hub is needed only here
 
-            located = locate_model(str(folder_or_hub_id), revision)  # before the next import, which takes long
-            from fgr_retriever.model.checkpoint import open_checkpoint
-
-            checkpoint = open_checkpoint(located, revision=revision, name=str(folder_or_hub_id))
-        found = cls(checkpoint, device=device, dtype=dtype)
-        again = str(place.resolve() if place.exists() else folder_or_hub_id)
+        name = str(folder_or_hub_id)
+        found = cls(open_located(name, revision), device=device, dtype=dtype)
+        again = str(Path(name).resolve()) if Path(name).exists() else name
         return found.opened_by(cls.from_pretrained, again, revision=revision, device=device, dtype=dtype)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Find a model: a folder, or an id on the Hugging Face hub, without long waits if that is not there."""
+"""Find and open a model: a folder, or an id on the Hugging Face hub, without long waits if that is not there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from huggingface_hub.errors import (
 
 from fgr_retriever.calls import in_time
 from fgr_retriever.errors import CheckpointError
+from fgr_retriever.model.embedded import embedded_model, open_embedded
+from fgr_retriever.model.token_model import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,21 @@ def locate_model(name: str, revision: str | None = None) -> str:
             logger.info("%s: taken from the cache of the hub (%s)", name, problem)
             return str(Path(found).parent)
     raise CheckpointError(f"cannot open the model {name!r}: there is no such folder, and {problem}")
+
+
+def open_located(name: str, revision: str | None = None) -> Checkpoint:
+    """Open a model: a folder, that of the embedded model, or an id of the hub.
+
+    Raises:
+        CheckpointError: There is nothing, the hub cannot be reached, it is no late-interaction model, or a file is
+            damaged.
+    """
+    if Path(name).resolve() == embedded_model().resolve():
+        return open_embedded()
+    place = locate_model(name, revision)  # before the next import, which takes long
+    from fgr_retriever.model.checkpoint import open_checkpoint
+
+    return open_checkpoint(place, revision=revision, name=name)
 
 
 def _problem(url: str, name: str, revision: str | None) -> str | None:
