@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import Self
 
@@ -18,6 +20,7 @@ from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.upkeep import Upkeep
+from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.search.pipeline import Pipeline
 from fgr_retriever.search.stages import Request
@@ -36,8 +39,12 @@ class Engine(Upkeep):
     was when the search began. Only one write runs at a time, across all processes. Every method has
     an async twin with the prefix `a`, which does the same in a worker thread.
 
+    A copy, a deep copy and a pickle open the same folder once more, with the same model and settings: each is an
+    engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
+
     Attributes:
         last_added: What the latest `add` of this engine did, also one that an adapter made; None before.
+        temporary: Whether the folder is deleted with this engine, as that of an adapter without a path.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Engine(Upkeep):
         self._search_config = search
         self._pipeline = pipeline
         self.last_added: Added | None = None
+        self.temporary = False
 
     @classmethod
     def open(
@@ -56,6 +64,7 @@ class Engine(Upkeep):
         path: str | Path,
         *,
         encoder: TokenEncoder | None = None,
+        model: str | Path | None = None,
         config: IndexConfig | None = None,
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
         pipeline: Pipeline | None = None,
@@ -67,13 +76,16 @@ class Engine(Upkeep):
 
         Args:
             path: The folder of the index.
-            encoder: The model; None uses the embedded one.
+            encoder: An open model; None uses the one that `model` names.
+            model: Folder or hub id of a ColBERT checkpoint; None uses the embedded model.
             config: How a new index stores vectors; None uses the defaults.
             search: How the index is searched.
             pipeline: The stages that every search goes through; None means late interaction alone.
             create: Make an empty index if there is none.
 
         Raises:
+            InputError: There are both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
             IndexNotFoundError: There is no index and `create` is False, or the folder contains
                 something else.
             ModelMismatchError: The index was built with another model.
@@ -83,11 +95,7 @@ class Engine(Upkeep):
             IndexLockedError: Another process is creating the index and does not finish.
             IndexWriteError: The disk refused to create the index.
         """
-        if encoder is None:
-            from fgr_retriever.model.encoder import Encoder  # loads the model code only where it is used
-
-            encoder = Encoder.default()
-        index = Index.open(path, encoder, config, create=create)
+        index = Index.open(path, choose_model(encoder, model), config, create=create)
         if lacking := index.lacks():
             logger.warning(
                 "%s has no %s: everything works, but evidence is less exact. `fgr upgrade` or Engine.upgrade adds it.",
@@ -96,7 +104,7 @@ class Engine(Upkeep):
             )
         return cls(index, index.calibrated_model(), search, pipeline)
 
-    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
+    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
         """Index passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
@@ -109,7 +117,7 @@ class Engine(Upkeep):
             replacing: Ids of passages that are deleted in the same transaction, unless they are among
                 `passages`; unknown ids are ignored. `replacing=engine.ids()` makes the index exactly what you
                 pass.
-            progress: Show a progress bar on stderr.
+            show_progress: Show a progress bar on stderr.
 
         Returns:
             How many passages there were: a number with the attributes `added`, `updated`, `unchanged` and
@@ -120,7 +128,7 @@ class Engine(Upkeep):
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        self.last_added = found = self._index.add(passages, replacing=replacing, progress=progress)
+        self.last_added = found = self._index.add(passages, replacing=replacing, show_progress=show_progress)
         counts = found.added, found.updated, found.unchanged, found.deleted
         logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.folder, *counts)
         return found
@@ -181,7 +189,8 @@ class Engine(Upkeep):
         Args:
             query: The question, not blank.
             k: How many passages to find at most.
-            filter: Condition on the metadata of the passages; see `search`.
+            filter: Condition on the metadata of the passages; see `search`. If it lets nothing through, the
+                notes of the report name those of its keys that no passage has.
             trim: How to trim; None uses the defaults.
             count_tokens: Function that counts the tokens. None uses the tokenizer of `trim` if there
                 is a budget, and otherwise counts nothing, because a tokenizer may need a download.
@@ -196,6 +205,9 @@ class Engine(Upkeep):
         watch = Stopwatch()
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
+            if filter is not None and not hits and (absent := self._index.absent_keys(filter)):
+                named = ", ".join(map(repr, absent))
+                watch.notes.append(f"the filter lets nothing through: no passage has the metadata {named}")
             context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
             note({"hits": len(hits), **context.report.to_dict()})
         return context
@@ -222,6 +234,7 @@ class Engine(Upkeep):
         path: str | Path,
         *,
         encoder: TokenEncoder | None = None,
+        model: str | Path | None = None,
         config: IndexConfig | None = None,
         search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
         pipeline: Pipeline | None = None,
@@ -229,8 +242,35 @@ class Engine(Upkeep):
     ) -> Self:
         """Open the index in a folder, in a worker thread; see `open`."""
         return await asyncio.to_thread(
-            cls.open, path, encoder=encoder, config=config, search=search, pipeline=pipeline, create=create
+            cls.open,
+            path,
+            encoder=encoder,
+            model=model,
+            config=config,
+            search=search,
+            pipeline=pipeline,
+            create=create,
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to open the index again, for copies and pickles.
+
+        Raises:
+            InputError: The index lies in a temporary folder.
+        """
+        if self.temporary:
+            raise InputError(
+                f"{self.folder} is deleted with this engine, so it cannot be copied or pickled: give the index a "
+                "folder of its own (`path`)"
+            )
+        again = partial(
+            type(self).open,
+            encoder=self._index.encoder,
+            search=self._search_config,
+            pipeline=self._pipeline,
+            create=False,
+        )
+        return again, (self.folder.absolute(),)
 
     def _search(
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch

@@ -92,9 +92,9 @@ class WordEncoder:
         return [torch.from_numpy(_importance(_WORD.findall(text))) for text in texts]
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
-        """Encode passages lazily in blocks of 10,000 tokens; `progress` changes nothing."""
+        """Encode passages lazily in blocks of 10,000 tokens; `show_progress` changes nothing."""
         code = self.evidence_code if evidence else None
         for position, text in enumerate(texts):
             words = _WORD.finditer(text)

@@ -81,6 +81,27 @@ def test_import_is_light():
     assert not heavy & set(loaded)
 
 
+@pytest.mark.parametrize(
+    "adapters",
+    [
+        ("langchain_fgr",),
+        ("llama_index.retrievers.fgr", "llama_index.postprocessor.fgr", "llama_index.vector_stores.fgr"),
+    ],
+)
+def test_importing_an_adapter_loads_no_model_code(adapters):
+    pytest.importorskip(adapters[0])
+    code = f"import {', '.join(adapters)}, json, sys; print(json.dumps(sorted(sys.modules)))"
+    assert not {"torch", "transformers", "sentence_transformers"} & set(json.loads(run_python(code)))
+
+
+def test_what_an_adapter_loads_later_is_there():
+    langchain_fgr = pytest.importorskip("langchain_fgr")
+    assert dir(langchain_fgr) == sorted(langchain_fgr.__all__)
+    assert callable(langchain_fgr.evidence_tool)
+    with pytest.raises(AttributeError, match="no attribute 'FGRTool'"):
+        langchain_fgr.FGRTool  # noqa: B018
+
+
 def test_engine_needs_no_framework():
     code = blocking("langchain_core", "langchain_fgr", "llama_index", "pydantic") + textwrap.dedent("""
         import fgr_retriever
@@ -196,6 +217,7 @@ def test_every_import_is_a_declared_dependency():
         "accelerate": "sentence_transformers",
         "datasets": "sentence_transformers",
         "httpx": "cohere",
+        "huggingface_hub": "transformers",
         "pydantic": "langchain_core",
         "llama_index_instrumentation": "llama_index_core",
     }

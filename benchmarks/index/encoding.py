@@ -59,7 +59,7 @@ def _encode_one(folder: Path, work: Path, encoder: Encoder, done: list[dict[str,
         files[name].seek(0, 2)
     lengths = np.zeros(len(texts), "<i4")
     start = time.perf_counter()
-    for block in encoder.encode_passages(texts, progress=True):
+    for block in encoder.encode_passages(texts, show_progress=True):
         block.vectors.astype("<f2").tofile(files[VECTORS])
         block.offsets.astype("<i4").tofile(files[OFFSETS])
         lengths[block.passage] += len(block.vectors)

@@ -67,7 +67,7 @@ class Recorded:
         """Give the character ranges of the tokens of queries, as the model does."""
         return self.model.query_offsets(texts)
 
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+    def encode_passages(self, texts: Iterable[str], *, show_progress: bool = False) -> Iterator[TokenBlock]:
         """Play back as many passages as there are texts."""
         assert self._corpus is not None
         for place, _ in enumerate(texts):

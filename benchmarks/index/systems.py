@@ -73,8 +73,8 @@ class Ours:
 
         config = IndexConfig(nbits=self.nbits, refine=self.refine)
         index = self._index_class.open(self.folder, self._model(corpus), config)
-        index.add((Passage(str(row), str(row)) for row in range(len(corpus))), progress=True)
-        index.compact(progress=True)
+        index.add((Passage(str(row), str(row)) for row in range(len(corpus))), show_progress=True)
+        index.compact(show_progress=True)
         index.close()
 
     def open(self) -> None:

@@ -80,7 +80,7 @@ class Vectors:
 def encode(encoder: Encoder, data: Beir) -> Vectors:
     """Encode a corpus as an index would store it."""
     texts = list(data.passages.values())
-    blocks = groupby(encoder.encode_passages(texts, progress=True), key=lambda block: block.passage)
+    blocks = groupby(encoder.encode_passages(texts, show_progress=True), key=lambda block: block.passage)
     passages = [torch.from_numpy(np.concatenate([block.vectors for block in parts])) for _, parts in blocks]
     return Vectors(
         encoder.encode_queries(list(data.queries.values())), torch.cat(passages), [len(one) for one in passages]

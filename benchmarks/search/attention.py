@@ -76,7 +76,7 @@ def main(folders: Sequence[str]) -> None:
         data = read_beir(folder)
         config = IndexConfig(nbits=16, importance=True)
         with tempfile.TemporaryDirectory() as scratch, closing(Index.open(Path(scratch), encoder, config)) as index:
-            index.add((Passage(key, text) for key, text in data.passages.items()), progress=sys.stderr.isatty())
+            index.add((Passage(key, text) for key, text in data.passages.items()), show_progress=sys.stderr.isatty())
             plain, *others = measure(data, encoder, index)
         print(f"| {folder.name} | 0 | 0 | {plain.mean():.4f} | | |")
         for (a, b), found in zip(WEIGHTS[1:], others, strict=True):

@@ -58,7 +58,7 @@ class Indexes:
 
     def _filled(self, index: Index) -> Index:
         if not len(index):
-            index.add(self._passages(), progress=True)
+            index.add(self._passages(), show_progress=True)
         return index
 
     def _passages(self) -> Iterator[Passage]:
@@ -69,7 +69,7 @@ class Indexes:
         if kept.exists():
             return Encoder.from_pretrained(kept)
         return Encoder.from_bi_encoder(
-            self.bi_encoder, islice(self.data.passages.values(), _AXES_TEXTS), out=kept, progress=True
+            self.bi_encoder, islice(self.data.passages.values(), _AXES_TEXTS), out=kept, show_progress=True
         )
 
 

@@ -24,7 +24,7 @@ Found = dict[str, Any]
 
 def measure_bm25(name: str, data: Beir, runs: Path) -> Found:
     """Measure BM25 in memory."""
-    measured = measure(data, bm25(data.passages), progress=True)
+    measured = measure(data, bm25(data.passages), show_progress=True)
     write_run(measured.run, runs / f"{name}.run")
     return {**measured.scores, "bytes_per_token": None}
 
@@ -41,7 +41,7 @@ def measure_entry(name: str, entry: Entry, data: Beir, indexes: Indexes, runs: P
         if entry.random:
             scores = latency(ask, list(data.queries.values()))
         else:
-            measured = measure(data, System(name, search, ask), progress=True)
+            measured = measure(data, System(name, search, ask), show_progress=True)
             write_run(measured.run, runs / f"{name}.run")
             scores = dict(measured.scores)
         # After the search: pooled vectors are made by the first one.

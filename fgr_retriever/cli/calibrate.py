@@ -52,7 +52,7 @@ def calibrate(
     with opened as target:
         examples = counted(read_examples(data), "examples read")
         fitted = target.calibrated_model() if target else encoder
-        report = fit_calibration(fitted, examples, keep, progress=sys.stderr.isatty())
+        report = fit_calibration(fitted, examples, keep, show_progress=sys.stderr.isatty())
         if target:
             target.calibrate(report.after.calibration)
     if out is not None:

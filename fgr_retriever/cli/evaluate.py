@@ -79,8 +79,8 @@ def retrieval(
 
     require_files(folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / f"{split}.tsv")
     encoder = _load(model, device, nbits, (text for _, text in read_passages(folder)))
-    progress = sys.stderr.isatty()
-    report = evaluate_retrieval(encoder, folder, split=split, limit_queries=limit_queries, progress=progress)
+    show_progress = sys.stderr.isatty()
+    report = evaluate_retrieval(encoder, folder, split=split, limit_queries=limit_queries, show_progress=show_progress)
     if run_out is not None:
         write_run(report.systems["fgr"].run, run_out)
     if as_json:
@@ -156,7 +156,7 @@ def lists(
     passages = (passage.text for one in islice(read_lists(file), limit) for passage in one.passages)
     encoder = _load(model, device, nbits, passages)
     count = choose_counter(tokenizer)
-    found = evaluate_lists(encoder, islice(read_lists(file), limit), count, progress=sys.stderr.isatty())
+    found = evaluate_lists(encoder, islice(read_lists(file), limit), count, show_progress=sys.stderr.isatty())
     if as_json:
         return write_json(found.to_json())
     shares = {f"kept, grade {grade}": share for grade, share in enumerate(found.kept)}
@@ -173,7 +173,7 @@ def _load(model: str | None, device: str | None, nbits: int | None, passages: It
     encoder = load_encoder(model, device)
     if nbits is None:
         return encoder
-    codec = codec_for(encoder, passages, nbits, progress=sys.stderr.isatty())
+    codec = codec_for(encoder, passages, nbits, show_progress=sys.stderr.isatty())
     note(f"fgr: passages at {nbits} bits: {len(codec.centroids)} centroids, {codec.bytes_per_token} bytes a token")
     return Quantised(encoder, codec)
 

@@ -131,9 +131,9 @@ class _Run:
         first = next(batches, [])  # a file that cannot be read ends the run here, before a folder is made
         show = sys.stderr.isatty()
         with Engine.open(self._out, encoder=load_encoder(model, device), config=config) as engine:
-            done = [engine.add(batch, progress=show) for batch in chain([first], batches)]
+            done = [engine.add(batch, show_progress=show) for batch in chain([first], batches)]
             if self._replaced:
-                done.append(engine.refresh(self._passages(self._known), self._replaced, progress=show))
+                done.append(engine.refresh(self._passages(self._known), self._replaced, show_progress=show))
             added, updated, same, deleted = (
                 sum(getattr(one, name) for one in done) for name in ("added", "updated", "unchanged", "deleted")
             )

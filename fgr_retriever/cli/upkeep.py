@@ -122,6 +122,6 @@ def upgrade(folder: IndexFolder, model: Model = None, device: Device = None) -> 
     started = time.perf_counter()
     with closing(Index.open(folder, load_encoder(model, device), create=False)) as opened:
         lacking = ", ".join(opened.lacks())
-        changed = opened.upgrade(progress=sys.stderr.isatty())
+        changed = opened.upgrade(show_progress=sys.stderr.isatty())
     seconds = time.perf_counter() - started
     note(f"{folder}: added {lacking} in {seconds:.1f} s" if changed else f"{folder}: nothing is missing")

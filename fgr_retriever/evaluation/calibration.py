@@ -108,7 +108,7 @@ class _Case:
 
 
 def fit_calibration(
-    encoder: TokenEncoder, examples: Iterable[SpanExample], keep: float = 0.95, *, progress: bool = False
+    encoder: TokenEncoder, examples: Iterable[SpanExample], keep: float = 0.95, *, show_progress: bool = False
 ) -> CalibrationReport:
     """Fit the temperature to the labels, and find the threshold that keeps enough answers.
 
@@ -120,7 +120,7 @@ def fit_calibration(
         encoder: The model, with the calibration that you want to improve.
         examples: Labelled data like that on which the model will be used; a few hundred examples.
         keep: Of the examples with something to keep, the least share that must keep it, in (0, 1].
-        progress: Show a progress bar on stderr.
+        show_progress: Show a progress bar on stderr.
 
     Raises:
         ConfigError: `keep` is not a number in (0, 1].
@@ -144,7 +144,7 @@ def fit_calibration(
         case = asked[place]
         return bool(keeps_answer(case.example, case.kept(replace(fitted, threshold=threshold))))
 
-    fitted = replace(fitted, threshold=highest_threshold(keeps, len(asked), keep, progress=progress))
+    fitted = replace(fitted, threshold=highest_threshold(keeps, len(asked), keep, show_progress=show_progress))
     return CalibrationReport(len(cases), len(asked), keep, _score(before, labels, own), _score(after, labels, fitted))
 
 
@@ -205,7 +205,9 @@ def fit_temperature(logits: Floats, labels: Floats) -> float:
     return found
 
 
-def highest_threshold(keeps: Callable[[int, float], bool], count: int, keep: float, *, progress: bool = False) -> float:
+def highest_threshold(
+    keeps: Callable[[int, float], bool], count: int, keep: float, *, show_progress: bool = False
+) -> float:
     """Find the highest of `THRESHOLDS` at which enough examples keep their answer.
 
     Thresholds are tried downwards without a gap; bisection could miss the highest. A lower
@@ -217,7 +219,7 @@ def highest_threshold(keeps: Callable[[int, float], bool], count: int, keep: flo
         keeps: Says whether the example at a position, from 0, keeps its answer at a threshold.
         count: Number of examples, at least 1.
         keep: The least share of the examples that must keep their answer, in (0, 1].
-        progress: Show a progress bar on stderr.
+        show_progress: Show a progress bar on stderr.
 
     Raises:
         InputError: Too few examples keep their answer, even at the lowest threshold.
@@ -225,7 +227,7 @@ def highest_threshold(keeps: Callable[[int, float], bool], count: int, keep: flo
     may_lose = count - math.ceil(keep * count - 1e-9)
     order: Sequence[int] = range(count)
     threshold: float
-    for threshold in tqdm(THRESHOLDS[::-1], desc="thresholds", disable=not progress, leave=False):
+    for threshold in tqdm(THRESHOLDS[::-1], desc="thresholds", disable=not show_progress, leave=False):
         lost: list[int] = []
         for place in order:
             if not keeps(place, threshold):

@@ -112,7 +112,7 @@ def read_lists(path: Path) -> Iterator[ResultList]:
 
 
 def evaluate_lists(
-    encoder: TokenEncoder, lists: Iterable[ResultList], count: TokenCounter, *, progress: bool = False
+    encoder: TokenEncoder, lists: Iterable[ResultList], count: TokenCounter, *, show_progress: bool = False
 ) -> ListReport:
     """Measure the default spans on result lists, and trimming of whole lists to budgets.
 
@@ -122,7 +122,7 @@ def evaluate_lists(
         encoder: The model.
         lists: Lists to measure on; consumed lazily.
         count: Function that counts the tokens of budgets.
-        progress: Show a bar on stderr.
+        show_progress: Show a bar on stderr.
 
     Raises:
         InputError: There is no list.
@@ -131,7 +131,7 @@ def evaluate_lists(
     f1: list[float] = []
     kept: list[list[float]] = [[] for _ in GRADES]
     points: list[list[tuple[float, float]]] = []
-    for one in tqdm(lists, desc="lists", unit="list", disable=not progress):
+    for one in tqdm(lists, desc="lists", unit="list", disable=not show_progress):
         found = trimmer.context(one.query, [Passage(passage.id, passage.text) for passage in one.passages])
         for passage, hit in zip(one.passages, found.hits, strict=True):
             example = SpanExample(one.query, passage.text, (passage.spans,))

@@ -87,14 +87,14 @@ class Quantised:
         return evidence_code_of(self.encoder)
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages lazily and pass their vectors through the codec; see `EvidenceCodeEncoder`.
 
         Importance is not computed: nothing that is measured with a codec alone needs it.
         """
         encode = partial(encode_for_evidence, self.encoder) if evidence else self.encoder.encode_passages
-        for block in encode(texts, progress=progress):
+        for block in encode(texts, show_progress=show_progress):
             decoded = self.codec.decode(*self.codec.encode(torch.from_numpy(block.vectors)))
             yield replace(block, vectors=decoded.to(torch.float16).numpy())
 
@@ -107,7 +107,7 @@ class Quantised:
         return self.encoder.evidence(query, vectors, lengths)
 
 
-def codec_for(encoder: TokenEncoder, texts: Iterable[str], nbits: int, *, progress: bool = False) -> Codec:
+def codec_for(encoder: TokenEncoder, texts: Iterable[str], nbits: int, *, show_progress: bool = False) -> Codec:
     """Train the codec that an index of some passages would have.
 
     At most 50,000 passages and about a million of their vectors, drawn at random with a fixed seed,
@@ -117,7 +117,7 @@ def codec_for(encoder: TokenEncoder, texts: Iterable[str], nbits: int, *, progre
         encoder: The model.
         texts: The passages; a repeated text counts once, as in an index.
         nbits: Bits for each dimension: 1, 2, 4 or 8.
-        progress: Show bars on stderr.
+        show_progress: Show bars on stderr.
 
     Raises:
         InputError: There is no passage, or no passage has a token.
@@ -130,14 +130,14 @@ def codec_for(encoder: TokenEncoder, texts: Iterable[str], nbits: int, *, progre
         raise InputError("no passages to train a codec on: pass at least one")
     blocks: list[TokenBlock] = []
     vectors = 0
-    for block in encoder.encode_passages(sample, progress=progress):
+    for block in encoder.encode_passages(sample, show_progress=show_progress):
         blocks.append(block)
         vectors += len(block.vectors)
         if vectors >= _SAMPLE_VECTORS:
             break
     tokens = round(vectors * passages / (blocks[-1].passage + 1))
     stacked = torch.from_numpy(np.concatenate([block.vectors for block in blocks]))
-    return Codec.train(stacked, nbits=nbits, tokens=tokens, progress=progress)
+    return Codec.train(stacked, nbits=nbits, tokens=tokens, progress=show_progress)
 
 
 def _draw(texts: Iterable[str]) -> tuple[list[str], int]:

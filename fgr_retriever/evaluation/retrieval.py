@@ -63,7 +63,7 @@ def evaluate_retrieval(
     *,
     split: str = "test",
     limit_queries: int | None = None,
-    progress: bool = False,
+    show_progress: bool = False,
 ) -> RetrievalReport:
     """Measure on a folder in BEIR layout; see `evaluate_judged`.
 
@@ -74,35 +74,35 @@ def evaluate_retrieval(
             title and its text with a space between.
         split: Which judgements to use.
         limit_queries: Take only this many judged queries, in file order.
-        progress: Show bars on stderr.
+        show_progress: Show bars on stderr.
 
     Raises:
         MissingExtraError: The libraries for the evaluation are not installed.
         InputError: A file does not fit the layout, or no query has a relevant passage.
         OSError: A file cannot be read.
     """
-    return evaluate_judged(encoder, read_beir(folder, split, limit_queries), progress=progress)
+    return evaluate_judged(encoder, read_beir(folder, split, limit_queries), show_progress=show_progress)
 
 
-def evaluate_judged(encoder: TokenEncoder, data: Beir, *, progress: bool = False) -> RetrievalReport:
+def evaluate_judged(encoder: TokenEncoder, data: Beir, *, show_progress: bool = False) -> RetrievalReport:
     """Index the passages in a temporary folder, and search them with the model and with BM25.
 
     Args:
         encoder: The model.
         data: From `read_beir`, or `take_dataset`.
-        progress: Show bars on stderr.
+        show_progress: Show bars on stderr.
 
     Raises:
         MissingExtraError: The libraries for the evaluation are not installed.
     """
     found = [measure(data, bm25(data.passages))]  # first: it fails at once where a library is missing
     with tempfile.TemporaryDirectory() as scratch, Engine.open(Path(scratch) / "index", encoder=encoder) as engine:
-        engine.add((Passage(id=key, text=text) for key, text in data.passages.items()), progress=progress)
+        engine.add((Passage(id=key, text=text) for key, text in data.passages.items()), show_progress=show_progress)
         bytes_per_token = engine.info().bytes_per_token
         with closing(Index.open(engine.folder, encoder, create=False)) as index:
             # Rankings are a hundred deep and without evidence; a user asks for ten with it.
             ours = System("fgr", index_search(index, encoder), lambda query: engine.search(query, k=SHOWN))
-            found.append(measure(data, ours, progress=progress))
+            found.append(measure(data, ours, show_progress=show_progress))
     systems = {one.run.name: one for one in found}
     return RetrievalReport(len(data.queries), len(data.passages), bytes_per_token, systems)
 

@@ -46,18 +46,18 @@ class Measured:
     scores: Mapping[str, float]
 
 
-def measure(data: Beir, system: System, *, progress: bool = False) -> Measured:
+def measure(data: Beir, system: System, *, show_progress: bool = False) -> Measured:
     """Ask a system every query of judged data, and time some of them.
 
     Args:
         data: Queries and judgements. The caller makes sure that the system searches the same passages.
         system: The system to measure.
-        progress: Show a progress bar on stderr.
+        show_progress: Show a progress bar on stderr.
 
     Raises:
         MissingExtraError: pytrec_eval is not installed.
     """
-    queries = tqdm(data.queries.items(), desc=system.name, unit="query", disable=not progress, leave=False)
+    queries = tqdm(data.queries.items(), desc=system.name, unit="query", disable=not show_progress, leave=False)
     run = Run(system.name, {key: system.search(query, DEPTH) for key, query in queries})
     ask = system.ask or (lambda query: system.search(query, SHOWN))
     return Measured(run, {**quality(data.qrels, run.ids()), **latency(ask, list(data.queries.values()))})

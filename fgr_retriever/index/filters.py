@@ -46,6 +46,27 @@ def compile_filter(filter: Filter) -> Predicate:
     return lambda metadata: all(matches(metadata) for matches in predicates)
 
 
+def wanted_keys(filter: Filter) -> list[str]:
+    """List the keys of a filter without which a passage does not pass; those below `$or` and `$and`, too.
+
+    Raises:
+        InputError: The filter is invalid.
+    """
+    compile_filter(filter)
+    found: list[str] = []
+    for key, condition in filter.items():
+        if key in ("$and", "$or"):
+            found += [wanted for part in condition for wanted in wanted_keys(part)]
+        elif key != "$not" and not compile_filter({key: condition})({}):
+            found.append(key)
+    return list(dict.fromkeys(found))
+
+
+def has_key(metadata: Metadata, key: str) -> bool:
+    """Say whether metadata have a key, whole or along its dots."""
+    return _lookup(metadata, key) is not _MISSING
+
+
 def _clause(key: Any, condition: Any) -> Predicate:
     """Compile one entry of a filter."""
     if key in ("$and", "$or"):

@@ -84,7 +84,7 @@ class Index(Lookup):
             raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: leave config out")
         return cls(store, encoder)
 
-    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
+    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
         """Encode and store passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
@@ -93,7 +93,7 @@ class Index(Lookup):
         Args:
             passages: The passages to store; each id may occur only once in a call.
             replacing: Ids of passages that are deleted, unless they are among `passages`.
-            progress: Show a progress bar on stderr.
+            show_progress: Show a progress bar on stderr.
 
         Returns:
             How many passages there were, and how many of them were added, updated or unchanged.
@@ -105,11 +105,13 @@ class Index(Lookup):
         """
         if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
-        encode = partial(self._encoder.encode_passages, progress=progress)
+        encode = partial(self._encoder.encode_passages, show_progress=show_progress)
         if self.config.importance:
-            encode = partial(_telling_importance(self._encoder).encode_passages, progress=progress, importance=True)
+            encode = partial(
+                _telling_importance(self._encoder).encode_passages, show_progress=show_progress, importance=True
+            )
         gone = checked_ids(replacing)
-        return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=progress)
+        return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=show_progress)
 
     def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
         """Say what `add` would do with the same arguments, without doing it.
@@ -170,6 +172,11 @@ class Index(Lookup):
         return self._encoder.calibrated(kept.calibration)
 
     @property
+    def encoder(self) -> TokenEncoder:
+        """The model, as it was given: without the calibration that the index keeps."""
+        return self._encoder
+
+    @property
     def config(self) -> IndexConfig:
         """The config with which the index was created."""
         return self._store.manifest.config
@@ -190,40 +197,40 @@ class Index(Lookup):
             codes = () if has_codes else ("evidence codes of this model",)
             return codes if snapshot.manifest.units else (*codes, "borders of sentences and phrases")
 
-    def verify(self, *, progress: bool = False) -> None:
+    def verify(self, *, show_progress: bool = False) -> None:
         """Check every stored byte.
 
         Args:
-            progress: Show progress bars on stderr.
+            show_progress: Show progress bars on stderr.
 
         Raises:
             IndexCorruptError: Something is damaged; the message names it.
         """
-        self._store.verify(progress=progress)
+        self._store.verify(progress=show_progress)
 
-    def compact(self, *, progress: bool = False) -> None:
+    def compact(self, *, show_progress: bool = False) -> None:
         """Rewrite the live passages into few segments and free the space of deleted ones.
 
         Vectors that the codec has not encoded yet are encoded. If the index has outgrown its codec, all
         vectors are encoded again.
 
         Args:
-            progress: Show progress bars on stderr.
+            show_progress: Show progress bars on stderr.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        self._store.compact(progress=progress)
+        self._store.compact(progress=show_progress)
 
-    def upgrade(self, *, progress: bool = False) -> bool:
+    def upgrade(self, *, show_progress: bool = False) -> bool:
         """Add what the index lacks: the evidence codes of this model, and the units of the texts.
 
         The stored texts are encoded once more, lazily; stored vectors stay as they are. It is one
         transaction, like every other write. An index that lacks nothing is left alone.
 
         Args:
-            progress: Show progress bars on stderr.
+            show_progress: Show progress bars on stderr.
 
         Returns:
             Whether something was missing.
@@ -234,7 +241,7 @@ class Index(Lookup):
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        return self._store.upgrade(self._maker(self._encoder.encode_passages), progress=progress)
+        return self._store.upgrade(self._maker(self._encoder.encode_passages), progress=show_progress)
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""

@@ -72,7 +72,7 @@ class Upkeep(Closing):
         sources: str | Iterable[str],
         *,
         dry_run: bool = False,
-        progress: bool = False,
+        show_progress: bool = False,
     ) -> Added:
         """Make what is stored of some sources equal to these passages: all of it or, on any error, nothing.
 
@@ -83,7 +83,7 @@ class Upkeep(Closing):
             passages: All passages of the sources.
             sources: Names of sources, as in `sources()`, or of folders of sources: `notes` stands for `notes/a.md`.
             dry_run: Only say what would be done.
-            progress: Show progress bars on stderr.
+            show_progress: Show progress bars on stderr.
 
         Returns:
             How many passages were added, updated, unchanged and deleted.
@@ -97,7 +97,7 @@ class Upkeep(Closing):
         gone = [id for source, ids in self.sources().items() if is_within(source, names) for id in ids]
         if dry_run:
             return self._index.plan(passages, gone)
-        return self._index.add(passages, replacing=gone, progress=progress)
+        return self._index.add(passages, replacing=gone, show_progress=show_progress)
 
     def __len__(self) -> int:
         """Count the passages."""
@@ -116,32 +116,32 @@ class Upkeep(Closing):
         """Describe the index in JSON-safe values."""
         return self._index.info()
 
-    def verify(self, *, progress: bool = False) -> None:
-        """Check every stored byte; `progress` shows progress bars on stderr.
+    def verify(self, *, show_progress: bool = False) -> None:
+        """Check every stored byte; `show_progress` shows progress bars on stderr.
 
         Raises:
             IndexCorruptError: Something is damaged; the message names it.
         """
-        self._index.verify(progress=progress)
+        self._index.verify(show_progress=show_progress)
 
-    def compact(self, *, progress: bool = False) -> None:
+    def compact(self, *, show_progress: bool = False) -> None:
         """Rewrite the index into few files, without what was deleted or replaced.
 
-        `progress` shows progress bars on stderr.
+        `show_progress` shows progress bars on stderr.
 
         Raises:
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        self._index.compact(progress=progress)
+        self._index.compact(show_progress=show_progress)
 
-    def upgrade(self, *, progress: bool = False) -> bool:
+    def upgrade(self, *, show_progress: bool = False) -> bool:
         """Add what an index lacks that was made by an older version, or with other evidence codes.
 
         These are the evidence codes of this model, if it makes any, and the borders of sentences, phrases
         and paragraphs. The stored texts are encoded once more, in bounded memory, and stored vectors stay
         as they are. It is one transaction, like every other write. An index that lacks nothing is left
-        alone. `progress` shows progress bars on stderr.
+        alone. `show_progress` shows progress bars on stderr.
 
         Returns:
             Whether something was missing.
@@ -152,7 +152,7 @@ class Upkeep(Closing):
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        return self._index.upgrade(progress=progress)
+        return self._index.upgrade(show_progress=show_progress)
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
 from fgr_retriever.model.checkpoint import open_checkpoint, quiet_loading
+from fgr_retriever.model.hub import locate_model
 from fgr_retriever.model.token_model import Checkpoint
 
 _BATCH = 32
@@ -38,7 +39,7 @@ def open_bi_encoder(
     *,
     out: str | Path | None = None,
     revision: str | None = None,
-    progress: bool = False,
+    show_progress: bool = False,
 ) -> Checkpoint:
     """Make a late-interaction model from a bi-encoder.
 
@@ -49,7 +50,7 @@ def open_bi_encoder(
         dim: Width of a token embedding, at most the width of the model.
         out: A new or empty folder in which to keep the model; it appears when it is complete.
         revision: Branch, tag or commit on the hub.
-        progress: Show a bar on stderr while texts are encoded.
+        show_progress: Show a bar on stderr while texts are encoded.
 
     Raises:
         CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
@@ -63,7 +64,7 @@ def open_bi_encoder(
     if kept is not None and kept.exists() and not (kept.is_dir() and not any(kept.iterdir())):
         raise ConfigError(f"{kept} exists: give a new or an empty folder")
     name = str(folder_or_hub_id)
-    model = late_interaction(*_open(name, revision), tqdm(texts, desc="fitting axes", disable=not progress), dim)
+    model = late_interaction(*_open(name, revision), tqdm(texts, desc="fitting axes", disable=not show_progress), dim)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=kept.parent if kept else None, prefix=".bi-encoder-") as scratch:
@@ -157,10 +158,11 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def _open(name: str, revision: str | None) -> tuple[Transformer, dict[str, str]]:
     """Open the transformer of a bi-encoder, with what it was trained to see before queries and passages."""
+    place = locate_model(name, revision)
     try:
         with quiet_loading():
             model = SentenceTransformer(
-                name, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32}
+                place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32}
             ).eval()
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the bi-encoder {name!r}: {error}") from error

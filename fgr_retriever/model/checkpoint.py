@@ -44,21 +44,26 @@ _STANFORD_ARCHITECTURE = "HF_ColBERT"
 _DEFAULT_DOC_MAXLEN = 256
 
 
-def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    folder_or_hub_id: str | Path, *, revision: str | None = None, name: str | None = None
+) -> Checkpoint:
     """Open a folder, or download from the Hugging Face hub.
 
     Args:
-        folder_or_hub_id: A local folder, or a hub id such as `lightonai/GTE-ModernColBERT-v1`.
+        folder_or_hub_id: A local folder, or a hub id such as `lightonai/GTE-ModernColBERT-v1`, as `locate_model`
+            gives it.
         revision: Branch, tag or commit on the hub.
+        name: What the caller calls it; None for the folder or hub id.
 
     Raises:
         CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
     """
-    name = str(folder_or_hub_id)
-    _refuse_single_vector_models(name, revision)
+    place = str(folder_or_hub_id)
+    name = name or place
+    _refuse_single_vector_models(name, place, revision)
     try:
         with quiet_loading():
-            model = MultiVectorEncoder(name, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32})
+            model = MultiVectorEncoder(place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32})
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the model {name!r}: {error}") from error
     if not getattr(model.tokenizer, "is_fast", False):
@@ -70,7 +75,7 @@ def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None
     transformer: Any = model[0]
     transformer.register_forward_hook(_show_hidden)
     length = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
-    head = _open_head(name, model, revision)
+    head = _open_head(name, place, model, revision)
     return Checkpoint(name, model, head, fingerprint(model), length, partial(_query_mask, model), Attending)
 
 
@@ -173,9 +178,9 @@ def _module_settings(module: Any) -> dict[str, Any]:
     return {key: getattr(module, key, None) for key in getattr(module, "config_keys", ())}
 
 
-def _refuse_single_vector_models(name: str, revision: str | None) -> None:
-    settings = read_model_json(name, "config_sentence_transformers.json", revision)
-    config = read_model_json(name, "config.json", revision)
+def _refuse_single_vector_models(name: str, place: str, revision: str | None) -> None:
+    settings = read_model_json(place, "config_sentence_transformers.json", revision)
+    config = read_model_json(place, "config.json", revision)
     if settings is None and config is None:
         raise CheckpointError(
             f"no model in {name!r}: there is no config.json (nor config_sentence_transformers.json). "
@@ -210,18 +215,18 @@ def read_model_json(name: str, filename: str, revision: str | None = None) -> di
     return content
 
 
-def _open_head(name: str, model: MultiVectorEncoder, revision: str | None) -> Head:
+def _open_head(name: str, place: str, model: MultiVectorEncoder, revision: str | None) -> Head:
     dim = model.get_embedding_dimension()
     if dim is None:
         raise CheckpointError(f"the model {name!r} does not say how wide its token embeddings are")
-    config = load_file_path(name, "config.json", subfolder=SUBFOLDER, revision=revision)
+    config = load_file_path(place, "config.json", subfolder=SUBFOLDER, revision=revision)
     if config is None:
         logger.warning(
             "%s has no evidence head: evidence is calibrated raw MaxSim. `fgr train` adds a trained head.", name
         )
         return EvidenceHead.raw(dim)
     # On the hub, asking for the weights brings them next to the config.
-    load_file_path(name, "model.safetensors", subfolder=SUBFOLDER, revision=revision)
+    load_file_path(place, "model.safetensors", subfolder=SUBFOLDER, revision=revision)
     head = load_head(Path(config).parent)
     if head.config.dim != dim:
         raise CheckpointError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy, deepcopy
+from copy import deepcopy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -24,12 +24,13 @@ from typing_extensions import Self
 
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.model.embedded import embedded_model, open_embedded
+from fgr_retriever.model.embedded import open_embedded
 from fgr_retriever.model.evidence_code import Coder
 from fgr_retriever.model.forward import Forward
 from fgr_retriever.model.head import hash_weights
 from fgr_retriever.model.importance import standardise
 from fgr_retriever.model.precision import best_dtype, open_device
+from fgr_retriever.model.reopening import Reopenable, twin
 from fgr_retriever.model.token_model import Checkpoint
 from fgr_retriever.model.tokens import EvidenceCode, TokenBlock
 from fgr_retriever.model.windows import Windows, aligned
@@ -38,11 +39,11 @@ from fgr_retriever.model.windows import Windows, aligned
 _BUFFER_WINDOWS = 512
 
 
-class Encoder:
+class Encoder(Reopenable):
     """A late-interaction model with its evidence head, ready to encode.
 
     Make one with `Encoder.default`, `Encoder.from_pretrained` or `Encoder.from_bi_encoder`. You can use it from
-    several threads.
+    several threads. `copy` and `deepcopy` give the same object; a pickle opens the model again, from the same place.
 
     Args:
         checkpoint: An opened checkpoint.
@@ -72,7 +73,7 @@ class Encoder:
     @classmethod
     def default(cls, *, device: str | None = None) -> Self:
         """Open the small English model that ships with the package; works offline."""
-        return cls(open_embedded(), device=device)
+        return cls(open_embedded(), device=device).opened_by(cls.default, device=device)
 
     @classmethod
     def from_pretrained(
@@ -86,14 +87,16 @@ class Encoder:
         """Open a ColBERT checkpoint in sentence-transformers, PyLate or Stanford layout.
 
         Raises:
-            CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
+            CheckpointError: There is nothing, the hub cannot be reached, it is no late-interaction model, or a file is
+                damaged.
             ConfigError: There is no such device.
         """
-        if Path(folder_or_hub_id).resolve() == embedded_model().resolve():
-            return cls(open_embedded(), device=device, dtype=dtype)
-        from fgr_retriever.model.checkpoint import open_checkpoint  # loads sentence-transformers, which takes long
+        from fgr_retriever.model.hub import open_located  # the client of the hub is needed only here
 
-        return cls(open_checkpoint(folder_or_hub_id, revision=revision), device=device, dtype=dtype)
+        name = str(folder_or_hub_id)
+        found = cls(open_located(name, revision), device=device, dtype=dtype)
+        again = str(Path(name).resolve()) if Path(name).exists() else name
+        return found.opened_by(cls.from_pretrained, again, revision=revision, device=device, dtype=dtype)
 
     @classmethod
     def from_bi_encoder(
@@ -104,7 +107,7 @@ class Encoder:
         dim: int = 128,
         out: str | Path | None = None,
         device: str | None = None,
-        progress: bool = False,
+        show_progress: bool = False,
     ) -> Self:
         """Make a late-interaction model from a sentence-transformers model, without training.
 
@@ -115,7 +118,7 @@ class Encoder:
             out: A new or empty folder in which to keep the model. An index opens only with the model
                 that built it, so keep it if you keep the index.
             device: See `Encoder`.
-            progress: Show a bar on stderr.
+            show_progress: Show a bar on stderr.
 
         Raises:
             CheckpointError: The model cannot be opened, has no token vectors, or is narrower than `dim`.
@@ -124,7 +127,8 @@ class Encoder:
         """
         from fgr_retriever.model.bi_encoder import open_bi_encoder  # needed only here
 
-        return cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, progress=progress), device=device)
+        found = cls(open_bi_encoder(folder_or_hub_id, texts, dim, out=out, show_progress=show_progress), device=device)
+        return found if out is None else found.opened_by(cls.from_pretrained, str(Path(out).resolve()), device=device)
 
     @property
     def dim(self) -> int:
@@ -152,7 +156,7 @@ class Encoder:
 
     def calibrated(self, calibration: Calibration) -> Self:
         """Give the same model with another calibration; it shares all weights with this one."""
-        other = copy(self)
+        other: Self = twin(self)
         other.head, other._reading = self.head.calibrated(calibration), self._reading.calibrated(calibration)
         return other
 
@@ -235,7 +239,7 @@ class Encoder:
         return aligned(ids, attended, expected, places)[scored]
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages lazily, in input order, one block for each window.
 
@@ -244,7 +248,7 @@ class Encoder:
 
         Args:
             texts: Passages of any length.
-            progress: Show a bar on stderr.
+            show_progress: Show a bar on stderr.
             importance: Also compute the importance of each token in its window, which takes longer.
             evidence: Also make the evidence code of each token.
 
@@ -257,17 +261,17 @@ class Encoder:
         coder = self._coder if evidence else None
         if evidence and coder is None:
             raise ConfigError(f"evidence=True: the evidence head of {self.name} reads no codes, so none are made")
-        return self._blocks(texts, progress, importance, coder)
+        return self._blocks(texts, show_progress, importance, coder)
 
     def encode_with(self, coder: Coder, texts: Iterable[str]) -> Iterator[TokenBlock]:
         """Encode passages lazily with the evidence codes of another coder than the head's; training does."""
         return self._blocks(texts, False, False, coder)
 
     def _blocks(
-        self, texts: Iterable[str], progress: bool, importance: bool, coder: Coder | None
+        self, texts: Iterable[str], show_progress: bool, importance: bool, coder: Coder | None
     ) -> Iterator[TokenBlock]:
         total = len(texts) if isinstance(texts, Sequence) else None
-        with tqdm(total=total, unit=" passages", desc="encoding", disable=not progress) as bar:
+        with tqdm(total=total, unit=" passages", desc="encoding", disable=not show_progress) as bar:
             windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
             while buffer := list(islice(windows, _BUFFER_WINDOWS)):
                 with torch.inference_mode():

@@ -123,7 +123,7 @@ class TokenEncoder(Protocol):
         """
         ...
 
-    def encode_passages(self, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+    def encode_passages(self, texts: Iterable[str], *, show_progress: bool = False) -> Iterator[TokenBlock]:
         """Encode passages lazily, in input order, in bounded memory."""
         ...
 
@@ -146,7 +146,7 @@ class ImportanceEncoder(TokenEncoder, Protocol):
     """A model that can also compute the importance of tokens, for ColBERT-Att; `Encoder` is one."""
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages; with `importance`, each block has the importance of its tokens."""
         ...
@@ -169,7 +169,7 @@ class EvidenceCodeEncoder(TokenEncoder, Protocol):
         ...
 
     def encode_passages(
-        self, texts: Iterable[str], *, progress: bool = False, importance: bool = False, evidence: bool = False
+        self, texts: Iterable[str], *, show_progress: bool = False, importance: bool = False, evidence: bool = False
     ) -> Iterator[TokenBlock]:
         """Encode passages; with `evidence`, each block has the evidence codes of its tokens."""
         ...
@@ -191,11 +191,13 @@ def evidence_code_of(encoder: TokenEncoder) -> EvidenceCode | None:
     return encoder.evidence_code if makes_codes(encoder) else None
 
 
-def encode_for_evidence(encoder: TokenEncoder, texts: Iterable[str], *, progress: bool = False) -> Iterator[TokenBlock]:
+def encode_for_evidence(
+    encoder: TokenEncoder, texts: Iterable[str], *, show_progress: bool = False
+) -> Iterator[TokenBlock]:
     """Encode passages with all that the evidence head of a model reads."""
     if makes_codes(encoder):
-        return encoder.encode_passages(texts, progress=progress, evidence=True)
-    return encoder.encode_passages(texts, progress=progress)
+        return encoder.encode_passages(texts, show_progress=show_progress, evidence=True)
+    return encoder.encode_passages(texts, show_progress=show_progress)
 
 
 def _joined(arrays: Sequence[NDArray[Any] | None]) -> Any:

@@ -154,7 +154,7 @@ class Miner:
         folder = out.with_name(f"{out.name}.index")
         wanted = {hashlib.sha256(passage.encode("utf-8", "surrogatepass")).hexdigest(): passage for passage in passages}
         index = Index.open(folder, self.encoder)
-        index.add((Passage(id=id, text=text) for id, text in wanted.items() if id not in index), progress=True)
+        index.add((Passage(id=id, text=text) for id, text in wanted.items() if id not in index), show_progress=True)
         if len(index) != len(wanted):
             index.close()
             raise InputError(f"{folder} holds passages of another source: choose another file, or delete it")

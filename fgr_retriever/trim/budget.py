@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import regex
 
+from fgr_retriever.calls import in_time
 from fgr_retriever.errors import TokenCounterError
 from fgr_retriever.text.valid import without_surrogates
 
@@ -143,7 +144,7 @@ def _load_tiktoken(name: str) -> Any:
         if folder is not None and (folder / file).is_file():
             return _load_from(folder, name)
     try:
-        return _in_time(partial(tiktoken.get_encoding, name))
+        return in_time(DOWNLOAD_SECONDS, partial(tiktoken.get_encoding, name))
     except Exception as error:  # whatever the network raises
         raise TokenCounterError(f"tiktoken cannot load {name!r} ({type(error).__name__}): {_REMEDIES}") from None
 
@@ -200,24 +201,4 @@ def _load_auto(name: str) -> Any:
     try:
         return load(name, local_files_only=True)
     except (OSError, ValueError):
-        return _in_time(partial(load, name))
-
-
-def _in_time(load: Callable[[], Any]) -> Any:
-    """Call something that may wait for the network, but no longer than `DOWNLOAD_SECONDS`."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append(load())
-        except Exception as error:  # raised again below, in the caller's thread
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, daemon=True, name="fgr-retriever download")
-    thread.start()
-    thread.join(DOWNLOAD_SECONDS)
-    if not outcome:
-        raise TimeoutError(f"no answer within {DOWNLOAD_SECONDS:.0f} s")
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
+        return in_time(DOWNLOAD_SECONDS, partial(load, name))

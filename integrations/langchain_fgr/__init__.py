@@ -10,16 +10,35 @@
 `evidence_tool` gives an agent numbered evidence to cite.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from fgr_retriever.errors import MissingExtraError
 
 try:
     from langchain_fgr.compressor import FGRCompressor
     from langchain_fgr.retriever import FGRRetriever
-    from langchain_fgr.tool import evidence_tool
     from langchain_fgr.vector_store import FGRVectorStore
 except ModuleNotFoundError as error:
     if not (error.name or "").startswith("langchain_core"):
         raise
     raise MissingExtraError("langchain_fgr", "langchain") from error
 
+if TYPE_CHECKING:
+    from langchain_fgr.tool import evidence_tool
+
 __all__ = ["FGRCompressor", "FGRRetriever", "FGRVectorStore", "evidence_tool"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the tool on first use (PEP 562): it searches, so its module loads torch."""
+    if name != "evidence_tool":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from langchain_fgr.tool import evidence_tool
+
+    globals()[name] = evidence_tool
+    return evidence_tool
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

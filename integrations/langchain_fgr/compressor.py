@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from fgr_retriever import TrimConfig, Trimmed
-from fgr_retriever.adapters import make_trimmer, trimmed_items
+from fgr_retriever.adapters import TrimmerFields, trimmed_items
 from langchain_fgr.documents import to_passage, trimmed_document
 from langchain_fgr.reports import asend_report, send_report
 
-if TYPE_CHECKING:
-    from fgr_retriever import Trimmer
 
-
-class FGRCompressor(BaseDocumentCompressor):
+class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
     """Trims documents to their evidence for the query, verbatim.
 
     Order, ids and metadata stay; `fgr_score`, `fgr_kept` and `fgr_spans` are added to the metadata (see
@@ -29,6 +27,11 @@ class FGRCompressor(BaseDocumentCompressor):
 
     With `top_n`, documents are also ranked by MaxSim, and only the best `top_n` are trimmed and
     returned. You can use this as a second stage over any vector store.
+
+    Raises:
+        InputError: There is no such field; the message names the nearest one. Or there are both an
+            `encoder` and a `model`.
+        CheckpointError: The `model` cannot be opened.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -40,9 +43,13 @@ class FGRCompressor(BaseDocumentCompressor):
     top_n: int | None = None
     """How many documents to return, ranked by MaxSim; None keeps all in their order."""
     encoder: Any = Field(default=None, exclude=True, repr=False)
-    """The model, a `TokenEncoder`; None takes the embedded one, loaded on first use."""
+    """The model, a `TokenEncoder`; None takes the one that `model` names."""
+    model: str | Path | None = None
+    """Folder or hub id of a ColBERT checkpoint; None takes the embedded model, loaded on first use."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
+
+    _opened: Any = PrivateAttr(default=None)
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -85,9 +92,6 @@ class FGRCompressor(BaseDocumentCompressor):
             return await self.acompress_documents(given["documents"], given["query"], config.get("callbacks"))
 
         return RunnableLambda(trim, afunc=atrim, name=type(self).__name__)
-
-    def _trimmer(self) -> Trimmer:
-        return make_trimmer(self.encoder, self.trim, self.count_tokens)
 
 
 def _kept(pairs: Sequence[tuple[Document, Trimmed]]) -> list[Document]:

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import ConfigDict, Field, model_validator
-from typing_extensions import Self
+from pydantic import ConfigDict, Field
+from typing_extensions import Self, Unpack
 
-from fgr_retriever import Context, Engine, Passage, TrimConfig
-from fgr_retriever.adapters import aretrieve_context, find_whole, open_engine, retrieve_context, with_text
-from fgr_retriever.errors import ConfigError
+from fgr_retriever import Context, Passage, TrimConfig
+from fgr_retriever.adapters import (
+    NamedFields,
+    OpenOptions,
+    aretrieve_context,
+    budgeted,
+    find_whole,
+    open_engine,
+    retrieve_context,
+    with_text,
+)
+from fgr_retriever.calls import refuse_unknown, taken, takes
 from langchain_fgr.documents import from_passage, text_documents, trimmed_document
+from langchain_fgr.options import RetrieverFields, RetrieverOptions
 from langchain_fgr.reports import asend_report, send_report
 from langchain_fgr.storage import DocumentStorage
 
 if TYPE_CHECKING:
-    from fgr_retriever.model.tokens import TokenEncoder
+    from fgr_retriever import Engine
+else:
+    Engine = Any  # `NamedFields` checks it; its module loads torch, which an import of this one does not need
 
 _SEARCH_KWARGS = ("k", "filter", "max_tokens")
 
 
-class FGRRetriever(DocumentStorage, BaseRetriever):
+class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
     """Finds documents by late interaction and returns them trimmed to their evidence.
 
     Every returned document has the id and the metadata of the stored one, and the trimmed text as
@@ -35,8 +47,13 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
     score]`, character ranges of the whole text). If the metadata has an integer `start_index`,
     `fgr_source_spans` has the same ranges in the source document.
 
-    `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call.
-    Every call sends its trust report to the callbacks, as the custom event `fgr_report`.
+    `invoke`, `ainvoke`, `batch` and `abatch` take `k`, `filter` and `max_tokens` for one call, in place of
+    the fields; `filter=None` means no filter. Every call sends its trust report to the callbacks, as the
+    custom event `fgr_report`.
+
+    Raises:
+        InputError: There is no such field; the message names the nearest one. Or `engine` is no engine.
+        ConfigError: There is a budget, but nothing is trimmed.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -51,57 +68,68 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
     """`k`, `filter` and `max_tokens`, as LangChain's vector store retrievers take them: they replace
     the fields, and this one is empty afterwards."""
     trim: TrimConfig | None = TrimConfig()
-    """How documents are trimmed; None gives whole documents, with nothing added to their metadata. These are the
-    same for every question, as everything needs that joins the results of several questions or retrievers."""
+    """How documents are trimmed: a `TrimConfig` or a dict of its fields. None gives whole documents, with nothing
+    added to their metadata. These are the same for every question, as everything needs that joins the results of
+    several questions or retrievers."""
+    max_tokens: int | None = Field(default=None, exclude=True, repr=False)
+    """Hard limit of tokens for all documents together. It replaces the limit of `trim`, and is None afterwards."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
     full_text: bool = False
     """Put the whole text into the metadata as `fgr_text`."""
 
-    @model_validator(mode="after")
-    def _take_search_kwargs(self) -> Self:
-        """Put `search_kwargs` into the fields, so that these alone say how to search."""
-        asked, self.search_kwargs = self.search_kwargs, {}
-        if unknown := asked.keys() - set(_SEARCH_KWARGS):
-            raise ConfigError(f"search_kwargs: unknown {sorted(unknown)}; use {', '.join(_SEARCH_KWARGS)}")
-        self.k = asked.get("k", self.k)
-        self.filter = asked.get("filter", self.filter)
-        self.trim = _budgeted(self.trim, asked.get("max_tokens"))
-        return self
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Put `search_kwargs` and `max_tokens` into the other fields, so that these alone say how to search."""
+        asked = fields.get("search_kwargs") or {}
+        refuse_unknown("search_kwargs", asked, _SEARCH_KWARGS)
+        given = super()._prepared({**fields, **asked, "search_kwargs": {}})
+        if (max_tokens := given.pop("max_tokens", None)) is not None:
+            given["trim"] = budgeted(given.get("trim", TrimConfig()), max_tokens)
+        return given
 
     @classmethod
+    @takes(RetrieverOptions)
     def from_documents(
         cls,
         documents: Iterable[Document],
         *,
-        encoder: TokenEncoder | None = None,
         path: str | Path | None = None,
-        **fields: Any,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Index documents and make a retriever for them.
 
         Args:
             documents: The documents to index. One without an id gets a hash of its text and metadata.
-            encoder: The model; None uses the embedded one.
             path: The folder of the index. If it already has an index, the documents are added to it.
                 None uses a temporary folder that lives as long as the retriever.
-            **fields: Fields of the retriever: `k`, `filter`, `trim`, ...
+            show_progress: Show a progress bar on stderr.
+            **options: How the index is opened: `encoder` or `model` (a folder or hub id; by default the
+                embedded model), `config`, `search` and `pipeline`, as in `Engine.open`. And the fields
+                of the retriever: `k`, `filter`, `trim`, ...
 
         Raises:
-            InputError: A document cannot be stored, or an id occurs twice.
+            InputError: A document cannot be stored, or an id occurs twice. Or there is no such option, or
+                both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
-        retriever = cls(engine=open_engine(path, encoder), **fields)
-        retriever.add_documents(documents)
+        retriever = cls._over(path, True, options)
+        retriever.add_documents(documents, show_progress=show_progress)
         return retriever
 
     @classmethod
+    @takes(RetrieverOptions)
     def from_texts(
         cls,
         texts: Iterable[str],
         metadatas: Sequence[dict[str, Any]] | None = None,
         ids: Sequence[str] | None = None,
-        **options: Any,
+        *,
+        path: str | Path | None = None,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Index texts and make a retriever for them.
 
@@ -109,28 +137,39 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
             texts: The texts to index.
             metadatas: The metadata of each text.
             ids: The id of each text; None uses a hash of text and metadata.
-            **options: Options of `from_documents` and fields of the retriever.
+            path: The folder of the index; see `from_documents`.
+            show_progress: Show a progress bar on stderr.
+            **options: See `from_documents`.
 
         Raises:
             InputError: The number of metadatas or ids is not the number of texts, or see
                 `from_documents`.
         """
-        return cls.from_documents(text_documents(texts, metadatas, ids), **options)
+        documents = text_documents(texts, metadatas, ids)
+        return cls.from_documents(documents, path=path, show_progress=show_progress, **options)
 
     @classmethod
-    def from_index(cls, path: str | Path, *, encoder: TokenEncoder | None = None, **fields: Any) -> Self:
+    @takes(RetrieverOptions)
+    def from_index(cls, path: str | Path, **options: Unpack[RetrieverOptions]) -> Self:
         """Make a retriever for an existing index, whatever program wrote it.
 
         Args:
             path: The folder of the index.
-            encoder: The model with which it was built; None uses the embedded one.
-            **fields: Fields of the retriever.
+            **options: See `from_documents`. The model must be the one with which the index was built.
 
         Raises:
             IndexNotFoundError: There is no index.
             ModelMismatchError: The index was built with another model.
+            InputError: There is no such option, or there are both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
         """
-        return cls(engine=open_engine(path, encoder, create=False), **fields)
+        return cls._over(path, False, options)
+
+    @classmethod
+    def _over(cls, path: str | Path | None, create: bool, options: Mapping[str, Any]) -> Self:
+        """Open an index and make a retriever for it."""
+        fields: Any = taken(options, RetrieverFields)
+        return cls(engine=open_engine(path, create=create, **taken(options, OpenOptions)), **fields)
 
     def _get_relevant_documents(
         self,
@@ -138,10 +177,10 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: dict[str, Any] | None = None,
+        filter: dict[str, Any] | EllipsisType | None = ...,
         max_tokens: int | None = None,
     ) -> list[Document]:
-        """Retrieve documents; None uses the value of the field."""
+        """Retrieve documents; what is left out is as in the fields, and `filter=None` means none."""
         options = self._options(k, filter, max_tokens)
         if options["trim"] is None:
             return _whole(find_whole(self.engine, query, **options))
@@ -155,10 +194,10 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
-        filter: dict[str, Any] | None = None,
+        filter: dict[str, Any] | EllipsisType | None = ...,
         max_tokens: int | None = None,
     ) -> list[Document]:
-        """Retrieve documents; None uses the value of the field."""
+        """Retrieve documents; what is left out is as in the fields, and `filter=None` means none."""
         options = self._options(k, filter, max_tokens)
         if options["trim"] is None:
             return _whole(await asyncio.to_thread(find_whole, self.engine, query, **options))
@@ -174,12 +213,14 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
         params["ls_embedding_model"] = self.engine.info().model
         return params
 
-    def _options(self, k: int | None, filter: dict[str, Any] | None, max_tokens: int | None) -> dict[str, Any]:
+    def _options(
+        self, k: int | None, filter: dict[str, Any] | EllipsisType | None, max_tokens: int | None
+    ) -> dict[str, Any]:
         """Join the fields with what one call asks for."""
         asked = {
             "k": self.k if k is None else k,
-            "filter": self.filter if filter is None else filter,
-            "trim": _budgeted(self.trim, max_tokens),
+            "filter": self.filter if filter is ... else filter,
+            "trim": budgeted(self.trim, max_tokens),
         }
         return asked if self.trim is None else {**asked, "count_tokens": self.count_tokens}
 
@@ -192,21 +233,6 @@ class FGRRetriever(DocumentStorage, BaseRetriever):
                 document.metadata["fgr_text"] = hit.passage.text
             documents.append(document)
         return documents
-
-
-def _budgeted(trim: TrimConfig | None, max_tokens: int | None) -> TrimConfig | None:
-    """Give the trimming a budget, if one is asked for.
-
-    Raises:
-        ConfigError: Nothing is trimmed.
-    """
-    if max_tokens is None:
-        return trim
-    if trim is None:
-        raise ConfigError(
-            f"max_tokens={max_tokens} with trim=None: whole documents have no budget; trim them afterwards"
-        )
-    return replace(trim, max_tokens=max_tokens)
 
 
 def _whole(found: list[tuple[Passage, float]]) -> list[Document]:

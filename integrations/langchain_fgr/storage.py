@@ -25,7 +25,12 @@ class DocumentStorage:
     engine: Engine
 
     def add_documents(
-        self, documents: Iterable[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
+        self,
+        documents: Iterable[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
     ) -> list[str]:
         """Index documents: all of them or, if there is an error, none.
 
@@ -38,6 +43,7 @@ class DocumentStorage:
                 without an id are stored once.
             ids: The id of each document, in place of its own; None leaves it as it is.
             batch_size: LangChain's indexing passes it. Nothing depends on it: every call is one transaction.
+            show_progress: Show a progress bar on stderr.
 
         Returns:
             The id of each document, in the same order.
@@ -48,15 +54,20 @@ class DocumentStorage:
             IndexLockedError: Another process or engine is writing.
         """
         found: list[str] = []
-        self.engine.add(to_passages(_with_ids(documents, ids), found))
+        self.engine.add(to_passages(_with_ids(documents, ids), found), show_progress=show_progress)
         return found
 
     async def aadd_documents(
-        self, documents: Iterable[Document], *, ids: Sequence[str | None] | None = None, batch_size: int | None = None
+        self,
+        documents: Iterable[Document],
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
     ) -> list[str]:
         """Index documents; see `add_documents`."""
         found: list[str] = []
-        await self.engine.aadd(to_passages(_with_ids(documents, ids), found))
+        await self.engine.aadd(to_passages(_with_ids(documents, ids), found), show_progress=show_progress)
         return found
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:

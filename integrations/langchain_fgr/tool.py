@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from types import EllipsisType
+from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field, ValidationError
 
 from fgr_retriever import TrimConfig
+from fgr_retriever.adapters import trim_config
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.calls import takes
 from fgr_retriever.errors import InputError
 from langchain_fgr.retriever import FGRRetriever
 
@@ -23,11 +27,13 @@ class _Arguments(BaseModel):
     query: Annotated[str, Field(description=QUERY)]
 
 
+@takes()
 def evidence_tool(
     source: Engine | FGRRetriever,
     *,
     k: int | None = None,
-    trim: TrimConfig | None = None,
+    filter: dict[str, Any] | EllipsisType | None = ...,
+    trim: TrimConfig | Mapping[str, Any] | None = None,
     count_tokens: TokenCounter | None = None,
     name: str = NAME,
     description: str = DESCRIPTION,
@@ -43,19 +49,22 @@ def evidence_tool(
     Args:
         source: The open index, or a retriever whose index, filter and settings are used.
         k: How many passages to find at most; None uses the retriever's number, or 5.
-        trim: How passages are trimmed; None uses the retriever's settings, if any. Without a budget it
-            gets a budget of 1,000 tokens. The last line is not counted in the budget.
+        filter: Which documents count, by their metadata: `{"year": {"$gte": 1900}}`. None means no filter;
+            left out, it is that of the retriever, if any.
+        trim: How passages are trimmed, a `TrimConfig` or a dict of its fields; None uses the retriever's
+            settings, if any. Without a budget it gets a budget of 1,000 tokens. The last line is not
+            counted in the budget.
         count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
             the tokenizer of `trim`.
         name: Name of the tool for the model.
         description: Description of the tool for the model.
 
     Raises:
-        InputError: `source` is neither an index nor a retriever.
+        InputError: `source` is neither an index nor a retriever, or there is no such argument.
         ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
         TokenCounterError: The tokenizer of the budget is not available.
     """
-    search = _search(source, k, trim, count_tokens)
+    search = _search(source, k, filter, trim_config(trim), count_tokens)
 
     def run(query: str) -> tuple[str, Evidence]:
         try:
@@ -82,18 +91,20 @@ def evidence_tool(
 
 
 def _search(
-    source: Engine | FGRRetriever, k: int | None, trim: TrimConfig | None, count_tokens: TokenCounter | None
+    source: Engine | FGRRetriever,
+    k: int | None,
+    filter: dict[str, Any] | EllipsisType | None,
+    trim: TrimConfig | None,
+    count_tokens: TokenCounter | None,
 ) -> EvidenceSearch:
     """Take from a retriever what was not given."""
-    if not isinstance(source, FGRRetriever):
-        return EvidenceSearch.of(source, k=5 if k is None else k, trim=trim, count_tokens=count_tokens)
-    return EvidenceSearch.of(
-        source.engine,
-        k=source.k if k is None else k,
-        trim=trim or source.trim,
-        filter=source.filter,
-        count_tokens=count_tokens or source.count_tokens,
-    )
+    if isinstance(source, FGRRetriever):
+        k = source.k if k is None else k
+        filter = source.filter if filter is ... else filter
+        trim, count_tokens = trim or source.trim, count_tokens or source.count_tokens
+        source = source.engine
+    k, filter = 5 if k is None else k, None if filter is ... else filter
+    return EvidenceSearch.of(source, k=k, trim=trim, filter=filter, count_tokens=count_tokens)
 
 
 def _explain(error: ValidationError) -> str:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from langchain_core.documents import Document
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
-from fgr_retriever.adapters import checked_engine, find_whole, open_engine
+from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
+from fgr_retriever.calls import refuse_unknown, takes
+from fgr_retriever.config import check
 from fgr_retriever.errors import ConfigError
 from langchain_fgr.documents import from_passage, text_documents
+from langchain_fgr.options import StoreOptions
 from langchain_fgr.storage import DocumentStorage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
-    from fgr_retriever.model.tokens import TokenEncoder
 
 _NO_MMR = (
     "maximal marginal relevance compares passages by one vector each, and this index keeps one for each token: use "
@@ -44,11 +46,13 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         InputError: `engine` is no engine.
     """
 
+    @takes()
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
         self.engine = checked_engine(engine)
 
     @classmethod
+    @takes(OpenOptions)
     def from_texts(  # type: ignore[override]  # an argument that there is not is refused
         cls,
         texts: Iterable[str],
@@ -57,7 +61,8 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         *,
         ids: list[str] | None = None,
         path: str | Path | None = None,
-        encoder: TokenEncoder | None = None,
+        show_progress: bool = False,
+        **options: Unpack[OpenOptions],
     ) -> Self:
         """Index texts and make a vector store of them.
 
@@ -68,17 +73,22 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
             ids: The id of each text; None uses a hash of text and metadata.
             path: The folder of the index. If it already has an index, the texts are added to it. None uses
                 a temporary folder that lives as long as the store.
-            encoder: The model; None uses the embedded one.
+            show_progress: Show a progress bar on stderr.
+            **options: How the index is opened: `encoder` or `model` (a folder or hub id; by default the
+                embedded model), `config`, `search` and `pipeline`, as in `Engine.open`.
 
         Raises:
             InputError: A text cannot be stored, an id occurs twice, or the numbers of texts, metadatas and
-                ids differ.
+                ids differ. Or there is no such option, or both an `encoder` and a `model`.
             ConfigError: There is an `embedding`.
+            CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
-        return cls.from_documents(text_documents(texts, metadatas, ids), embedding, path=path, encoder=encoder)
+        documents = text_documents(texts, metadatas, ids)
+        return cls.from_documents(documents, embedding, path=path, show_progress=show_progress, **options)
 
     @classmethod
+    @takes(OpenOptions)
     def from_documents(  # type: ignore[override]  # an argument that there is not is refused
         cls,
         documents: Iterable[Document],
@@ -86,25 +96,32 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         *,
         ids: list[str] | None = None,
         path: str | Path | None = None,
-        encoder: TokenEncoder | None = None,
+        show_progress: bool = False,
+        **options: Unpack[OpenOptions],
     ) -> Self:
         """Index documents and make a vector store of them; see `from_texts`."""
         if embedding is not None:
             raise ConfigError(f"embedding={embedding!r:.200}: leave it out; the model of an index is its `encoder`")
-        store = cls(open_engine(path, encoder))
-        store.add_documents(documents, ids=ids)
+        store = cls(open_engine(path, **options))
+        store.add_documents(documents, ids=ids, show_progress=show_progress)
         return store
 
     @classmethod
-    async def afrom_texts(  # type: ignore[override]  # there is no embedding
-        cls, texts: Iterable[str], embedding: None = None, *args: Any, **options: Any
+    @takes(StoreOptions)
+    async def afrom_texts(  # type: ignore[override]  # an argument that there is not is refused
+        cls,
+        texts: Iterable[str],
+        embedding: None = None,
+        metadatas: list[dict[str, Any]] | None = None,
+        **options: Unpack[StoreOptions],
     ) -> Self:
         """Index texts, in a worker thread; see `from_texts`."""
-        return await asyncio.to_thread(cls.from_texts, texts, embedding, *args, **options)
+        return await asyncio.to_thread(cls.from_texts, texts, embedding, metadatas, **options)
 
     @classmethod
-    async def afrom_documents(  # type: ignore[override]  # there is no embedding
-        cls, documents: Iterable[Document], embedding: None = None, **options: Any
+    @takes(StoreOptions)
+    async def afrom_documents(  # type: ignore[override]  # an argument that there is not is refused
+        cls, documents: Iterable[Document], embedding: None = None, **options: Unpack[StoreOptions]
     ) -> Self:
         """Index documents, in a worker thread; see `from_documents`."""
         return await asyncio.to_thread(cls.from_documents, documents, embedding, **options)
@@ -132,18 +149,40 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         found = find_whole(self.engine, query, k=k, filter=filter)
         return [(from_passage(passage), score) for passage, score in found]
 
-    def as_retriever(self, **fields: Any) -> VectorStoreRetriever:
-        """Make a retriever of whole documents; see `VectorStore.as_retriever`.
+    @takes()
+    def as_retriever(  # type: ignore[override]  # an argument that there is not is refused
+        self,
+        *,
+        search_type: str = "similarity",
+        search_kwargs: dict[str, Any] | None = None,
+        name: str | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> VectorStoreRetriever:
+        """Make a retriever of whole documents.
+
+        Args:
+            search_type: "similarity": there is nothing else.
+            search_kwargs: `k` and `filter` of `similarity_search`. `invoke` takes them, too, for one call;
+                `filter=None` means no filter.
+            name: Name of the retriever in traces.
+            tags: For traces.
+            metadata: For traces.
 
         Raises:
+            InputError: There is no such argument, or there are other `search_kwargs`.
             ConfigError: `search_type` is not "similarity".
         """
-        kind = fields.get("search_type", "similarity")
-        if kind == "mmr":
+        if search_type == "mmr":
             self.max_marginal_relevance_search()
-        if kind == "similarity_score_threshold":
+        if search_type == "similarity_score_threshold":
             self._select_relevance_score_fn()
-        return super().as_retriever(**fields)
+        check("search_type", search_type, search_type == "similarity", '"similarity"')
+        kwargs = search_kwargs or {}
+        refuse_unknown("search_kwargs", kwargs, ("k", "filter"))
+        return super().as_retriever(
+            search_type=search_type, search_kwargs=kwargs, name=name, tags=tags, metadata=metadata
+        )
 
     def max_marginal_relevance_search(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse: there is no one vector of a document.

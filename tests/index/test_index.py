@@ -274,7 +274,7 @@ class _FaultyEncoder(WordEncoder):
     def __init__(self, blocks):
         self.blocks = blocks
 
-    def encode_passages(self, texts, *, progress=False):
+    def encode_passages(self, texts, *, show_progress=False):
         list(texts)
         return iter(self.blocks)
 

@@ -16,7 +16,7 @@ from langchain_text_splitters import CharacterTextSplitter
 from pydantic import ValidationError
 
 from fgr_retriever import TrimConfig
-from fgr_retriever.errors import ConfigError
+from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
 from langchain_fgr import FGRCompressor, FGRRetriever
 
@@ -54,10 +54,10 @@ def test_search_kwargs_win_over_fields_and_the_call_over_both(documents, counter
 
 
 def test_unknown_search_kwargs_are_refused(retriever):
-    with pytest.raises(ValidationError, match=r"score_threshold.*k, filter, max_tokens"):
+    with pytest.raises(InputError, match=r"score_threshold.*k, filter, max_tokens"):
         FGRRetriever(engine=retriever.engine, search_kwargs={"score_threshold": 0.5})
-    with pytest.raises(ConfigError):
-        FGRRetriever(engine=retriever.engine, count_tokens=len, search_kwargs={"k": 0}).invoke(QUERY)
+    with pytest.raises(ValidationError, match=r"k\n.*greater than or equal to 1"):
+        FGRRetriever(engine=retriever.engine, count_tokens=len, search_kwargs={"k": 0})
 
 
 def test_fields_are_configurable_at_run_time(retriever):

@@ -29,7 +29,7 @@ class TestStandard(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)
     def _index(self, tmp_path):
         self.path = tmp_path / "index"
-        engine = open_engine(self.path, WordEncoder())
+        engine = open_engine(self.path, encoder=WordEncoder())
         engine.add(Passage(str(number), text) for number, text in enumerate(_SENTENCES))
 
     @property
@@ -38,7 +38,7 @@ class TestStandard(RetrieversIntegrationTests):
 
     @property
     def retriever_constructor_params(self):
-        engine = open_engine(self.path, WordEncoder(), create=False)
+        engine = open_engine(self.path, encoder=WordEncoder(), create=False)
         return {"engine": engine, "trim": self.trim, "count_tokens": len}
 
     @property

@@ -315,7 +315,7 @@ class Broken(WordEncoder):
     def __init__(self, change):
         self.change = change
 
-    def encode_passages(self, texts, *, progress=False, importance=False, evidence=False):
+    def encode_passages(self, texts, *, show_progress=False, importance=False, evidence=False):
         for block in super().encode_passages(texts, importance=importance, evidence=evidence):
             yield replace(block, importance=self.change(block.importance))
 
@@ -335,7 +335,7 @@ def test_a_model_that_cannot_tell_importance_is_refused(tmp_path):
     class Plain:
         dim, fingerprint, head_fingerprint = ENCODER.dim, "plain", "plain"
 
-        def encode_passages(self, texts, *, progress=False):
+        def encode_passages(self, texts, *, show_progress=False):
             for number, _ in enumerate(texts):
                 yield TokenBlock(number, np.zeros((0, 128), np.float16), np.zeros((0, 2), np.int32), True)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fgr_retriever.config import SearchConfig, check, is_count
 from fgr_retriever.errors import InputError
-from fgr_retriever.index.filters import Filter, compile_filter
+from fgr_retriever.index.filters import Filter, compile_filter, has_key, wanted_keys
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.search.best_passages import best_passages, passage_scores
 from fgr_retriever.index.sources import source_of
@@ -187,6 +187,21 @@ class Lookup:
                 if (source := source_of(metadata)) is not None:
                     found.setdefault(source, []).append(id)
         return found
+
+    def absent_keys(self, filter: Filter) -> list[str]:
+        """List the keys of a filter that no passage has, though only a passage with them can pass it.
+
+        All metadata are read. In an empty index nothing is absent.
+
+        Raises:
+            InputError: The filter is invalid.
+            IndexCorruptError: The stored data is damaged.
+        """
+        absent, seen = wanted_keys(filter), False
+        with self._store.reading() as (_, connection):
+            for _, _, metadata in rows.each(connection):
+                absent, seen = [key for key in absent if not has_key(metadata, key)], True
+        return absent if seen else []
 
     def __len__(self) -> int:
         """Count the passages."""

@@ -88,12 +88,13 @@ def _open(name: str) -> Model:
     from sentence_transformers import CrossEncoder as Model  # only where it is used
 
     from fgr_retriever.model.checkpoint import quiet_loading
+    from fgr_retriever.model.hub import locate_model
 
-    _refuse_untrained(name)
-
+    place = locate_model(name)
+    _refuse_untrained(name, place)
     try:
         with quiet_loading():
-            model: Model = Model(name)
+            model: Model = Model(place)
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the cross-encoder {name!r}: {error}") from error
     if model.num_labels != 1:
@@ -102,12 +103,12 @@ def _open(name: str) -> Model:
     return model
 
 
-def _refuse_untrained(name: str) -> None:
+def _refuse_untrained(name: str, place: str) -> None:
     """Refuse a model that sentence-transformers would give a random last layer."""
     from fgr_retriever.model.checkpoint import read_model_json  # imports sentence-transformers
 
-    settings = read_model_json(name, "config_sentence_transformers.json") or {}
-    config = read_model_json(name, "config.json") or {}
+    settings = read_model_json(place, "config_sentence_transformers.json") or {}
+    config = read_model_json(place, "config.json") or {}
     kinds = [str(one) for one in config.get("architectures") or ()]
     if settings.get("model_type") == "CrossEncoder" or any(one.endswith("ForSequenceClassification") for one in kinds):
         return

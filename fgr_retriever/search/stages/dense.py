@@ -185,9 +185,11 @@ def _open(name: str) -> _Model:
         CheckpointError: Nothing there, damaged files, or another kind of model.
     """
     from fgr_retriever.model.checkpoint import quiet_loading, read_model_json  # imports sentence-transformers
+    from fgr_retriever.model.hub import locate_model
 
-    settings = read_model_json(name, "config_sentence_transformers.json") or {}
-    config = read_model_json(name, "config.json") or {}
+    place = locate_model(name)
+    settings = read_model_json(place, "config_sentence_transformers.json") or {}
+    config = read_model_json(place, "config.json") or {}
     ranks = any(str(one).endswith("ForSequenceClassification") for one in config.get("architectures") or ())
     if ranks or settings.get("model_type", "SentenceTransformer") != "SentenceTransformer":
         kind = settings.get("model_type") or "CrossEncoder"
@@ -196,7 +198,7 @@ def _open(name: str) -> _Model:
 
     try:
         with quiet_loading():
-            model = SentenceTransformer(name)
+            model = SentenceTransformer(place)
     except Exception as error:  # the loader raises whatever its many parsers raise
         raise CheckpointError(f"cannot open the bi-encoder {name!r}: {error}") from error
     if model.similarity_fn_name not in ("cosine", "dot"):

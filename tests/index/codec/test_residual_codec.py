@@ -511,7 +511,7 @@ class TestQuantised:
         sizes = []
 
         class Counting(WordEncoder):
-            def encode_passages(self, texts, *, progress=False):
+            def encode_passages(self, texts, *, show_progress=False):
                 texts = list(texts)
                 sizes.append((len(texts), len(set(texts))))
                 return super().encode_passages(texts)

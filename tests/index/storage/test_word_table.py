@@ -340,6 +340,6 @@ def test_verify_shows_how_far_it_is(opened, capsys):
     index = opened()
     index.verify()
     assert capsys.readouterr().err == ""
-    index.verify(progress=True)
+    index.verify(show_progress=True)
     shown = capsys.readouterr().err
     assert [name for name in ("segments: 100%", "texts: 100%", "words: 100%") if name not in shown] == []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from llama_index.core.bridge.pydantic import ConfigDict, Field
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -14,18 +15,16 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
 from fgr_retriever import TrimConfig, Trimmed
-from fgr_retriever.adapters import make_trimmer, trimmed_items
+from fgr_retriever.adapters import TrimmerFields, trimmed_items
 from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import node_text, query_text, result_nodes, to_passage
-
-if TYPE_CHECKING:
-    from fgr_retriever import Trimmer
+from llama_index.postprocessor.fgr.pickling import PickledWhole
 
 _dispatcher = get_dispatcher(__name__)
 
 
-class FGRPostprocessor(BaseNodePostprocessor):
+class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
     """Trims nodes to their evidence for the query, verbatim.
 
     Order, scores, ids, relationships and metadata stay. `fgr_score`, `fgr_kept` and `fgr_spans`
@@ -44,8 +43,14 @@ class FGRPostprocessor(BaseNodePostprocessor):
         top_n: How many nodes with text to return, ranked by MaxSim; None keeps all in their order.
         split_spans: Return a node for each span instead of one for each node. Each has its own
             `start_char_idx` and `end_char_idx`, the id `NODE#START-END` and the whole node as its parent.
-        encoder: The model, a `TokenEncoder`; None uses the embedded one, loaded on first use.
+        encoder: The model, a `TokenEncoder`; None uses the one that `model` names.
+        model: Folder or hub id of a ColBERT checkpoint; None uses the embedded model, loaded on first use.
         count_tokens: Function that counts the tokens of the budget; None uses the tokenizer of `trim`.
+
+    Raises:
+        InputError: There is no such argument; the message names the nearest one. Or there are both an
+            `encoder` and a `model`.
+        CheckpointError: The `model` cannot be opened.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -55,9 +60,12 @@ class FGRPostprocessor(BaseNodePostprocessor):
     top_n: int | None = Field(default=None, description="How many nodes to return, ranked by MaxSim.")
     split_spans: bool = Field(default=False, description="Give a node for each span.")
     encoder: Any = Field(default=None, exclude=True, repr=False, description="The model, a `TokenEncoder`.")
+    model: str | Path | None = Field(default=None, description="Folder or hub id of a ColBERT checkpoint.")
     count_tokens: Callable[[str], int] | None = Field(
         default=None, exclude=True, repr=False, description="What counts the tokens of the budget."
     )
+
+    _opened: Any = PrivateAttr(default=None)
 
     @classmethod
     def class_name(cls) -> str:
@@ -101,9 +109,6 @@ class FGRPostprocessor(BaseNodePostprocessor):
             else:
                 results += nodes
         return results
-
-    def _trimmer(self) -> Trimmer:
-        return make_trimmer(self.encoder, self.trim, self.count_tokens)
 
     def _merge(
         self, nodes: Sequence[NodeWithScore], pairs: Sequence[tuple[NodeWithScore, Trimmed]]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,30 +12,33 @@ from llama_index.core.indices.base import BaseIndex
 from llama_index.core.schema import BaseNode, Document, IndexNode, NodeWithScore, QueryBundle, TransformComponent
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from fgr_retriever import Context, Passage, TrimConfig
 from fgr_retriever.adapters import (
+    OpenOptions,
     aretrieve_context,
+    budgeted,
+    checked_engine,
     copy_index,
     find_whole,
     open_engine,
     retrieve_context,
+    trim_config,
     with_text,
 )
-from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.calls import taken, takes
+from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage
+from llama_index.retrievers.fgr.options import BaseSettings, IndexedOptions, RetrieverOptions, RetrieverSettings
+from llama_index.retrievers.fgr.settings import SETTINGS, read_settings, written
 from llama_index.retrievers.fgr.storage import NodeStorage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
-    from fgr_retriever.model.tokens import TokenEncoder
-
-SETTINGS = "llama_index.json"
-"""File beside the index that keeps the settings of a persisted retriever."""
 
 
 class FGRRetriever(NodeStorage, BaseRetriever):
@@ -53,9 +54,10 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         engine: The open index.
         similarity_top_k: How many nodes to return.
         filters: Conditions on the metadata of the nodes.
-        trim: How nodes are trimmed; None gives whole nodes, with nothing added to their metadata. These are the
-            same for every question, as everything needs that joins the results of several questions or
-            retrievers.
+        trim: How nodes are trimmed: a `TrimConfig` or a dict of its fields. None gives whole nodes, with nothing
+            added to their metadata. These are the same for every question, as everything needs that joins the
+            results of several questions or retrievers.
+        max_tokens: Hard limit of tokens for all nodes together, in place of the limit of `trim`.
         count_tokens: Function that counts the tokens of the budget; None uses the tokenizer of `trim`.
         full_text: Put the whole text into the metadata as `fgr_text`.
         split_spans: Return a node for each span. Each has its own `start_char_idx` and `end_char_idx`,
@@ -64,71 +66,81 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         **base: `callback_manager`, `object_map`, `objects` and `verbose`, as everywhere in LlamaIndex.
 
     Raises:
-        InputError: A filter operator is not supported.
+        InputError: A filter operator is not supported, `engine` is no engine, or there is no such argument; the
+            message names the nearest one.
+        ConfigError: There is a limit of tokens, but nothing is trimmed.
     """
 
+    @takes(BaseSettings)
     def __init__(
         self,
         engine: Engine,
         *,
         similarity_top_k: int = 5,
         filters: MetadataFilters | None = None,
-        trim: TrimConfig | None = TrimConfig(),  # noqa: B008 - immutable
+        trim: TrimConfig | Mapping[str, Any] | None = TrimConfig(),  # noqa: B008 - immutable
+        max_tokens: int | None = None,
         count_tokens: Callable[[str], int] | None = None,
         full_text: bool = False,
         split_spans: bool = False,
-        **base: Any,
+        **base: Unpack[BaseSettings],
     ) -> None:
         """Keep the settings."""
         super().__init__(**base)
-        self.engine = engine
+        self.engine = checked_engine(engine)
         self.similarity_top_k = similarity_top_k
         self.filters = filters
-        self.trim = trim
+        self.trim = budgeted(trim_config(trim), max_tokens)
         self.count_tokens = count_tokens
         self.full_text = full_text
         self.split_spans = split_spans
         to_filter(filters)  # an unsupported operator shows now, not at the first query
 
     @classmethod
+    @takes(RetrieverOptions)
     def from_nodes(
         cls,
         nodes: Iterable[BaseNode],
         *,
-        encoder: TokenEncoder | None = None,
         path: str | Path | None = None,
-        **settings: Any,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Index nodes and make a retriever for them.
 
         Args:
             nodes: The nodes to index. Nodes without text have nothing to match and are left out.
-            encoder: The model; None uses the embedded one.
             path: The folder of the index. If it already has an index, the nodes are added to it. None
                 uses a temporary folder that lives as long as the retriever (see `persist`).
-            **settings: Arguments of the class: `similarity_top_k`, `filters`, `trim`, ...
+            show_progress: Show a progress bar on stderr.
+            **options: How the index is opened: `encoder` or `model` (a folder or hub id; by default the
+                embedded model), `config`, `search` and `pipeline`, as in `Engine.open`. And the arguments
+                of the class: `similarity_top_k`, `filters`, `trim`, ...
 
         Raises:
-            InputError: A node cannot be stored, or an id occurs twice.
+            InputError: A node cannot be stored, or an id occurs twice. Or there is no such option, or both
+                an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
         listed = list(nodes)
         objects = [node for node in listed if isinstance(node, IndexNode) and node.obj is not None]
-        if objects and not settings.keys() & {"objects", "object_map"}:
-            settings["objects"] = objects
-        retriever = cls(open_engine(path, encoder), **settings)
-        retriever.add_nodes(listed)
+        if objects and not options.keys() & {"objects", "object_map"}:
+            options["objects"] = objects
+        retriever = cls._over(path, options)
+        retriever.add_nodes(listed, show_progress=show_progress)
         return retriever
 
     @classmethod
+    @takes(RetrieverOptions)
     def from_documents(
         cls,
         documents: Iterable[Document],
         *,
         transformations: Sequence[TransformComponent] | None = None,
-        encoder: TokenEncoder | None = None,
         path: str | Path | None = None,
-        **settings: Any,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Index documents and make a retriever for them; see `refresh_ref_docs`.
 
@@ -137,25 +149,28 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         Args:
             documents: Whole documents, each with an id that stays.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
-            encoder: The model; None uses the embedded one.
             path: The folder of the index; see `from_nodes`.
-            **settings: Arguments of the class: `similarity_top_k`, `filters`, `trim`, ...
+            show_progress: Show progress bars on stderr.
+            **options: See `from_nodes`.
 
         Raises:
-            InputError: A document cannot be stored, or an id occurs twice.
+            InputError: A document cannot be stored, or an id occurs twice. Or there is no such option, or
+                both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
-        retriever = cls(open_engine(path, encoder), **settings)
-        retriever.refresh_ref_docs(documents, transformations)
+        retriever = cls._over(path, options)
+        retriever.refresh_ref_docs(documents, transformations, show_progress=show_progress)
         return retriever
 
     @classmethod
+    @takes(IndexedOptions)
     def from_defaults(
         cls,
         index: BaseIndex[Any] | None = None,
         nodes: Sequence[BaseNode] | None = None,
         docstore: BaseDocumentStore | None = None,
-        **options: Any,
+        **options: Unpack[IndexedOptions],
     ) -> Self:
         """Index the nodes of an index, a list or a document store; give exactly one of them.
 
@@ -180,20 +195,27 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         return cls.from_nodes(nodes or (), **options)
 
     @classmethod
-    def from_persist_dir(cls, persist_dir: str | Path, *, encoder: TokenEncoder | None = None, **settings: Any) -> Self:
+    @takes(RetrieverOptions)
+    def from_persist_dir(cls, persist_dir: str | Path, **options: Unpack[RetrieverOptions]) -> Self:
         """Make a retriever for an existing index, whatever program wrote it.
 
         Args:
             persist_dir: The folder that `persist` wrote, or the folder of any other index.
-            encoder: The model with which it was built; None uses the embedded one.
-            **settings: Arguments of the class, instead of the persisted ones.
+            **options: See `from_nodes`. Arguments of the class replace the persisted ones, and the model must
+                be the one with which the index was built.
 
         Raises:
             IndexNotFoundError: There is no index.
             ModelMismatchError: The index was built with another model.
             ConfigError: The persisted settings are damaged.
         """
-        return cls(open_engine(persist_dir, encoder, create=False), **{**_read_settings(Path(persist_dir)), **settings})
+        return cls._over(persist_dir, {**read_settings(Path(persist_dir)), **options}, create=False)
+
+    @classmethod
+    def _over(cls, path: str | Path | None, options: Mapping[str, Any], create: bool = True) -> Self:
+        """Open an index and make a retriever for it."""
+        engine = open_engine(path, create=create, **taken(options, OpenOptions))
+        return cls(engine, **taken(options, RetrieverSettings))
 
     def persist(self, persist_dir: str | Path) -> None:
         """Save the index and the settings; `count_tokens` and objects are not saved.
@@ -208,14 +230,14 @@ class FGRRetriever(NodeStorage, BaseRetriever):
             InputError: The folder contains something else.
             IndexWriteError: The disk refused the write.
         """
-        settings = {
+        settings: RetrieverSettings = {
             "similarity_top_k": self.similarity_top_k,
-            "filters": self.filters.model_dump(mode="json") if self.filters else None,
-            "trim": asdict(self.trim) if self.trim else None,
+            "filters": self.filters,
+            "trim": self.trim,
             "full_text": self.full_text,
             "split_spans": self.split_spans,
         }
-        copy_index(self.engine, persist_dir, SETTINGS, json.dumps(settings, indent=2))
+        copy_index(self.engine, persist_dir, SETTINGS, written(settings))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete nodes and return how many were deleted; unknown ids are ignored.
@@ -265,26 +287,3 @@ class FGRRetriever(NodeStorage, BaseRetriever):
 
 def _whole(found: Sequence[tuple[Passage, float]]) -> list[NodeWithScore]:
     return [NodeWithScore(node=from_passage(passage), score=score) for passage, score in found]
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Read what `persist` wrote; nothing when another program made the index.
-
-    Raises:
-        ConfigError: The file is damaged.
-    """
-    file = path / SETTINGS
-    if not file.exists():
-        return {}
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        filters = settings["filters"]
-        return {
-            "similarity_top_k": settings["similarity_top_k"],
-            "filters": None if filters is None else MetadataFilters.model_validate(filters),
-            "trim": None if settings["trim"] is None else TrimConfig.from_json(json.dumps(settings["trim"])),
-            "full_text": settings["full_text"],
-            "split_spans": settings.get("split_spans", False),
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file} is damaged ({error!r}): delete it to take the defaults") from error

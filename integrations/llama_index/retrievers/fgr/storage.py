@@ -33,7 +33,7 @@ class NodeStorage:
     if TYPE_CHECKING:  # else pydantic makes a field of it
         engine: Engine
 
-    def add_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
+    def add_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes: all of them or, if there is an error, none.
 
         A node replaces the stored one that has the same id. One that is stored with the same text is not
@@ -41,6 +41,7 @@ class NodeStorage:
 
         Args:
             nodes: The nodes to index; nodes without text are left out.
+            show_progress: Show a progress bar on stderr.
 
         Returns:
             The ids of the indexed nodes.
@@ -49,22 +50,38 @@ class NodeStorage:
             InputError: A node cannot be stored, or an id occurs twice.
             IndexLockedError: Another process or engine is writing.
         """
-        return self._add(nodes)
+        return self._add(nodes, show_progress=show_progress)
 
-    async def aadd_nodes(self, nodes: Iterable[BaseNode]) -> list[str]:
+    async def aadd_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes, in a worker thread; see `add_nodes`."""
-        return await asyncio.to_thread(self.add_nodes, nodes)
+        return await asyncio.to_thread(self.add_nodes, nodes, show_progress=show_progress)
 
-    def insert(self, document: Document, transformations: Sequence[TransformComponent] | None = None) -> bool:
+    def insert(
+        self,
+        document: Document,
+        transformations: Sequence[TransformComponent] | None = None,
+        *,
+        show_progress: bool = False,
+    ) -> bool:
         """Index one document; see `refresh_ref_docs`, which takes many at once."""
-        return self.refresh_ref_docs([document], transformations)[0]
+        return self.refresh_ref_docs([document], transformations, show_progress=show_progress)[0]
 
-    async def ainsert(self, document: Document, transformations: Sequence[TransformComponent] | None = None) -> bool:
+    async def ainsert(
+        self,
+        document: Document,
+        transformations: Sequence[TransformComponent] | None = None,
+        *,
+        show_progress: bool = False,
+    ) -> bool:
         """Index one document, in a worker thread; see `insert`."""
-        return await asyncio.to_thread(self.insert, document, transformations)
+        return await asyncio.to_thread(self.insert, document, transformations, show_progress=show_progress)
 
     def refresh_ref_docs(
-        self, documents: Iterable[Document], transformations: Sequence[TransformComponent] | None = None
+        self,
+        documents: Iterable[Document],
+        transformations: Sequence[TransformComponent] | None = None,
+        *,
+        show_progress: bool = False,
     ) -> list[bool]:
         """Index the documents that are new or changed, in place of the nodes that they had.
 
@@ -74,6 +91,7 @@ class NodeStorage:
         Args:
             documents: Whole documents.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
+            show_progress: Show progress bars on stderr.
 
         Returns:
             For each document whether it was new or changed.
@@ -89,16 +107,21 @@ class NodeStorage:
         stored = self._nodes_of(ids)
         changed = [document for document in listed if _hashes(stored[document.id_]) != {document.hash}]
         steps = Settings.transformations if transformations is None else transformations
-        nodes = run_transformations(changed, steps, in_place=False) if changed else []
-        self._add(nodes, [node.node_id for document in changed for node in stored[document.id_]])
+        nodes = run_transformations(changed, steps, in_place=False, show_progress=show_progress) if changed else []
+        gone = [node.node_id for document in changed for node in stored[document.id_]]
+        self._add(nodes, gone, show_progress=show_progress)
         new = {document.id_ for document in changed}
         return [id in new for id in ids]
 
     async def arefresh_ref_docs(
-        self, documents: Iterable[Document], transformations: Sequence[TransformComponent] | None = None
+        self,
+        documents: Iterable[Document],
+        transformations: Sequence[TransformComponent] | None = None,
+        *,
+        show_progress: bool = False,
     ) -> list[bool]:
         """Index what is new or changed, in a worker thread; see `refresh_ref_docs`."""
-        return await asyncio.to_thread(self.refresh_ref_docs, documents, transformations)
+        return await asyncio.to_thread(self.refresh_ref_docs, documents, transformations, show_progress=show_progress)
 
     def get_by_ids(self, ids: Iterable[str]) -> list[TextNode]:
         """Fetch whole nodes, in the order of the ids; unknown ids are left out.
@@ -129,9 +152,9 @@ class NodeStorage:
         """Delete all nodes of a document, in a worker thread; see `delete_ref_doc`."""
         return await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
 
-    def _add(self, nodes: Iterable[BaseNode], replacing: Iterable[str] = ()) -> list[str]:
+    def _add(self, nodes: Iterable[BaseNode], replacing: Iterable[str] = (), *, show_progress: bool) -> list[str]:
         passages = [to_passage(node) for node in map(_checked, nodes) if node_text(node).strip()]
-        self.engine.add(passages, replacing=replacing)
+        self.engine.add(passages, replacing=replacing, show_progress=show_progress)
         return [passage.id for passage in passages]
 
     def _nodes_of(self, ref_doc_ids: Sequence[str]) -> dict[str, list[TextNode]]:

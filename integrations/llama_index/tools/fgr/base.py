@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import BaseModel, Field
 from llama_index.core.tools import AsyncBaseTool, ToolMetadata, ToolOutput
+from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
+from fgr_retriever.adapters import trim_config
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.calls import takes
 from fgr_retriever.errors import InputError
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.retrievers.fgr.filters import to_filter
@@ -82,11 +87,13 @@ class EvidenceTool(AsyncBaseTool):
         )
 
 
+@takes()
 def evidence_tool(
     source: Engine | FGRRetriever,
     *,
     k: int | None = None,
-    trim: TrimConfig | None = None,
+    filters: MetadataFilters | EllipsisType | None = ...,
+    trim: TrimConfig | Mapping[str, Any] | None = None,
     count_tokens: TokenCounter | None = None,
     name: str = NAME,
     description: str = DESCRIPTION,
@@ -96,32 +103,37 @@ def evidence_tool(
     Args:
         source: The open index, or a retriever whose index, filters and settings are used.
         k: How many passages to find at most; None uses the retriever's number, or 5.
-        trim: How passages are trimmed; None uses the retriever's settings, if any. Without a budget it
-            gets a budget of 1,000 tokens. The last line is not counted in the budget.
+        filters: Conditions on the metadata of the nodes. None means no filter; left out, they are those of
+            the retriever, if any.
+        trim: How passages are trimmed, a `TrimConfig` or a dict of its fields; None uses the retriever's
+            settings, if any. Without a budget it gets a budget of 1,000 tokens. The last line is not
+            counted in the budget.
         count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
             the tokenizer of `trim`.
         name: Name of the tool for the model.
         description: Description of the tool for the model.
 
     Raises:
-        InputError: `source` is neither an index nor a retriever.
+        InputError: `source` is neither an index nor a retriever, or there is no such argument.
         ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
         TokenCounterError: The tokenizer of the budget is not available.
     """
     metadata = ToolMetadata(description=description, name=name, fn_schema=_Arguments)
-    return EvidenceTool(_search(source, k, trim, count_tokens), metadata)
+    return EvidenceTool(_search(source, k, filters, trim_config(trim), count_tokens), metadata)
 
 
 def _search(
-    source: Engine | FGRRetriever, k: int | None, trim: TrimConfig | None, count_tokens: TokenCounter | None
+    source: Engine | FGRRetriever,
+    k: int | None,
+    filters: MetadataFilters | EllipsisType | None,
+    trim: TrimConfig | None,
+    count_tokens: TokenCounter | None,
 ) -> EvidenceSearch:
     """Take from a retriever what was not given."""
-    if not isinstance(source, FGRRetriever):
-        return EvidenceSearch.of(source, k=5 if k is None else k, trim=trim, count_tokens=count_tokens)
-    return EvidenceSearch.of(
-        source.engine,
-        k=source.similarity_top_k if k is None else k,
-        trim=trim or source.trim,
-        filter=to_filter(source.filters),
-        count_tokens=count_tokens or source.count_tokens,
-    )
+    if isinstance(source, FGRRetriever):
+        k = source.similarity_top_k if k is None else k
+        filters = source.filters if filters is ... else filters
+        trim, count_tokens = trim or source.trim, count_tokens or source.count_tokens
+        source = source.engine
+    k, filter = 5 if k is None else k, None if filters is ... else to_filter(filters)
+    return EvidenceSearch.of(source, k=k, trim=trim, filter=filter, count_tokens=count_tokens)

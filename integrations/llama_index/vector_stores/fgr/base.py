@@ -16,22 +16,23 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
-from fgr_retriever.adapters import checked_engine, find_whole, open_engine
+from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
+from fgr_retriever.calls import takes
 from fgr_retriever.errors import ConfigError, InputError
+from llama_index.postprocessor.fgr.pickling import PickledWhole
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import from_passage
 from llama_index.retrievers.fgr.storage import NodeStorage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
-    from fgr_retriever.model.tokens import TokenEncoder
 
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.TEXT_SEARCH)
 
 
-class FGRVectorStore(NodeStorage, BasePydanticVectorStore):
+class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
     """Whole nodes by late interaction, for `IngestionPipeline` and `VectorStoreIndex`.
 
     Both hand over only nodes that have an embedding, which this store does not read: its vectors come
@@ -53,23 +54,28 @@ class FGRVectorStore(NodeStorage, BasePydanticVectorStore):
 
     _engine: Any = PrivateAttr()  # an `Engine`, whose module loads only where an index is opened
 
+    @takes()
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
         super().__init__(stores_text=True, is_embedding_query=False)
         self._engine = checked_engine(engine)
 
     @classmethod
-    def from_path(cls, path: str | Path, *, encoder: TokenEncoder | None = None) -> Self:
+    @takes(OpenOptions)
+    def from_path(cls, path: str | Path, **options: Unpack[OpenOptions]) -> Self:
         """Open the index in a folder, and make an empty one if there is none.
 
         Args:
             path: The folder of the index.
-            encoder: The model; None uses the embedded one.
+            **options: How the index is opened: `encoder` or `model` (a folder or hub id; by default the
+                embedded model), `config`, `search` and `pipeline`, as in `Engine.open`.
 
         Raises:
             ModelMismatchError: The index was built with another model.
+            InputError: There is no such option, or there are both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
         """
-        return cls(open_engine(path, encoder))
+        return cls(open_engine(path, **options))
 
     @classmethod
     def class_name(cls) -> str:
@@ -86,13 +92,13 @@ class FGRVectorStore(NodeStorage, BasePydanticVectorStore):
         """The open index."""
         return self.engine
 
-    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Index nodes; see `add_nodes`."""
-        return self.add_nodes(nodes)
+    def add(self, nodes: Sequence[BaseNode], *, show_progress: bool = False, **kwargs: Any) -> list[str]:
+        """Index nodes; see `add_nodes`. What else LlamaIndex passes is ignored."""
+        return self.add_nodes(nodes, show_progress=show_progress)
 
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Index nodes, in a worker thread; see `add_nodes`."""
-        return await self.aadd_nodes(nodes)
+    async def async_add(self, nodes: Sequence[BaseNode], *, show_progress: bool = False, **kwargs: Any) -> list[str]:
+        """Index nodes, in a worker thread; see `add`."""
+        return await self.aadd_nodes(nodes, show_progress=show_progress)
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a document; see `delete_ref_doc`."""

@@ -9,16 +9,18 @@ in addition to text and metadata. Users never see it.
 from __future__ import annotations
 
 import asyncio
-import functools
-import shutil
-import tempfile
-import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fgr_retriever.adapters.fields import NamedFields as NamedFields
+from fgr_retriever.adapters.fields import TrimmerFields as TrimmerFields
+from fgr_retriever.adapters.fields import budgeted as budgeted
+from fgr_retriever.adapters.fields import trim_config as trim_config
+from fgr_retriever.adapters.opening import OpenOptions as OpenOptions
+from fgr_retriever.adapters.opening import checked_engine as checked_engine
+from fgr_retriever.adapters.opening import copy_index as copy_index
+from fgr_retriever.adapters.opening import open_engine as open_engine
 from fgr_retriever.config import TrimConfig
-from fgr_retriever.errors import IndexWriteError, InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.trim.composed import compose
 from fgr_retriever.trim.context import Context, Trimmed
@@ -29,8 +31,6 @@ from fgr_retriever.types import Json, Metadata, Passage
 if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
     from fgr_retriever.index.filters import Filter
-    from fgr_retriever.model.tokens import TokenEncoder
-    from fgr_retriever.trim.trimmer import Trimmer
 
 Item = TypeVar("Item")
 
@@ -45,87 +45,6 @@ RESULT_KEYS = (
     "fgr_text",
 )
 """Metadata keys that a retriever or a trimmer adds to what it returns."""
-
-
-def open_engine(path: str | Path | None, encoder: TokenEncoder | None, *, create: bool = True) -> Engine:
-    """Open an index for an adapter.
-
-    Args:
-        path: The folder of the index; None makes a temporary one that is deleted with the engine.
-        encoder: The model; None uses the embedded one.
-        create: Make an empty index when there is none.
-
-    Raises:
-        IndexNotFoundError: There is no index and `create` is False.
-        ModelMismatchError: The index was built with another model.
-    """
-    from fgr_retriever.engine import Engine  # loads torch only when an index is opened
-
-    model = encoder or _default_encoder()
-    if path is not None:
-        return Engine.open(path, encoder=model, create=create)
-    folder = tempfile.TemporaryDirectory(prefix="fgr-", ignore_cleanup_errors=True)
-    engine = Engine.open(folder.name, encoder=model)
-    weakref.finalize(engine, folder.cleanup)
-    return engine
-
-
-def checked_engine(engine: object) -> Engine:
-    """Take an open index.
-
-    Raises:
-        InputError: It is none.
-    """
-    from fgr_retriever.engine import Engine  # it is loaded, if there is one
-
-    if not isinstance(engine, Engine):
-        raise InputError(f"{engine!r:.200}: must be an Engine; Engine.open(path) opens one")
-    return engine
-
-
-def copy_index(engine: Engine, path: str | Path, name: str, settings: str) -> None:
-    """Copy the files of an open index, with the settings of an adapter. Nobody may write to it meanwhile.
-
-    Args:
-        engine: The open index.
-        path: A new or empty folder, or one to which an index was copied before: that copy is replaced, when the
-            new one is complete. In the folder of the index itself, only the settings are written.
-        name: Name of the file of the settings, which marks a copy.
-        settings: What is in it.
-
-    Raises:
-        InputError: The folder contains something else.
-        IndexWriteError: The disk refused the write.
-    """
-    source, target = engine.folder, Path(path)
-    try:
-        if target.exists() and target.samefile(source):
-            (target / name).write_text(settings, encoding="utf-8")
-            return
-        if target.exists() and not (target / name).is_file() and (not target.is_dir() or any(target.iterdir())):
-            raise InputError(f"{target} is not empty: give a new or empty folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-            fresh, old = Path(scratch) / "fresh", Path(scratch) / "old"
-            shutil.copytree(source, fresh)
-            (fresh / name).write_text(settings, encoding="utf-8")
-            if target.exists():
-                target.rename(old)
-            try:
-                fresh.rename(target)
-            except OSError:
-                if old.exists():
-                    old.rename(target)
-                raise
-    except OSError as error:
-        raise IndexWriteError(f"copying the index to {target} failed ({error}): free space or fix the disk") from error
-
-
-def make_trimmer(encoder: TokenEncoder | None, trim: TrimConfig, count_tokens: Any = None) -> Trimmer:
-    """Make a trimmer for an adapter; `encoder=None` uses the embedded model, loaded only once."""
-    from fgr_retriever.trim.trimmer import Trimmer  # loads torch only when something is trimmed
-
-    return Trimmer(encoder or _default_encoder(), trim, count_tokens=count_tokens)
 
 
 def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **options: Any) -> Context:
@@ -226,14 +145,6 @@ def trimmed_items(items: Sequence[Item], passages: Sequence[Passage], context: C
     places = {id(passage): place for place, passage in enumerate(passages)}
     pairs = zip(context.hits, context.trimmed, strict=True)
     return [(items[places[id(hit.passage)]], trimmed) for hit, trimmed in pairs]
-
-
-@functools.cache
-def _default_encoder() -> TokenEncoder:
-    """Load the embedded model, once for all adapters."""
-    from fgr_retriever.model.encoder import Encoder
-
-    return Encoder.default()
 
 
 def _results(context: Context, trim: TrimConfig) -> list[int]:

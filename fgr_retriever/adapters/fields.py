@@ -1,0 +1,109 @@
+"""What a class with fields checks of them, in place of pydantic: with our own errors, and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fgr_retriever.adapters.opening import checked_engine
+from fgr_retriever.calls import refuse_unknown
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.model.choice import check_choice, choose_model
+
+if TYPE_CHECKING:
+    from fgr_retriever.trim.trimmer import Trimmer
+
+
+def trim_config(trim: TrimConfig | Mapping[str, Any] | None) -> TrimConfig | None:
+    """Take the settings of a trimmer, or make them of a dict of their fields.
+
+    Raises:
+        InputError: It is neither, or there is no such field.
+        ConfigError: A value is out of range.
+    """
+    if trim is None or isinstance(trim, TrimConfig):
+        return trim
+    if not isinstance(trim, Mapping):
+        raise InputError(f"trim={trim!r:.200}: must be a TrimConfig or a dict of its fields")
+    refuse_unknown("TrimConfig", trim, [one.name for one in fields_of(TrimConfig)])
+    return TrimConfig(**trim)
+
+
+def budgeted(trim: TrimConfig | None, max_tokens: int | None) -> TrimConfig | None:
+    """Give the trimming a budget, if one is asked for.
+
+    Raises:
+        ConfigError: Nothing is trimmed.
+    """
+    if max_tokens is None:
+        return trim
+    if trim is None:
+        raise ConfigError(
+            f"max_tokens={max_tokens} with trim=None: whole documents have no budget; trim them afterwards"
+        )
+    return replace(trim, max_tokens=max_tokens)
+
+
+class NamedFields:
+    """The first base class of a pydantic class: its fields have names, and one that there is not is refused."""
+
+    def __init__(self, *unnamed: Any, **fields: Any) -> None:
+        """Check the names, the index and the settings of the trimmer; pydantic checks the rest.
+
+        Raises:
+            InputError: A name is unknown, an argument has none, or there is something else than an index.
+        """
+        kind: Any = type(self)
+        if unnamed:
+            raise InputError(f"{kind.__name__} takes its arguments by name: {', '.join(kind.model_fields)}")
+        refuse_unknown(kind.__name__, fields, kind.model_fields)
+        super().__init__(**self._prepared(fields))
+
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Check and complete what was given."""
+        kind: Any = cls
+        if "engine" in kind.model_fields:
+            checked_engine(fields.get("engine"))
+        return {**fields, "trim": trim_config(fields["trim"])} if "trim" in fields else fields
+
+
+class TrimmerFields(NamedFields):
+    """The same for a class that trims, with the fields `encoder`, `model`, `trim` and `count_tokens`.
+
+    A model that is named is opened at once, so that it is known now if it cannot be.
+    """
+
+    encoder: Any
+    model: Any
+    trim: TrimConfig
+    count_tokens: Any
+    _opened: Any  # the name of the model, and the model
+
+    def __init__(self, *unnamed: Any, **fields: Any) -> None:
+        """Check the fields, and open the model.
+
+        Raises:
+            InputError: See `NamedFields`; or there are both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
+        """
+        check_choice(fields.get("encoder"), fields.get("model"))
+        super().__init__(*unnamed, **fields)
+        if self.model is not None:
+            self._model()
+
+    def _model(self) -> Any:
+        """Give the model; the embedded one is loaded when it is needed."""
+        if self.model is None or self.encoder is not None:
+            return choose_model(self.encoder, self.model)
+        if self._opened is None or self._opened[0] != self.model:
+            self._opened = self.model, choose_model(None, self.model)
+        return self._opened[1]
+
+    def _trimmer(self) -> Trimmer:
+        from fgr_retriever.trim.trimmer import Trimmer  # loads torch only when something is trimmed
+
+        return Trimmer(self._model(), self.trim, count_tokens=self.count_tokens)

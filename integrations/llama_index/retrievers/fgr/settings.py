@@ -1,0 +1,50 @@
+"""The settings of a persisted retriever, in a file beside its index."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from llama_index.core.vector_stores.types import MetadataFilters
+
+from fgr_retriever import TrimConfig
+from fgr_retriever.errors import ConfigError
+from llama_index.retrievers.fgr.options import RetrieverSettings
+
+SETTINGS = "llama_index.json"
+"""Name of the file."""
+
+
+def written(settings: RetrieverSettings) -> str:
+    """Write settings as JSON."""
+    return json.dumps(settings, indent=2, default=_plain)
+
+
+def read_settings(path: Path) -> RetrieverSettings:
+    """Read what `persist` wrote; nothing when another program made the index.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    file = path / SETTINGS
+    if not file.exists():
+        return {}
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        filters = settings["filters"]
+        return {
+            "similarity_top_k": settings["similarity_top_k"],
+            "filters": None if filters is None else MetadataFilters.model_validate(filters),
+            "trim": None if settings["trim"] is None else TrimConfig.from_json(json.dumps(settings["trim"])),
+            "full_text": settings["full_text"],
+            "split_spans": settings.get("split_spans", False),
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file} is damaged ({error!r}): delete it to take the defaults") from error
+
+
+def _plain(value: TrimConfig | MetadataFilters) -> Any:
+    """Turn a value that JSON does not know into one that it knows."""
+    return value.model_dump(mode="json") if isinstance(value, MetadataFilters) else asdict(value)
