@@ -56,8 +56,8 @@ def _tensors(codec: Codec) -> dict[str, Tensor]:
 
 def _codec(tensors: dict[str, Tensor]) -> Codec:
     """Invert `_tensors`."""
-    first = [tensors.pop(name) for name in _FIRST]
-    fine = [tensors.pop(f"fine_{name}") for name in _SECOND if tensors]
+    centroids, scales, cutoffs, weights = (tensors.pop(name) for name in _FIRST)
+    fine = Codec(centroids, scales, tensors.pop("fine_cutoffs"), tensors.pop("fine_weights")) if tensors else None
     if tensors:
         raise ValueError(f"tensors {sorted(tensors)} are no part of a codec")
-    return Codec(*first, Codec(*first[:2], *fine) if fine else None)
+    return Codec(centroids, scales, cutoffs, weights, fine)
