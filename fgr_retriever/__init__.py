@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from fgr_retriever.evidence.hit import Hit
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
-    from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed, TrustReport
+    from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed
     from fgr_retriever.trim.trimmer import Trimmer
+    from fgr_retriever.trim.trust import TrustReport
     from fgr_retriever.types import Added, Passage, Span, TokenEvidence
 
 __version__ = "0.1.0"
@@ -65,7 +66,7 @@ _HOME = {
     "TrimConfig": "config",
     "Trimmed": "trim.context",
     "Trimmer": "trim.trimmer",
-    "TrustReport": "trim.context",
+    "TrustReport": "trim.trust",
     "verify_citations": "agents.citations",
 }
 

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fgr_retriever.agents.claim_check import Claim, Verdict, judge
+from fgr_retriever.agents.claim_check import Claim, Verdict, judge, listed
 from fgr_retriever.agents.evidence_search import Evidence, EvidenceSource, EvidenceSpan, describe
 from fgr_retriever.errors import InputError
 from fgr_retriever.model.tokens import TokenEncoder
@@ -44,8 +44,9 @@ class Citation:
         source: The source that the number stands for; None if there is no such number.
         spans: The spans of the source that support the sentence, with their character ranges in the
             passage and in the source document; without an encoder, all spans of the source.
-        supported: False if the number does not exist or an encoder finds no support; True if an
-            encoder finds support; None if the number exists and there is no encoder.
+        supported: False if the number does not exist, or an encoder and the rules find that the source lacks
+            something of the sentence or says otherwise; True if they find support and nothing against it; None if
+            they cannot tell, or there is no encoder.
         reason: Why the citation is not supported, or why this is unknown; otherwise empty.
     """
 
@@ -71,11 +72,13 @@ def verify_citations(
     How `supported` is decided:
 
     - without an encoder: it is False if the number does not exist, and None if it exists.
-    - with an encoder: the sentence is asked as a question. A citation is supported if its source has a
-      span with a token above the model's evidence threshold, and if the sources that the sentence cites
-      together have its numbers verbatim, match its names, and match more than two thirds of its content
-      words (cosines). Matching words do not prove a statement: "A sold B" and "B sold A" match the same
-      words. So look closer at a False, and do not take a True for a proof.
+    - with an encoder: the sentence is asked as a question. It is False if its source has no span with a
+      token above the model's evidence threshold and is not like it either; if the sources that the sentence
+      cites together lack one of its numbers ("five seconds" is "5 s"), months or names, or half of its
+      content words; or if their sentence closest to it has an antonym, a negation, a limit or a number that
+      contradicts it. It is None if the rules cannot tell: the words stand in another order, what it says is
+      said of something else, or a part of it is hardly like anything in the sources. Otherwise it is True.
+      The rules know English. They miss some errors, so do not take a True for a proof.
 
     Args:
         answer: What the model wrote.
@@ -185,6 +188,8 @@ def _judged(citation: Citation, verdicts: Mapping[tuple[int, int], Verdict]) -> 
     if not spans:
         return replace(citation, spans=(), supported=False, reason=f"no span of [{citation.number}] is evidence for it")
     if verdict.missing:
-        named = ", ".join(f'"{word}"' for word in verdict.missing)
-        return replace(citation, spans=spans, supported=False, reason=f"the cited spans have nothing for {named}")
+        reason = f"the cited spans have nothing for {listed(verdict.missing)}"
+        return replace(citation, spans=spans, supported=False, reason=reason)
+    for doubt in sorted(verdict.doubts, key=lambda one: not one.certain):
+        return replace(citation, spans=spans, supported=False if doubt.certain else None, reason=doubt.reason)
     return replace(citation, spans=spans, supported=True)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from typing_extensions import Self
 
 from fgr_retriever.errors import InputError
-from fgr_retriever.evidence.hit import Hit, score_text
+from fgr_retriever.evidence.hit import Hit, check_spans, checked, score_text
 from fgr_retriever.text.html import document, escaped, fragment
+from fgr_retriever.text.json_values import from_json, to_json
 from fgr_retriever.text.surroundings import widen
+from fgr_retriever.trim.trust import TrustReport
 from fgr_retriever.types import Json, Span
 
 
@@ -104,82 +109,6 @@ class Excerpt:
     start: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Evidence that is not in the context.
-
-    Args:
-        id: Id of the passage.
-        span: The stretch of the passage.
-    """
-
-    id: str
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """Evidence that is not written again, because another passage says the same.
-
-    Args:
-        id: Id of the passage.
-        span: The stretch of the passage.
-        kept_in: Id of the passage whose text is written.
-    """
-
-    id: str
-    span: Span
-    kept_in: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrustReport:
-    """How far you can trust a trimmed context.
-
-    Args:
-        tokens_before: Tokens of all passages; None if they were not counted.
-        tokens_after: Tokens of the context; None if they were not counted.
-        mass_kept: Share of all evidence probability that lies in the kept text, in [0, 1]; 1 if there
-            is none at all. Text that is written once for several passages counts for each of them.
-        mass_dropped: The rest: `mass_kept` and `mass_dropped` sum to 1.
-        largest_dropped: The stretch with the most probability among the evidence that the budget left
-            out; None when all evidence is kept.
-        repeated: Evidence that is kept in another passage's words.
-        uncovered: Content words of the question that no kept text matches, in the order of the
-            question.
-        weak: True if no passage has evidence above its threshold: a sign to search again.
-        times_ms: Milliseconds by stage (encode, search, evidence, trim), never below 0.
-        notes: Messages about what did not go as asked, such as a reranker that did not answer.
-    """
-
-    tokens_before: int | None
-    tokens_after: int | None
-    mass_kept: float
-    mass_dropped: float
-    largest_dropped: Dropped | None
-    repeated: tuple[Repeated, ...]
-    uncovered: tuple[str, ...]
-    weak: bool
-    times_ms: Mapping[str, float]
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Json]:
-        """Write the report in JSON-safe values; a span is [start, end, score]."""
-        largest = self.largest_dropped
-        return {
-            "tokens_before": self.tokens_before,
-            "tokens_after": self.tokens_after,
-            "mass_kept": self.mass_kept,
-            "mass_dropped": self.mass_dropped,
-            "largest_dropped": None if largest is None else {"id": largest.id, "span": _as_list(largest.span)},
-            "repeated": [{"id": one.id, "span": _as_list(one.span), "kept_in": one.kept_in} for one in self.repeated],
-            "uncovered": list(self.uncovered),
-            "weak": self.weak,
-            "times_ms": dict(self.times_ms),
-            "notes": list(self.notes),
-        }
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
     """The results of a search, trimmed to a budget and ready for a prompt.
@@ -207,6 +136,29 @@ class Context:
     sources: tuple[Source, ...]
     excerpts: tuple[Excerpt, ...]
     report: TrustReport
+
+    def to_dict(self) -> dict[str, Json]:
+        """Write the context in plain JSON, with its hits: what a checkpoint can hold.
+
+        Raises:
+            InputError: The metadata of a passage is not JSON-safe.
+        """
+        return to_json(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Read what `to_dict` wrote.
+
+        Args:
+            values: The object. It is not changed.
+
+        Raises:
+            InputError: A key is missing or unknown, a value has another type, or texts and ranges contradict one
+                another; the message names what is wrong.
+        """
+        context = from_json(cls, values)
+        _check(context)
+        return context
 
     def expand(self, number: int, span: Span, sentences: int = 1, *, position: int | None = None) -> Excerpt:
         """Show a span with the passage's own text around it, up to whole sentences.
@@ -284,5 +236,19 @@ def _body(context: Context) -> str:
     return f'<h1 dir="auto">{escaped(context.query)}</h1>\n<p class="facts">{facts}</p>{warning}\n{hits}'
 
 
-def _as_list(span: Span) -> list[Json]:
-    return [span.start, span.end, round(span.score, 4)]
+def _check(context: Context) -> None:
+    """Raise InputError unless the parts of a context fit one another."""
+    texts = [checked(hit, f"hits[{place}]").passage.text for place, hit in enumerate(context.hits)]
+    if len(context.trimmed) != len(texts):
+        raise InputError(f"trimmed has {len(context.trimmed)} passages for {len(texts)} hits: must be one for each")
+    for place, (trimmed, text) in enumerate(zip(context.trimmed, texts, strict=True)):
+        check_spans(trimmed.spans, text, f"trimmed[{place}].spans")
+    for source in context.sources:
+        if not set(source.positions) <= set(range(len(texts))) or not source.positions:
+            raise InputError(f"source {source.number} has the positions {list(source.positions)} of {len(texts)} hits")
+    numbers = {source.number for source in context.sources}
+    for place, one in enumerate(context.excerpts):
+        told = texts[one.position][one.span.start : one.span.end] if 0 <= one.position < len(texts) else None
+        written = one.text if one.start is None else context.text[one.start : one.start + len(one.text)]
+        if not told == written == one.text or one.number not in numbers:
+            raise InputError(f"excerpts[{place}] {one.text!r:.80}: does not stand at its place in the context")

@@ -12,9 +12,10 @@ from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
 from fgr_retriever.evidence.support import LEAST_MATCH, coverage
 from fgr_retriever.text.query_words import query_words, stems
-from fgr_retriever.trim.context import Dropped, Repeated, Source, TrustReport
+from fgr_retriever.trim.context import Source
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.offer import Trimming
+from fgr_retriever.trim.trust import Dropped, Repeated, TrustReport
 from fgr_retriever.types import Span
 
 

@@ -1,0 +1,297 @@
+# ruff: noqa: SIM905 (word lists read best as text)
+"""Numbers of a text with their units, so that "five seconds" equals "5 s" and "half" equals "50 %".
+
+In: a text. Out: its quantities, each with its value in the base unit of what it measures. Number words are read in
+English only; digits in any text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import regex
+
+from fgr_retriever.agents.units import UNIT_OF
+
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+)
+_WORDS = {word: float(value) for value, word in enumerate(f"{_SMALL} eighteen nineteen".split())}
+_WORDS |= {word: 10.0 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+_POWERS = {"hundred": 100.0, "thousand": 1e3, "million": 1e6, "billion": 1e9}
+_DAYS = {word: float(day) for day, word in enumerate("first second third fourth fifth sixth".split(), 1)}
+_TIMES = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
+_FRACTIONS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_TOKEN = regex.compile(
+    r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|\d{1,2}:\d{2}(?![\d:])|\d+(?:[.,]\d+)*|°[CcFf]?|[%‰€$£]"
+    r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-\N{EN DASH}]"
+)
+_HALF_OF_DAY = {"a.m.": 0.0, "am": 0.0, "p.m.": 12.0, "pm": 12.0}
+_ONE = frozenset("a an each every per".split())
+_LEADS_TO_ONE = frozenset("within after for in than about least most last lasts take takes".split())
+_SIGNS = frozenset("€$£")
+_BESIDE_ONCE = frozenset("a per each every only just than least most or daily weekly monthly yearly".split())
+_RANGE = frozenset("to and or - \N{EN DASH}".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number of a text.
+
+    Args:
+        start: Its first character.
+        end: One past the last character of it and its unit.
+        value: The number in the base unit of what it measures; a share is from 0 to 1.
+        measured: What it measures, such as "time"; empty if no known unit follows.
+        written: The number as written, without its unit.
+        implied: True for what may be a number or not: "a week", which may say how often, or "one" by itself.
+    """
+
+    start: int
+    end: int
+    value: float
+    measured: str
+    written: float
+    implied: bool = False
+
+
+class Amounts:
+    """The amounts of some quantities, to look others up.
+
+    Args:
+        known: The quantities.
+    """
+
+    def __init__(self, known: Iterable[Quantity]) -> None:
+        self._amounts: dict[str, dict[float, Quantity]] = {}
+        self._written: dict[float, Quantity] = {}
+        for one in known:
+            if one.implied and not one.measured:
+                continue
+            self._amounts.setdefault(one.measured, {})[_rounded(one.value)] = one
+            self._written.setdefault(_rounded(one.written), one)
+
+    def __contains__(self, one: Quantity) -> bool:
+        """Say whether one of them is the same amount; if one has no unit, whether the number is the same."""
+        bare = self._amounts.get("", {}) if one.measured else self._written
+        return _rounded(one.value) in self._amounts.get(one.measured, {}) or _rounded(one.written) in bare
+
+    def rival(self, measured: str) -> Quantity | None:
+        """Give the first that measures something and is not only implied, None if nothing does."""
+        return next((one for one in self._amounts.get(measured, {}).values() if not one.implied), None)
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.7g}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A quantity, and the tokens that it was read from: the first, and one past the last."""
+
+    found: Quantity
+    first: int
+    last: int
+
+
+def quantities(text: str) -> list[Quantity]:
+    """Find the numbers of a text, with their units.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The quantities in the order of the text. "4 to 6 weeks" are two with the same unit; "2 hours and 20 minutes"
+        is one.
+    """
+    tokens = list(_TOKEN.finditer(text))
+    words = ["minus" if token["sign"] else _plain(token.group()) for token in tokens]
+    found: list[_Read] = []
+    for one in _scan(words):
+        start, end = tokens[one.first].start(), tokens[one.last - 1].end()
+        found.append(replace(one, found=replace(one.found, start=start, end=end)))
+        _join(words, found)
+    return [one.found for one in found]
+
+
+def _plain(word: str) -> str:
+    return word.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+
+
+def _scan(words: list[str]) -> Iterator[_Read]:
+    place = 0
+    while place < len(words):
+        read = _quantity(words, place)
+        if read is None:
+            place += 1
+        else:
+            yield read
+            place = read.last
+
+
+def _quantity(words: list[str], first: int) -> _Read | None:
+    """Read the quantity that begins at a word, if one does."""
+    if words[first] in _TIMES and not _is_conjunction(words, first):
+        return _read(first, first + 1, _TIMES[words[first]], ("times", 1.0))
+    if ":" in words[first]:
+        hour, minute = words[first].split(":")
+        return _read(first, first + 1, int(hour) + int(minute) / 60, ("clock", 1.0))
+    if words[first] in _DAYS and words[first + 1 : first + 2] == ["of"] and words[first + 2 : first + 3] != ["the"]:
+        return _read(first, first + 1, _DAYS[words[first]], None)  # the first of June
+    fraction = _fraction(words, first)
+    number = fraction or _number(words, first)
+    if number is None:
+        return _one(words, first)
+    value, place = number
+    following = words[place] if place < len(words) else ""
+    if following in _HALF_OF_DAY or following == "o'clock":
+        return _read(first, place + 1, value % 12 + _HALF_OF_DAY[following] if "'" not in following else value, _CLOCK)
+    unit, end = _unit(words, place)
+    if fraction and following == "of" and words[place + 1 : place + 2] in (["a"], ["an"]):  # a quarter of an hour
+        unit, end = _unit(words, place + 2)
+    if unit is None and fraction:
+        return _read(first, place, value, ("share", 1.0))
+    if unit is None and first and UNIT_OF.get(words[first - 1], ("",))[0] in ("euros", "dollars", "pounds"):
+        unit, first = UNIT_OF[words[first - 1]], first - 1  # "EUR 50"
+    value, end = _and_a_half(words, value, end)
+    read = _read(first, end, value, unit)
+    pronoun = unit is None and words[first:end] == ["one"]  # as in "one of them"
+    return replace(read, found=replace(read.found, implied=pronoun))
+
+
+_CLOCK = ("clock", 1.0)
+
+
+def _read(first: int, last: int, written: float, unit: tuple[str, float] | None) -> _Read:
+    measured, size = unit or ("", 1.0)
+    return _Read(Quantity(0, 0, written * size, measured, written), first, last)
+
+
+def _is_conjunction(words: list[str], place: int) -> bool:
+    """Tell "once it has ended" and "at once" from "once a week" and "only once"."""
+    before, after = words[max(place - 1, 0) : place], words[place + 1 : place + 2]
+    if words[place] != "once" or words[place + 1 : place + 3] == ["in", "a"]:
+        return False
+    return before == ["at"] or (bool(after) and not {*before, *after} & _BESIDE_ONCE)
+
+
+def _one(words: list[str], first: int) -> _Read | None:
+    """Read "within an hour" as one hour, and "an hour" or "each hour" as what may be one."""
+    unit, end = _unit(words, first + 1) if words[first] in _ONE else (None, 0)
+    if unit is None or unit[0] == "times":
+        return None
+    value, end = _and_a_half(words, 1.0, end)
+    told = value > 1 or (words[first] in ("a", "an") and first > 0 and words[first - 1] in _LEADS_TO_ONE)
+    read = _read(first, end, value, unit)
+    return replace(read, found=replace(read.found, implied=not told))
+
+
+def _number(words: list[str], place: int) -> tuple[float, int] | None:
+    """Read a number in digits or words; give its value and the place behind it."""
+    sign = -1.0 if words[place] == "minus" else 1.0
+    place += sign < 0
+    if place < len(words) and words[place][0].isdigit():
+        value, place = _digits(words[place]), place + 1
+        while place < len(words) and words[place] in _POWERS:
+            value, place = value * _POWERS[words[place]], place + 1
+        return sign * value, place
+    read = _spelled(words, place)
+    if read is None:
+        return None
+    value, place = read
+    if words[place : place + 2] == ["and", "a"] and words[place + 2 : place + 3] == ["half"]:
+        return sign * (value + 0.5), place + 3
+    return sign * value, place
+
+
+def _spelled(words: list[str], place: int) -> tuple[float, int] | None:
+    """Read a number in words, such as "two hundred and fifty" or "twenty-eight"."""
+    total, group, first = 0.0, 0.0, place
+    if words[place : place + 1] in (["a"], ["an"]) and words[place + 1 : place + 2] and words[place + 1] in _POWERS:
+        group, place, first = 1.0, place + 1, place + 1
+    while place < len(words):
+        word = words[place]
+        if word in _WORDS and (place == first or _goes_on(words, place)):
+            group += _WORDS[word]
+        elif word == "hundred" and group:
+            group *= 100
+        elif word in _POWERS and group:
+            total, group = total + group * _POWERS[word], 0.0
+        elif not (word in ("-", "and") and place > first and _goes_on(words, place + 1)):
+            break
+        place += 1
+    return (total + group, place) if place > first else None
+
+
+def _goes_on(words: list[str], place: int) -> bool:
+    """Say whether a word continues the number before it: "twenty-eight", "hundred and five", not "four, six"."""
+    if place >= len(words) or words[place] not in _WORDS:
+        return False
+    before = words[place - 1]
+    if before == "-":
+        return place >= 2 and words[place - 2] in _WORDS and _WORDS[words[place - 2]] >= 20
+    return before in _POWERS or (before == "and" and place >= 2 and words[place - 2] in _POWERS) or _is_ten(before)
+
+
+def _is_ten(word: str) -> bool:
+    return word in _WORDS and _WORDS[word] >= 20
+
+
+def _digits(text: str) -> float:
+    """Read "1,282" as 1282, "0,5" and "0.5" as a half; of a version such as 4.2.1 only what tells it apart."""
+    plain = regex.sub(r",(?=\d{3}(?!\d))", "", text).replace(",", ".")
+    head, _, tail = plain.partition(".")
+    return float(f"{head}.{tail.replace('.', '0')}" if tail else head)
+
+
+def _fraction(words: list[str], place: int) -> tuple[float, int] | None:
+    """Read "half", "a third" or "two thirds"; "half an hour" is read up to its unit."""
+    word = words[place]
+    if word == "half":
+        after = words[place + 1 : place + 2]
+        return 0.5, place + 1 + (after in (["a"], ["an"]) and _unit(words, place + 2)[0] is not None)
+    count = 1.0 if word in ("a", "an") else _WORDS.get(word)
+    part = words[place + 1].removesuffix("s") if place + 1 < len(words) else ""
+    if count is None or part not in _FRACTIONS:
+        return None
+    return count / _FRACTIONS[part], place + 2
+
+
+def _unit(words: list[str], place: int) -> tuple[tuple[str, float] | None, int]:
+    """Read a unit; give it and the place behind it."""
+    at = place + (words[place : place + 1] == ["-"])
+    word = words[at] if at < len(words) else ""
+    if word == "per" and words[at + 1 : at + 2] == ["cent"]:
+        return UNIT_OF["percent"], at + 2
+    unit = UNIT_OF.get(word) or UNIT_OF.get(word.removesuffix("'").removesuffix("s"))
+    before_its_number = word in _SIGNS and at + 1 < len(words) and words[at + 1][0].isdigit()  # "$5"
+    if unit is None or before_its_number:
+        return None, place
+    return unit, at + 1 + (words[at + 1 : at + 2] == ["celsius"])
+
+
+def _and_a_half(words: list[str], value: float, place: int) -> tuple[float, int]:
+    """Read "an hour and a half"."""
+    if words[place : place + 3] == ["and", "a", "half"]:
+        return value + 0.5, place + 3
+    return value, place
+
+
+def _join(words: list[str], found: list[_Read]) -> None:
+    """Join the last two quantities if they are one, or give the first of a range the unit of the second."""
+    if len(found) < 2:
+        return
+    before, last = found[-2:]
+    between = words[before.last : last.first]
+    one, two = before.found, last.found
+    if len(between) == 1 and between[0] in _RANGE and not one.measured and two.measured:
+        value = one.written * two.value / two.written if two.written else one.value
+        found[-2] = replace(before, found=replace(one, value=value, measured=two.measured))
+    elif between in ([], ["and"]) and one.measured == two.measured in ("time", "months") and _is_part(two, one):
+        found[-2:] = [_Read(replace(one, end=two.end, value=one.value + two.value), before.first, last.last)]
+
+
+def _is_part(minutes: Quantity, hours: Quantity) -> bool:
+    """Say whether a quantity is less than one unit of the one before it."""
+    return hours.written > 0 and minutes.value < hours.value / hours.written

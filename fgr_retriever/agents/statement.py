@@ -1,0 +1,172 @@
+# ruff: noqa: SIM905 (word lists read best as text)
+"""A text as the rules on contradictions read it: words, numbers, limits, negations."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from functools import cached_property
+
+from fgr_retriever.agents.opposites import bound, exclusive, is_negation, stem
+from fgr_retriever.agents.quantities import Amounts, Quantity, quantities
+from fgr_retriever.text.query_words import QueryWord, query_words
+from fgr_retriever.text.sentences import phrases
+
+_TURNS_TO_ONLY = frozenset("until till before unless".split())  # "not until 1990" says "only from 1990 on"
+_PASSED_OVER = frozenset("be been being have has had a an the any to by".split())
+_REACH = 5  # words between a negation and the limit that it turns round: "should not need it more than twice"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number that is a limit, such as "at most five".
+
+    Args:
+        quantity: The number.
+        words: The words that make it one.
+        upper: True for "at most" and "less than", False for "at least" and "more than".
+    """
+
+    quantity: Quantity
+    words: str
+    upper: bool
+
+
+def clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Cut a sentence into clauses, but not within a quantity such as "two hours and five minutes".
+
+    Args:
+        text: Any text.
+        start: First character of the sentence.
+        end: One past its last character.
+
+    Returns:
+        Character ranges, ascending.
+    """
+    found: list[tuple[int, int]] = []
+    numbers = iter(quantities(text[start:end]))
+    number = next(numbers, None)
+    for first, last in phrases(text, start, end):
+        while number is not None and start + number.end <= first:
+            number = next(numbers, None)
+        if found and number is not None and start + number.start < first:
+            first = start + number.end
+            found[-1] = found[-1][0], first
+        if first < last:
+            found.append((first, last))
+    return found
+
+
+class Statement:
+    """A sentence, or a part of one.
+
+    Args:
+        text: Its text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def words(self) -> tuple[QueryWord, ...]:
+        """Its words."""
+        return query_words(self.text)
+
+    @cached_property
+    def stems(self) -> list[str]:
+        """The stem of each word."""
+        return [stem(word.text) for word in self.words]
+
+    @cached_property
+    def amounts(self) -> Amounts:
+        """Its numbers, those that "a week" may mean among them."""
+        return Amounts(self._found)
+
+    @cached_property
+    def quantities(self) -> list[Quantity]:
+        """Its numbers, without those."""
+        return [one for one in self._found if not one.implied]
+
+    @cached_property
+    def _found(self) -> list[Quantity]:
+        return quantities(self.text)
+
+    @cached_property
+    def exclusive(self) -> dict[int, dict[str, str]]:
+        """Its months, weekdays and the like, by kind."""
+        return exclusive([word.text for word in self.words])
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        """Its content words by their stems, and its numbers by their values, in order."""
+        inside = {place for one in self.quantities for place in range(one.start, one.end)}
+        found = {one.start: f"{one.value:g} {one.measured}" for one in self.quantities}
+        for word, short in zip(self.words, self.stems, strict=True):
+            if word.is_content and word.start not in inside:
+                found[word.start] = short
+        return [found[place] for place in sorted(found)]
+
+    @cached_property
+    def clauses(self) -> list[Statement]:
+        """Its clauses."""
+        return [Statement(self.text[start:end]) for start, end in clauses(self.text, 0, len(self.text))]
+
+    @cached_property
+    def limited(self) -> tuple[Amounts, Amounts]:
+        """The numbers that are lower limits, and those that are upper ones."""
+        lower, upper = ([one.quantity for one in self.limits if one.upper is side] for side in (False, True))
+        return Amounts(lower), Amounts(upper)
+
+    @property
+    def limits(self) -> list[Limit]:
+        """Its numbers that are limits."""
+        return self._read[0]
+
+    @property
+    def free(self) -> list[int]:
+        """The places of the words that make no number a limit."""
+        return self._read[1]
+
+    @cached_property
+    def negations(self) -> list[int]:
+        """The places of the words that negate; "less useful" has one, limits and "not until" have none."""
+        lower = [word.text.casefold() for word in self.words]
+        found = [place for place in self.free if is_negation(lower[place]) and not self._postponed(place)]
+        less = [place for place in self.free if lower[place] == "less" and place + 1 < len(lower)]
+        return found + [place for place in less if "than" not in lower[place : place + 4]]
+
+    @cached_property
+    def postpones(self) -> bool:
+        """Whether it says "not until" or "not before": from then on."""
+        return any(is_negation(self.words[place].text) and self._postponed(place) for place in self.free)
+
+    def negated(self, place: int) -> str:
+        """Give the stem of the first word behind a negation that is no auxiliary or article; empty without one."""
+        following = self.words[place + 1 :]
+        return next((stem(word.text) for word in following if word.text.casefold() not in _PASSED_OVER), "")
+
+    def _postponed(self, place: int) -> bool:
+        """Say whether "until" or the like follows a negation."""
+        following = {word.text.casefold() for word in self.words[place + 1 : place + 1 + _REACH]}
+        return not following.isdisjoint(_TURNS_TO_ONLY)
+
+    @cached_property
+    def _read(self) -> tuple[list[Limit], list[int]]:
+        """Find the limits, and the words that do not belong to one."""
+        negations = {place for place, word in enumerate(self.words) if is_negation(word.text)}
+        starts = [word.start for word in self.words]
+        limits: list[Limit] = []
+        taken: set[int] = set()
+        for one in self.quantities:
+            found = bound(self.text, one.start, one.end)
+            if found is None:
+                continue
+            places = range(bisect_left(starts, found.start), bisect_left(starts, found.end))
+            words, upper = self.text[found.start : found.end], found.upper
+            taken.update(places)
+            turning = [place for place in range(places.start - _REACH, places.start) if place in negations]
+            if turning and found.is_comparison:
+                words, upper = self.text[starts[turning[-1]] : found.end], not upper
+                taken.add(turning[-1])
+            limits.append(Limit(one, words.strip(), upper))
+        return limits, [place for place in range(len(self.words)) if place not in taken]

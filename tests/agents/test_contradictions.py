@@ -1,0 +1,142 @@
+"""Sentences that say something else than their source, in nearly the same words."""
+
+import json
+
+import pytest
+
+from benchmarks.agents.citations import FOLDER, measure, shares
+from fgr_retriever import verify_citations
+from fgr_retriever.agents.evidence_search import EvidenceSource
+from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.testing import WordEncoder
+
+
+def source(text: str) -> EvidenceSource:
+    """Describe one whole passage as a source."""
+    span = {"passage": "p", "start": 0, "end": len(text), "source_start": None, "source_end": None, "score": 1.0}
+    return {"number": 1, "title": "p", "also_in": [], "passages": [], "spans": [{**span, "text": text}]}
+
+
+def judged(sentence, passage, encoder):
+    (citation,) = verify_citations(f"{sentence} [1].", {"sources": [source(passage)]}, encoder=encoder)
+    return citation.supported, citation.reason
+
+
+MANUAL = (
+    "The timeout is five seconds. Compression is not enabled by default. The cache reduces the load of the server. "
+    "Only administrators may delete users. Logs are kept for at least 30 days. The agent calls the server twice a day."
+)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The timeout is not five seconds",
+        "Compression is enabled by default",
+        "The cache increases the load of the server",
+        "The timeout is six seconds",
+        "Logs are kept for at most 30 days",
+        "The server calls the agent twice a day",
+    ],
+)
+def test_contradictions_are_never_supported(sentence):
+    assert judged(sentence, MANUAL, Encoder.default())[0] is not True
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The timeout is 5 seconds",
+        "The timeout is five seconds",
+        "Compression is disabled by default",
+        "By default, compression is not enabled",
+        "The load of the server is reduced by the cache",
+        "Logs are kept for a minimum of thirty days",
+        "The server is called by the agent two times a day",
+    ],
+)
+def test_the_same_in_other_words_is_supported(sentence):
+    assert judged(sentence, MANUAL, Encoder.default()) == (True, "")
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+@pytest.mark.parametrize(("part", "caught", "kept"), [("development", 0.84, 0.93), ("held_out", 0.85, 0.83)])
+def test_most_false_sentences_are_caught_and_most_true_ones_kept(part, caught, kept):
+    found = shares(measure(FOLDER / f"{part}.jsonl", Encoder.default()))
+    assert found["caught"] >= caught
+    assert found["kept"] >= kept
+
+
+def test_no_subject_is_in_both_parts():
+    development, held_out = (
+        {json.loads(line)["subject"] for line in (FOLDER / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()}
+        for part in ("development", "held_out")
+    )
+    assert len(development) >= 10
+    assert len(held_out) >= 5
+    assert not development & held_out
+
+
+@pytest.mark.parametrize(
+    ("passage", "sentence", "reason"),
+    [
+        ("The door is open at night.", "The door is not open at night", 'only the sentence says "not"'),
+        ("The door is not open at night.", "The door is open at night", 'only the source says "not"'),
+        ("The door isn't open at night.", "The door is open at night", 'only the source says "isn\'t"'),
+        ("The water in the tank is hot.", "The water in the tank is cold", '"hot" where the sentence says "cold"'),
+        ("Old wooden boards are suitable.", "Old wooden boards are unsuitable", '"suitable" where the sentence says'),
+        ("It opens in May and closes in June.", "It opens in July", 'the cited spans have nothing for "July"'),
+        ("The fee is due in May. It opens in June.", "The fee is due in June", '"May" where the sentence says "June"'),
+        ("It holds 5 kg when full. It costs 9 kg.", "It holds 9 kg when full", '"5 kg" where the sentence says "9 kg"'),
+        ("It takes at most 5 days.", "It takes at least 5 days", '"at most" where the sentence says "at least"'),
+        ("It takes no more than 5 days.", "It takes more than 5 days", '"no more than" where the sentence says'),
+        ("Most doors are locked.", "All doors are locked", '"most" where the sentence says "all"'),
+    ],
+)
+def test_what_contradicts_is_false_and_named(passage, sentence, reason):
+    supported, told = judged(sentence, passage, WordEncoder())
+    assert supported is False
+    assert reason in told
+
+
+@pytest.mark.parametrize(
+    ("passage", "sentence", "reason"),
+    [
+        ("Anna left in May. Bob left in June.", "Anna left in June", "stands in the source of something else"),
+        ("Acme sued Globex.", "Globex sued Acme", "its words stand in the source in the reverse order"),
+        (
+            "The landlord pays for repairs of the roof. The tenant pays the rent.",
+            "The tenant pays for repairs of the roof",
+            "what it says stands in the source of something else",
+        ),
+        ("Anna sold the old red house.", "Anna sold the old red house, gladly smiling", "hardly anything in the cited"),
+    ],
+)
+def test_what_the_rules_cannot_tell_is_neither_true_nor_false(passage, sentence, reason):
+    supported, told = judged(sentence, passage, WordEncoder())
+    assert supported is None
+    assert reason in told
+
+
+@pytest.mark.parametrize(
+    ("passage", "sentence"),
+    [
+        ("The water is not cold.", "The water is hot"),
+        ("The water isn't hot.", "The water is not hot"),
+        ("Doors are never locked without a key.", "Doors are locked with a key"),
+        ("The hall will not open until 2027.", "The hall will open in 2027"),
+        ("Acme sued Globex.", "Globex was sued by Acme"),
+        ("It takes no more than 5 days.", "It takes at most five days"),
+        ("Nobody should wait longer than 5 days.", "Nobody should wait more than 5 days"),
+        ("Anna waits 5 days, Bob nine.", "Bob waits 9 days"),
+        ("The fee is 5 % of the price.", "The fee is five percent of the price"),
+        ("Value added tax is due in May.", "VAT is due in May"),
+    ],
+)
+def test_what_says_the_same_is_no_contradiction(passage, sentence):
+    """The encoder knows equal words only, so it may lack one; the rules have nothing to object."""
+    _, reason = judged(sentence, passage, WordEncoder())
+    assert reason == "" or reason.startswith(("the cited spans have nothing", "no span", "hardly anything"))

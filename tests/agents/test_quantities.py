@@ -1,0 +1,128 @@
+# ruff: noqa: SIM905 (word lists read best as text)
+"""Numbers with their units: spelled, written, converted."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever.agents.quantities import Amounts, quantities
+
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+_ONES += "seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+def spelled(number):
+    """Write a whole number below a million in words."""
+    if number < 20:
+        return _ONES[number]
+    if number < 100:
+        return _TENS[number // 10 - 2] + (f"-{_ONES[number % 10]}" if number % 10 else "")
+    size, name = (100, "hundred") if number < 1000 else (1000, "thousand")
+    rest = f" and {spelled(number % size)}" if number % size else ""
+    return f"{spelled(number // size)} {name}{rest}"
+
+
+@given(st.integers(2, 999_999))
+def test_number_words_equal_digits(number):
+    (words,), (digits,), (grouped,) = (quantities(text) for text in (spelled(number), str(number), f"{number:,}"))
+    assert words.value == digits.value == grouped.value == number
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("five seconds", "5 seconds"),
+        ("five seconds", "5 s"),
+        ("a five-second delay", "5 s"),
+        ("sixty minutes", "one hour"),
+        ("within an hour", "one hour"),
+        ("an hour and a half", "90 minutes"),
+        ("three and a half hours", "3.5 h"),
+        ("half an hour", "30 minutes"),
+        ("a quarter of an hour", "15 minutes"),
+        ("two hours and twenty minutes", "140 minutes"),
+        ("a fortnight", "14 days"),
+        ("two years", "24 months"),
+        ("20 percent", "20 %"),
+        ("20 per cent", "20%"),
+        ("half of them", "50 %"),
+        ("a fifth", "20 %"),
+        ("two tenths", "a fifth"),
+        ("three quarters", "75 %"),
+        ("1,282 pages", "1282 pages"),
+        ("0.5 kg", "500 g"),
+        ("8 megabytes", "8 MB"),
+        ("minus ten degrees", "-10 °C"),
+        ("\N{MINUS SIGN}10 °C", "-10 degrees Celsius"),
+        ("EUR 50,000", "50,000 euros"),
+        ("$5", "five dollars"),
+        ("4.3 billion euros", "4,300 million euros"),
+        ("2 a.m.", "02:00"),
+        ("3 pm", "15:00"),
+        ("eight o'clock", "8:00"),
+        ("twice a week", "two times a week"),
+        ("the first of June", "1 June"),
+        ("412 adults", "412"),
+    ],
+)
+def test_the_same_amount(one, other):
+    (first, *_), (second, *_) = quantities(one), quantities(other)
+    assert first in Amounts([second])
+    assert second in Amounts([first])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("five seconds", "five minutes"),
+        ("five seconds", "six seconds"),
+        ("twenty-eight", "twenty"),
+        ("5 %", "5 euros"),
+        ("10 degrees", "-10 degrees"),
+        ("two thirds", "a third"),
+        ("1,482", "1,282"),
+        ("2 a.m.", "2 p.m."),
+        ("4.2", "4.2.1"),
+    ],
+)
+def test_another_amount(one, other):
+    (first,), (second,) = quantities(one), quantities(other)
+    assert first not in Amounts([second])
+    assert second not in Amounts([first])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("for 4-6 weeks", [("4", "time"), ("6 weeks", "time")]),
+        ("four to six weeks", [("four", "time"), ("six weeks", "time")]),
+        ("between ten and three", [("ten", ""), ("three", "")]),
+        ("EUR 50,000, then $5", [("EUR 50,000", "euros"), ("$5", "dollars")]),
+        ("once it has ended, at once", []),
+        ("once a week", [("once", "times"), ("a week", "time")]),
+        ("no number here", []),
+        ("", []),
+    ],
+)
+def test_which_numbers_a_text_has(text, found):
+    assert [(text[one.start : one.end], one.measured) for one in quantities(text)] == found
+
+
+def test_what_may_be_no_number_is_marked():
+    assert [one.implied for one in quantities("twice a week, one of them, within a week")] == [False, True, True, False]
+
+
+@given(st.text(st.sampled_from("0159.,:-%$ aehlnotuwvrs'\n€°"), max_size=80))
+def test_any_text_gives_places_in_order(text):
+    found = quantities(text)
+    edges = [edge for one in found for edge in (one.start, one.end)]
+    assert edges == sorted(edges)
+    assert all(0 <= one.start < one.end <= len(text) for one in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "1." * 5000, "one hundred " * 2000, "twenty-" * 2000, "a half of an " * 2000]
+)
+def test_odd_texts_are_read(text):
+    assert isinstance(quantities(text), list)
