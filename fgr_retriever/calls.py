@@ -1,4 +1,4 @@
-"""Support for public calls: traces, stopwatches and async twins.
+"""Support for public calls: traces, stopwatches, time limits and async twins.
 
 Traces are OpenTelemetry spans if its API is installed; otherwise nothing is traced. Questions and results stay out of
 the traces: they hold numbers, and the words of a question that nothing supports.
@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from typing_extensions import Self
+
+from fgr_retriever.errors import TimeLimitError
 
 try:
     from opentelemetry import trace
@@ -50,7 +54,7 @@ def traced(name: str) -> Iterator[Note]:
 
 
 class Stopwatch:
-    """Adds up the time that each stage of a call takes, and collects notes.
+    """Adds up the time that each stage of a call takes, and collects notes; a time limit is checked before each.
 
     Attributes:
         times_ms: Milliseconds by stage.
@@ -63,12 +67,67 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Time what happens inside the `with` block."""
+        """Time what happens inside the `with` block, unless the time is up."""
+        check_time()
         start = time.perf_counter()
         try:
             yield
         finally:
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+class TimeLimit:
+    """How long a call may take. Whoever waits for it can end it earlier.
+
+    Python has no way to end a thread, so the call itself looks at the clock: between its stages, and in loops over
+    passages, by `check_time`. A call without a limit never ends early.
+
+    Args:
+        seconds: From now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Set the limit for what this thread or task does inside the `with` block.
+
+        Raises:
+            TimeLimitError: The time is up already, or runs out inside.
+        """
+        before = _limit.set(self)
+        try:
+            self.check()
+            yield
+        finally:
+            _limit.reset(before)
+
+    def stop(self) -> None:
+        """End the call at its next check, from any thread."""
+        self._end = -math.inf
+
+    def check(self) -> None:
+        """Raise TimeLimitError if the time is up."""
+        if time.monotonic() > self._end:
+            raise self.error()
+
+    def error(self) -> TimeLimitError:
+        """Say that the time is up."""
+        return TimeLimitError(
+            f"it took more than {self._seconds:g} s: ask for fewer passages, ask a shorter question or filter less"
+        )
+
+
+_limit: ContextVar[TimeLimit | None] = ContextVar("fgr_time_limit", default=None)
+
+
+def check_time() -> None:
+    """Raise TimeLimitError if the call that runs here has a time limit and the time is up."""
+    limit = _limit.get()
+    if limit is not None:
+        limit.check()
 
 
 class Closing:
