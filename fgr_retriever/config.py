@@ -283,5 +283,10 @@ class ServeConfig(_Strict):
     @property
     def at_once(self) -> int:
         """How many searches run at once."""
-        allowed = getattr(os, "sched_getaffinity", None)  # fewer than the machine has, such as in a container
-        return self.searches or (len(allowed(0)) if allowed else os.cpu_count() or 1)
+        return self.searches or cores()
+
+
+def cores() -> int:
+    """Count the processor cores that this process may use; in a container they are fewer than the machine has."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

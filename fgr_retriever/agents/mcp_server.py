@@ -33,6 +33,7 @@ try:
     from mcp.server.mcpserver.exceptions import ToolError
     from mcp.types import CallToolResult, TextContent, ToolAnnotations
     from pydantic import Field
+    from starlette.types import ASGIApp
 
     from fgr_retriever.serve import http
     from fgr_retriever.serve.api import MAX_BODY, MAX_QUERY
@@ -106,10 +107,7 @@ def make_server(search: EvidenceSearch, slots: Slots | None = None) -> MCPServer
 
 
 def serve_http(server: MCPServer, port: int, host: str = LOOPBACK, *, slots: Slots) -> None:
-    """Serve streamable HTTP at `http://host:port/mcp` until interrupted.
-
-    On a loopback address the server answers only requests to and from such addresses; this keeps web
-    pages out (DNS rebinding). On any other address it checks nothing: put a proxy in front.
+    """Serve streamable HTTP at `http://host:port/mcp` until interrupted; see `http_app`.
 
     Args:
         server: A server from `make_server`.
@@ -117,8 +115,18 @@ def serve_http(server: MCPServer, port: int, host: str = LOOPBACK, *, slots: Slo
         host: The address.
         slots: Where the tools of the server run, and how long clients are waited for.
     """
-    app = server.streamable_http_app(host=host, stateless_http=True, max_request_body_size=MAX_BODY)
+    app = http_app(server, host)
     http.serve(app, host, port, slots, log_config=None, log_level="warning")  # its own would log to stdout
+
+
+def http_app(server: MCPServer, host: str) -> ASGIApp:
+    """Make the application for an address.
+
+    On a loopback address it answers only requests to and from such addresses; this keeps web pages out
+    (DNS rebinding). On any other address it checks nothing: put a proxy in front.
+    """
+    app = server.streamable_http_app(host=host, stateless_http=True, max_request_body_size=MAX_BODY)
+    return http.WholeBody(app, MAX_BODY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from fgr_retriever.cli.options import (
     open_existing,
 )
 from fgr_retriever.cli.output import note
-from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, ending
+from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, serving
 from fgr_retriever.config import ServeConfig, TrimConfig
 
 
@@ -51,13 +51,12 @@ def mcp(
     """Offer an index to agents: the tools search_evidence, read_passage and expand_span."""
     from fgr_retriever.agents.evidence_search import EvidenceSearch
     from fgr_retriever.agents.mcp_server import make_server, serve_http
-    from fgr_retriever.serve.slots import Slots
 
     config = ServeConfig(
         searches=searches, queue=queue, time_limit=time_limit, patience=patience, connections=connections, grace=grace
     )
-    trim, count, slots = TrimConfig(max_tokens=max_tokens), choose_counter(tokenizer), Slots(config)
-    with ending(slots), open_existing(folder, model, device, pipeline) as engine:
+    trim, count = TrimConfig(max_tokens=max_tokens), choose_counter(tokenizer)
+    with serving(config) as slots, open_existing(folder, model, device, pipeline) as engine:
         server = make_server(EvidenceSearch.of(engine, k=k, trim=trim, count_tokens=count), slots)
         note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
         if http is None:

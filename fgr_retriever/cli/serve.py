@@ -17,7 +17,7 @@ from fgr_retriever.cli.options import (
     open_existing,
 )
 from fgr_retriever.cli.output import note
-from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, ending
+from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, serving
 from fgr_retriever.config import ServeConfig
 from fgr_retriever.errors import MissingExtraError
 
@@ -46,7 +46,7 @@ def serve(
 ) -> None:
     """Show an index in the browser: search, evidence and trimming; with a JSON API."""
     try:
-        from fgr_retriever.serve import Slots, create_app, http
+        from fgr_retriever.serve import create_app, http
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("uvicorn", "starlette", "pydantic"):
             raise
@@ -56,8 +56,7 @@ def serve(
     config = ServeConfig(
         searches=searches, queue=queue, time_limit=time_limit, patience=patience, connections=connections, grace=grace
     )
-    slots = Slots(config)
-    with ending(slots), open_existing(folder, model, device, pipeline) as engine:
+    with serving(config) as slots, open_existing(folder, model, device, pipeline) as engine:
         engine.search("warm up", k=1)  # so that the first search is as quick as the next
         http.serve(create_app(engine, choose_counter(tokenizer), hosts=[host], slots=slots), host, port, slots)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fgr_retriever.cli.output import note
-from fgr_retriever.config import ServeConfig
+from fgr_retriever.config import ServeConfig, cores
 
 if TYPE_CHECKING:
     from fgr_retriever.serve.slots import Slots
@@ -27,10 +27,17 @@ Grace = Annotated[float, typer.Option(min=0, help="Seconds for running searches 
 
 
 @contextmanager
-def ending(slots: Slots) -> Iterator[None]:
-    """Serve inside the `with` block, and end the process after it even if a search does not end."""
+def serving(config: ServeConfig) -> Iterator[Slots]:
+    """Give the slots for searches, and end the process after the `with` block even if a search does not end."""
+    import torch
+
+    from fgr_retriever.serve.slots import Slots
+
+    # Searches at once share the cores. If each took them all, their threads would wait for one another all the time.
+    torch.set_num_threads(max(1, cores() // config.at_once))
+    slots = Slots(config)
     try:
-        yield
+        yield slots
     finally:
         slots.stop()
     if not slots.wait(_LAST_S):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from typing import Any, cast
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fgr_retriever.config import ServeConfig
@@ -36,15 +37,45 @@ def serve(app: ASGIApp, host: str, port: int, slots: Slots, **options: Any) -> N
         slots: Where the application searches, and how long clients are waited for. It is stopped.
         options: Further settings of uvicorn.
     """
+    with suppress(KeyboardInterrupt):  # uvicorn sends itself the signal again when all is done
+        make_server(app, host, port, slots, **options).run()
+
+
+def make_server(app: ASGIApp, host: str, port: int, slots: Slots, **options: Any) -> uvicorn.Server:
+    """Make the server; see `serve`."""
     connection = cast(Any, partial(_Connection, slots.config))
     grace: Any = slots.config.grace + _LAST_S  # uvicorn says int, and takes any number
-    config = uvicorn.Config(
-        app, host, port, http=connection, ws="none", access_log=False, server_header=False,
-        timeout_graceful_shutdown=grace, **options,
-    )  # fmt: skip
-    with suppress(KeyboardInterrupt):  # uvicorn sends itself the signal again when all is done
-        _Server(config, slots).run()
-    slots.stop()
+    bounds = {"timeout_graceful_shutdown": grace, "http": connection, "ws": "none"}
+    config = uvicorn.Config(app, host, port, access_log=False, server_header=False, **bounds, **options)
+    return _Server(config, slots)
+
+
+class WholeBody:
+    """Hands a request on when its body is there, for an application that reports a client that leaves as a failure.
+
+    Args:
+        app: The application; it refuses a body that is too long.
+        most: Bytes of a body that are kept; the application reads the others itself.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read a body."""
+        read: deque[Message] = deque()
+        size, more = 0, scope["type"] == "http"
+        while more and size <= self._most:
+            read.append(message := await receive())
+            if message["type"] == "http.disconnect":
+                return
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+
+        async def receive_again() -> Message:
+            return read.popleft() if read else await receive()
+
+        await self._app(scope, receive_again, send)
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +89,7 @@ class _Server(uvicorn.Server):
         """Stop listening, and give up what does not end in time."""
         asyncio.get_running_loop().call_later(self._slots.config.grace, self._slots.stop)
         await super().shutdown(sockets)
+        self._slots.stop()
 
 
 class _Connection(H11Protocol):
@@ -78,7 +110,8 @@ class _Connection(H11Protocol):
         super().connection_made(transport)
         self._await_client()
         if len(self.connections) > self._bounds.connections:
-            silent = [one for one in self.connections if isinstance(one, _Connection) and one._is_reading()]
+            others = (one for one in self.connections if isinstance(one, _Connection))
+            silent = [one for one in others if one._is_reading() and not one.transport.is_closing()]
             oldest = min(silent, key=lambda one: one._silent_since)
             if oldest is self:  # all others are being answered
                 self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, (b"retry-after", str(RETRY_AFTER).encode()))

@@ -1,0 +1,85 @@
+"""Load on `fgr serve` and `fgr mcp --http`: throughput, times, errors and memory.
+
+    python -m benchmarks.serve [--clients 1 16 64] [--seconds 30] [--passages 2000 | --index DIR] [--against CHECKOUT]
+
+Builds an index of the demo corpus and of passages made of its sentences, then measures each server with each number of
+clients, without and with a hostile one. Writes a Markdown table. With another checkout, its code is measured, too, in
+turns with this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.serve.load import Measured, measure
+from benchmarks.serve.servers import HERE, running
+from fgr_retriever import Engine, Passage, demo
+
+_COLUMNS = (
+    *("code", "server", "clients", "answers/s", "p50 ms", "p95 ms", "processor ms an answer", "answers", "dropped"),
+    *("MB before, peak, after", "threads"),
+)
+_WARM_UP_S = 2.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--passages", type=int, default=2_000, help="of a new index")
+    parser.add_argument("--index", type=Path, help="take this index")
+    parser.add_argument("--servers", nargs="+", choices=["serve", "mcp"], default=["serve", "mcp"])
+    parser.add_argument("--honest", action="store_true", help="without the hostile client")
+    parser.add_argument("--against", type=Path, help="a checkout with other code")
+    given = parser.parse_args()
+    codes = {"this": HERE} | ({"other": given.against.resolve()} if given.against else {})
+    hostile = [False] if given.honest else [False, True]
+    with tempfile.TemporaryDirectory() as folder:
+        index = given.index or Path(folder) / "index"
+        if given.index is None:
+            build(index, given.passages)
+        print(f"| {' | '.join(_COLUMNS)} |")
+        print("|" + "---|" * len(_COLUMNS))
+        for kind in given.servers:
+            for clients in given.clients:
+                for name, code in codes.items():
+                    with running(kind, index, code=code) as server:
+                        asyncio.run(measure(server, demo.questions(), clients, _WARM_UP_S, False))
+                        for attacked in hostile:
+                            found = asyncio.run(measure(server, demo.questions(), clients, given.seconds, attacked))
+                            shown = f"{clients} and a hostile one" if attacked else f"{clients}"
+                            print(_row(name, kind, shown, found), flush=True)
+
+
+def build(index: Path, passages: int) -> None:
+    """Index the demo corpus, and passages that are made of its sentences until there are enough."""
+    with Engine.open(index) as engine:
+        engine.add(_passages(passages))
+
+
+def _passages(count: int) -> Iterator[Passage]:
+    corpus, dice = demo.passages(), random.Random(1)
+    yield from corpus[:count]
+    sentences = [sentence for passage in corpus for sentence in passage.text.rstrip(".").split(". ")]
+    for number in range(len(corpus), count):
+        text = ". ".join(dice.sample(sentences, 6)) + "."
+        yield Passage(f"made-{number}", text, {"title": f"Made {number}", "year": 1500 + number % 500})
+
+
+def _row(code: str, kind: str, clients: str, found: Measured) -> str:
+    answers = ", ".join(f"{status}: {count:,}" for status, count in sorted(found.answers.statuses.items()))
+    memory = ", ".join(f"{one:,.0f}" for one in found.memory)
+    share = 1000 * found.processor / max(1, len(found.answers.seconds))
+    times = f"{found.percentile_ms(50):,.0f} | {found.percentile_ms(95):,.0f} | {share:,.1f}"
+    cells = (code, f"fgr {kind}", clients, f"{found.rate:,.1f}", times, answers, found.answers.dropped, memory)
+    return " | ".join(["", *map(str, cells), f"{found.threads} |"]).strip()
+
+
+if __name__ == "__main__":
+    main()
