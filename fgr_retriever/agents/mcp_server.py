@@ -5,6 +5,7 @@ Built with the official SDK (`mcp`, version 2). All its tools only read.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +34,8 @@ try:
     from mcp.server.mcpserver.exceptions import ToolError
     from mcp.types import CallToolResult, TextContent, ToolAnnotations
     from pydantic import Field
-    from starlette.types import ASGIApp
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from fgr_retriever.serve import http
     from fgr_retriever.serve.api import MAX_BODY, MAX_QUERY
@@ -126,7 +128,39 @@ def http_app(server: MCPServer, host: str) -> ASGIApp:
     (DNS rebinding). On any other address it checks nothing: put a proxy in front.
     """
     app = server.streamable_http_app(host=host, stateless_http=True, max_request_body_size=MAX_BODY)
-    return http.WholeBody(app, MAX_BODY)
+    return _WholePosts(app)
+
+
+class _WholePosts:
+    """Lets whole requests pass, and nothing that stays open.
+
+    The SDK logs a client that leaves in the middle of its request as a failure. And it opens a stream for every GET,
+    which never ends and, since the server keeps no sessions, never carries anything.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, as much of it as may be, before the SDK does."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if scope["method"] != "POST":
+            return await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
+        read: deque[Message] = deque()
+        size, more = 0, True
+        while more and size <= MAX_BODY:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            read.append(message)
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+
+        async def receive_again() -> Message:
+            return read.popleft() if read else await receive()
+
+        await self._app(scope, receive_again, send)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -60,6 +63,20 @@ def mcp(
         server = make_server(EvidenceSearch.of(engine, k=k, trim=trim, count_tokens=count), slots)
         note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
         if http is None:
-            server.run("stdio")
+            with _killed_by_ctrl_c():
+                server.run("stdio")
         else:
             serve_http(server, http, host, slots=slots)
+
+
+@contextmanager
+def _killed_by_ctrl_c() -> Iterator[None]:
+    """End the process at Ctrl-C, as at SIGTERM: the SDK would first wait for the next line of its client.
+
+    Nothing can be lost, because the server only reads.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -18,7 +17,7 @@ from typing import Any, cast
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fgr_retriever.config import ServeConfig
@@ -48,34 +47,6 @@ def make_server(app: ASGIApp, host: str, port: int, slots: Slots, **options: Any
     bounds = {"timeout_graceful_shutdown": grace, "http": connection, "ws": "none"}
     config = uvicorn.Config(app, host, port, access_log=False, server_header=False, **bounds, **options)
     return _Server(config, slots)
-
-
-class WholeBody:
-    """Hands a request on when its body is there, for an application that reports a client that leaves as a failure.
-
-    Args:
-        app: The application; it refuses a body that is too long.
-        most: Bytes of a body that are kept; the application reads the others itself.
-    """
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read a body."""
-        read: deque[Message] = deque()
-        size, more = 0, scope["type"] == "http"
-        while more and size <= self._most:
-            read.append(message := await receive())
-            if message["type"] == "http.disconnect":
-                return
-            size += len(message.get("body", b""))
-            more = message.get("more_body", False)
-
-        async def receive_again() -> Message:
-            return read.popleft() if read else await receive()
-
-        await self._app(scope, receive_again, send)
 
 
 class _Server(uvicorn.Server):

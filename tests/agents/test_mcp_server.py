@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -265,6 +266,17 @@ def test_stdout_belongs_to_the_protocol_whatever_another_model_imports(tmp_path)
     assert done.stderr == "fgr: 1 passages, at stdio\n"
 
 
+@pytest.mark.golden
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_stdio_though_the_client_says_nothing(command, sent):
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"stdio" in process.stderr.readline()
+    time.sleep(0.5)  # it reads; earlier it would end as well
+    process.send_signal(sent)
+    assert process.wait(60) == -sent
+    process.communicate()
+
+
 @pytest.fixture
 def address(command):
     """A server over HTTP on a port of its own; stops after the test."""
@@ -297,6 +309,7 @@ async def test_over_http_on_loopback(address):
     headers = {"host": "evil.example", "accept": "application/json, text/event-stream"}
     request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     refused = httpx.post(address, content=json.dumps(request), headers={**headers, "content-type": "application/json"})
+    assert httpx.get(address, headers=headers).status_code == 405  # no stream that stays open
     assert refused.status_code == 421  # a web page that rebinds its name to this machine gets nothing
 
 
