@@ -1,10 +1,10 @@
 """Load on `fgr serve` and `fgr mcp --http`: throughput, times, errors and memory.
 
-    python -m benchmarks.serve [--clients 1 16 64] [--seconds 30] [--passages 2000 | --index DIR] [--against CHECKOUT]
+    python -m benchmarks.serve [--clients 1 16 64] [--seconds 30] [--index DIR] [--against CHECKOUT ...]
 
-Builds an index of the demo corpus and of passages made of its sentences, then measures each server with each number of
-clients, without and with a hostile one. Writes a Markdown table. With another checkout, its code is measured, too, in
-turns with this one.
+Takes an index, or builds one of the demo corpus and of passages made of its sentences. Then measures each server with
+each number of clients, without and with a hostile one, and writes a Markdown table. The code of other checkouts is
+measured in turns with this one's.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def main() -> None:
     parser.add_argument("--index", type=Path, help="take this index")
     parser.add_argument("--servers", nargs="+", choices=["serve", "mcp"], default=["serve", "mcp"])
     parser.add_argument("--honest", action="store_true", help="without the hostile client")
-    parser.add_argument("--against", type=Path, help="a checkout with other code")
+    parser.add_argument("--against", type=Path, nargs="*", default=[], help="checkouts with other code")
     given = parser.parse_args()
-    codes = {"this": HERE} | ({"other": given.against.resolve()} if given.against else {})
+    codes = {"this": HERE} | {other.name: other.resolve() for other in given.against}
     hostile = [False] if given.honest else [False, True]
     with tempfile.TemporaryDirectory() as folder:
         index = given.index or Path(folder) / "index"
