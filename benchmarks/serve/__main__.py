@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.serve.load import Measured, measure
-from benchmarks.serve.servers import HERE, running
-from fgr_retriever import Engine, Passage, demo
+from benchmarks.serve.servers import HERE, command, running
+from fgr_retriever import demo
 
 _COLUMNS = (
     *("code", "server", "clients", "answers/s", "p50 ms", "p95 ms", "processor ms an answer", "answers", "dropped"),
@@ -41,15 +41,16 @@ def main() -> None:
     codes = {"this": HERE} | {other.name: other.resolve() for other in given.against}
     hostile = [False] if given.honest else [False, True]
     with tempfile.TemporaryDirectory() as folder:
-        index = given.index or Path(folder) / "index"
-        if given.index is None:
-            build(index, given.passages)
+        indexes = {name: given.index or Path(folder) / name for name in codes}
+        for name, code in codes.items():
+            if given.index is None:
+                build(indexes[name], given.passages, code)
         print(f"| {' | '.join(_COLUMNS)} |")
         print("|" + "---|" * len(_COLUMNS))
         for kind in given.servers:
             for clients in given.clients:
                 for name, code in codes.items():
-                    with running(kind, index, code=code) as server:
+                    with running(kind, indexes[name], code=code) as server:
                         asyncio.run(measure(server, demo.questions(), clients, _WARM_UP_S, False))
                         for attacked in hostile:
                             found = asyncio.run(measure(server, demo.questions(), clients, given.seconds, attacked))
@@ -57,19 +58,22 @@ def main() -> None:
                             print(_row(name, kind, shown, found), flush=True)
 
 
-def build(index: Path, passages: int) -> None:
-    """Index the demo corpus, and passages that are made of its sentences until there are enough."""
-    with Engine.open(index) as engine:
-        engine.add(_passages(passages))
+def build(index: Path, passages: int, code: Path = HERE) -> None:
+    """Index the demo corpus, and passages that are made of its sentences until there are enough.
 
-
-def _passages(count: int) -> Iterator[Passage]:
+    Args:
+        index: The folder of the index.
+        passages: How many.
+        code: The checkout whose code makes the index: another one may have another format.
+    """
     corpus, dice = demo.passages(), random.Random(1)
-    yield from corpus[:count]
     sentences = [sentence for passage in corpus for sentence in passage.text.rstrip(".").split(". ")]
-    for number in range(len(corpus), count):
+    rows = [{"id": one.id, "text": one.text, **one.metadata} for one in corpus[:passages]]
+    for number in range(len(corpus), passages):
         text = ". ".join(dice.sample(sentences, 6)) + "."
-        yield Passage(f"made-{number}", text, {"title": f"Made {number}", "year": 1500 + number % 500})
+        rows.append({"id": f"made-{number}", "text": text, "title": f"Made {number}", "year": 1500 + number % 500})
+    lines = "\n".join(map(json.dumps, rows))
+    command(code, "index", "-", "--format", "jsonl", "--out", str(index), text=lines)
 
 
 def _row(code: str, kind: str, clients: str, found: Measured) -> str:

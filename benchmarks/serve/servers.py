@@ -17,6 +17,7 @@ import psutil
 
 HERE = Path(__file__).resolve().parents[2]
 _START_S = 120
+_FGR = (sys.executable, "-m", "fgr_retriever.cli")
 _KINDS = {"serve": ("serve", "--port"), "mcp": ("mcp", "--http")}
 
 
@@ -58,17 +59,27 @@ def running(kind: str, index: Path, *options: str, code: Path = HERE, log: IO[by
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command, port_option = _KINDS[kind]
-    words = [sys.executable, "-m", "fgr_retriever.cli", command, str(index), port_option, str(port), *options]
-    path = os.pathsep.join([str(code), str(code / "integrations")])
-    env = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(words, cwd=code, env=env, stdout=log or subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    name, port_option = _KINDS[kind]
+    words = [*_FGR, name, str(index), port_option, str(port), *options]
+    to = log or subprocess.DEVNULL
+    process = subprocess.Popen(words, cwd=code, env=_environment(code), stdout=to, stderr=subprocess.STDOUT)
     try:
         _wait(process, port)
         yield Server(kind, port, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(60)
+
+
+def command(code: Path, *words: str, text: str) -> None:
+    """Run an `fgr` command with the code of a checkout, and give it some text on stdin."""
+    subprocess.run([*_FGR, *words], cwd=code, env=_environment(code), input=text, text=True, check=True)
+
+
+def _environment(code: Path) -> dict[str, str]:
+    """Let a process take the code of a checkout."""
+    path = os.pathsep.join([str(code), str(code / "integrations"), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
+from benchmarks.serve.fuzz import fuzz
+from benchmarks.serve.servers import running
 from fgr_retriever import Engine, Passage
 from fgr_retriever.config import ServeConfig
+from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.serve import Slots, create_app
-from fgr_retriever.serve.filter_schema import MAX_CONDITIONS
+from fgr_retriever.serve.filter_schema import MAX_CONDITIONS, MAX_PARTS
 from fgr_retriever.testing import WordEncoder
 
 OPERATORS = ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$contains", "$icontains", "$exists"]
@@ -118,19 +121,36 @@ def test_the_document_has_only_keywords_of_json_schema(document):
 
 
 @pytest.mark.parametrize(
-    "filter",
+    ("filter", "told"),
     [
-        {"$or": [{f"k{number}": 1} for number in range(MAX_CONDITIONS + 1)]},
-        {f"k{number}": 1 for number in range(MAX_CONDITIONS + 1)},
-        {"$not": {"$and": [{"a": {"$gt": 1, "$lt": 3}}] * (MAX_CONDITIONS // 2 + 1)}},
+        ({"$or": [{f"k{number}": 1} for number in range(MAX_PARTS + 1)]}, f"more than {MAX_PARTS} members"),
+        ({f"k{number}": 1 for number in range(MAX_PARTS + 1)}, f"more than {MAX_PARTS} members"),
+        ({"$or": [{"a": {"$gt": 1, "$lt": 3, "$ne": 2}}] * MAX_PARTS}, f"more than {MAX_CONDITIONS} conditions"),
+        ({"$or": [{}] * MAX_PARTS, "$and": [{}] * MAX_PARTS, "$not": {}}, f"more than {MAX_CONDITIONS} conditions"),
     ],
 )
-def test_a_filter_has_a_bounded_number_of_conditions(client, filter):
+def test_a_filter_has_a_bounded_number_of_conditions(client, filter, told):
     response = send(client, "/api/search", {"query": "radium", "filter": filter})
     assert response.status_code == 422
-    assert f"more than {MAX_CONDITIONS} conditions" in response.json()["detail"]
+    assert told in response.json()["detail"]
+
+
+def test_a_filter_may_have_that_many(client):
+    asked = {"$or": [{f"k{number}": 1} for number in range(MAX_PARTS)], "$and": [{}] * (MAX_CONDITIONS - MAX_PARTS)}
+    assert send(client, "/api/search", {"query": "radium", "filter": asked}).status_code == 200
 
 
 def test_values_in_a_list_are_no_conditions(client):
     asked = {"query": "radium", "filter": {"year": {"$in": list(range(5_000))}}}
     assert send(client, "/api/search", asked).status_code == 200
+
+
+@pytest.mark.golden
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(tmp_path):
+    pytest.importorskip("schemathesis")
+    with Engine.open(tmp_path, encoder=Encoder.default(device="cpu")) as engine:
+        engine.add([Passage("a", "Radium glows.", {"year": 1898})])
+    with running("serve", tmp_path, "--device", "cpu") as server:
+        done = fuzz(server, examples=5)
+    assert done.returncode == 0, done.stdout
