@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +52,24 @@ def test_sigterm_ends_the_server_beside_silent_clients(index):
         assert server.process.wait(LONG) in (0, -signal.SIGTERM, None)
         for client in silent:
             client.close()
+
+
+HANGING = """
+import asyncio, time
+from fgr_retriever.cli.serving import serving
+from fgr_retriever.config import ServeConfig
+
+async def ask(slots):
+    asyncio.ensure_future(slots.run(lambda: time.sleep(1_000)))
+    await asyncio.sleep(0.1)
+
+with serving(ServeConfig(searches=1)) as slots:
+    asyncio.run(ask(slots))
+print("Python would wait for the thread")
+"""
+
+
+def test_the_process_ends_even_if_a_search_does_not():
+    done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=LONG)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "a search does not end" in done.stderr
