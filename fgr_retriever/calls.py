@@ -1,4 +1,4 @@
-"""Support for public calls: names of options, traces, stopwatches, async twins and waiting for the network.
+"""Support for public calls: traces, stopwatches, time limits, async twins and waiting for the network.
 
 Traces are OpenTelemetry spans if its API is installed; otherwise nothing is traced. Questions and results stay out of
 the traces: they hold numbers, and the words of a question that nothing supports.
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
+import math
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import SequenceMatcher
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, cast
+from contextvars import ContextVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
-from fgr_retriever.errors import InputError
+from fgr_retriever.errors import TimeLimitError
 
 try:
     from opentelemetry import trace
@@ -29,61 +29,6 @@ Note: TypeAlias = Callable[[Mapping[str, Any]], None]
 _SelfT = TypeVar("_SelfT")
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_Options = TypeVar("_Options")
-
-
-def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse names of arguments that there are not.
-
-    Args:
-        owner: What was called, for the message.
-        given: The names that the caller used.
-        known: All names that there are, at least one.
-
-    Raises:
-        InputError: One is unknown; the message has all names, and first the nearest one if any is near.
-    """
-    names = list(known)
-    for name in given:
-        if name not in names:
-            nearest = max(names, key=functools.partial(_likeness, name))
-            guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
-            raise InputError(f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}")
-
-
-def takes(options: type | None = None) -> Callable[[_Function], _Function]:
-    """Let a function refuse names of arguments that it does not take, with an InputError that has the nearest one.
-
-    Args:
-        options: The TypedDict of its annotation `**options: Unpack[...]`, if it has one. Type checkers read
-            the names there; with this, `inspect.signature` and `help` show them, too.
-    """
-
-    def decorate(function: _Function) -> _Function:
-        signature = inspect.signature(function)
-        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        hints = {} if options is None else options.__annotations__
-        named = [
-            inspect.Parameter(name, own[0].KEYWORD_ONLY, default=..., annotation=getattr(hint, "__forward_arg__", hint))
-            for name, hint in hints.items()
-        ]
-        known = [one.name for one in (*own, *named) if one.name not in ("self", "cls")]
-
-        @functools.wraps(function)
-        def checked(*args: Any, **given: Any) -> Any:
-            refuse_unknown(function.__qualname__.removesuffix(".__init__"), given, known)
-            return function(*args, **given)
-
-        checked.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
-        return cast(_Function, checked)
-
-    return decorate
-
-
-def taken(given: Mapping[str, Any], options: type[_Options]) -> _Options:
-    """Take those of the given options that a TypedDict names."""
-    return cast(_Options, {name: given[name] for name in options.__annotations__ if name in given})
 
 
 @contextmanager
@@ -110,7 +55,7 @@ def traced(name: str) -> Iterator[Note]:
 
 
 class Stopwatch:
-    """Adds up the time that each stage of a call takes, and collects notes.
+    """Adds up the time that each stage of a call takes, and collects notes; a time limit is checked before each.
 
     Attributes:
         times_ms: Milliseconds by stage.
@@ -123,12 +68,67 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Time what happens inside the `with` block."""
+        """Time what happens inside the `with` block, unless the time is up."""
+        check_time()
         start = time.perf_counter()
         try:
             yield
         finally:
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + 1000 * (time.perf_counter() - start)
+
+
+class TimeLimit:
+    """How long a call may take. Whoever waits for it can end it earlier.
+
+    Python has no way to end a thread, so the call itself looks at the clock: between its stages, and in loops over
+    passages, by `check_time`. A call without a limit never ends early.
+
+    Args:
+        seconds: From now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Set the limit for what this thread or task does inside the `with` block.
+
+        Raises:
+            TimeLimitError: The time is up already, or runs out inside.
+        """
+        before = _limit.set(self)
+        try:
+            self.check()
+            yield
+        finally:
+            _limit.reset(before)
+
+    def stop(self) -> None:
+        """End the call at its next check, from any thread."""
+        self._end = -math.inf
+
+    def check(self) -> None:
+        """Raise TimeLimitError if the time is up."""
+        if time.monotonic() > self._end:
+            raise self.error()
+
+    def error(self) -> TimeLimitError:
+        """Say that the time is up."""
+        return TimeLimitError(
+            f"it took more than {self._seconds:g} s: ask for fewer passages, ask a shorter question or filter less"
+        )
+
+
+_limit: ContextVar[TimeLimit | None] = ContextVar("fgr_time_limit", default=None)
+
+
+def check_time() -> None:
+    """Raise TimeLimitError if the call that runs here has a time limit and the time is up."""
+    limit = _limit.get()
+    if limit is not None:
+        limit.check()
 
 
 class Closing:
@@ -206,12 +206,6 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
         elif value is not None:
             found[name] = value
     return found
-
-
-def _likeness(name: str, other: str) -> float:
-    """Say how much two names of arguments are alike, by their words and their letters; in [0, 2]."""
-    ours, theirs = set(name.lower().split("_")), set(other.split("_"))
-    return len(ours & theirs) / min(len(ours), len(theirs)) + SequenceMatcher(None, name.lower(), other).ratio()
 
 
 def _ignore(values: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ Catch `FgrError` for all of them, or the built-in error from which an error also
     ├── IndexLockedError                    another writer holds the index
     ├── ModelMismatchError                  the index was built with another model
     ├── MissingExtraError(ImportError)      an optional dependency is not installed
+    ├── TimeLimitError(TimeoutError)        a call took longer than it may
     └── TokenCounterError                   no tokenizer is available for the token budget
 
 A message says what was wrong, with which value, and what to do about it.
@@ -72,6 +73,10 @@ class MissingExtraError(FgrError, ImportError):
     def __init__(self, feature: str, extra: str) -> None:
         self.extra = extra
         super().__init__(f"{feature} needs an optional dependency: pip install 'fgr-retriever[{extra}]'")
+
+
+class TimeLimitError(FgrError, TimeoutError):
+    """A call took longer than it may, or nobody waits for its answer any more."""
 
 
 class TokenCounterError(FgrError):

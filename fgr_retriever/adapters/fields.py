@@ -7,8 +7,8 @@ from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fgr_retriever.adapters.names import refuse_unknown
 from fgr_retriever.adapters.opening import checked_engine
-from fgr_retriever.calls import refuse_unknown
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.model.choice import check_choice, choose_model

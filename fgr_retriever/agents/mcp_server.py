@@ -5,18 +5,24 @@ Built with the official SDK (`mcp`, version 2). All its tools only read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
 import fgr_retriever
 from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
-from fgr_retriever.errors import IndexNotFoundError, InputError, MissingExtraError, ModelMismatchError
+from fgr_retriever.errors import (
+    IndexNotFoundError,
+    InputError,
+    MissingExtraError,
+    ModelMismatchError,
+    TimeLimitError,
+)
 from fgr_retriever.text.quotation import in_line, quoted
 from fgr_retriever.text.surroundings import widen
 from fgr_retriever.text.valid import valid, without_surrogates
@@ -24,19 +30,22 @@ from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Passage
 
 try:
-    import uvicorn
     from mcp.server.mcpserver import MCPServer
     from mcp.server.mcpserver.exceptions import ToolError
     from mcp.types import CallToolResult, TextContent, ToolAnnotations
+    from pydantic import Field
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from fgr_retriever.serve import http
+    from fgr_retriever.serve.api import MAX_BODY, MAX_QUERY
+    from fgr_retriever.serve.slots import BusyError, Slots
 except ModuleNotFoundError as error:
-    if (error.name or "").split(".")[0] not in ("mcp", "uvicorn"):
+    if (error.name or "").split(".")[0] not in ("mcp", "pydantic", "starlette", "uvicorn"):
         raise
     raise MissingExtraError("the MCP server", "mcp") from error
 
 LOOPBACK = "127.0.0.1"
-MAX_QUERY = 2_000
-"""Characters of a question at most, as in `fgr serve`."""
-
 PAGE = 8_000
 """Characters that `read_passage` gives at most."""
 
@@ -54,6 +63,9 @@ MostPassages = Annotated[int | None, Field(ge=1, le=100, description="How many p
 PassageId = Annotated[str, Field(description="The id of a passage, as search_evidence gives it.")]
 
 
+_T = TypeVar("_T")
+
+
 class Stretch(TypedDict):
     """A verbatim stretch of a passage, with its range there and, if known, in the source document."""
 
@@ -68,7 +80,7 @@ class Stretch(TypedDict):
     metadata: dict[str, Any]
 
 
-def make_server(search: EvidenceSearch) -> MCPServer:
+def make_server(search: EvidenceSearch, slots: Slots | None = None) -> MCPServer:
     """Make the server; run it with `server.run("stdio")` or `serve_http`.
 
     It offers the tools `search_evidence`, `read_passage` and `expand_span`. The content of
@@ -78,6 +90,7 @@ def make_server(search: EvidenceSearch) -> MCPServer:
 
     Args:
         search: The index and the settings of a search.
+        slots: Where the tools run; None makes them with the default `ServeConfig`.
     """
     server = MCPServer(
         "fgr-retriever",
@@ -85,7 +98,7 @@ def make_server(search: EvidenceSearch) -> MCPServer:
         version=fgr_retriever.__version__,
         log_level="WARNING",  # logs go to stderr
     )
-    tools = _Tools(search)
+    tools = _Tools(search, slots or Slots())
     for name, tool, title, description in (
         (NAME, tools.search_evidence, "Search for evidence", DESCRIPTION),
         ("read_passage", tools.read_passage, "Read a passage", _READ),
@@ -95,19 +108,59 @@ def make_server(search: EvidenceSearch) -> MCPServer:
     return server
 
 
-def serve_http(server: MCPServer, port: int, host: str = LOOPBACK) -> None:
-    """Serve streamable HTTP at `http://host:port/mcp` until interrupted.
-
-    On a loopback address the server answers only requests to and from such addresses; this keeps web
-    pages out (DNS rebinding). On any other address it checks nothing: put a proxy in front.
+def serve_http(server: MCPServer, port: int, host: str = LOOPBACK, *, slots: Slots) -> None:
+    """Serve streamable HTTP at `http://host:port/mcp` until interrupted; see `http_app`.
 
     Args:
         server: A server from `make_server`.
         port: The port.
         host: The address.
+        slots: Where the tools of the server run, and how long clients are waited for.
     """
-    app = server.streamable_http_app(host=host, stateless_http=True)
-    uvicorn.run(app, host=host, port=port, log_config=None, log_level="warning")  # its own would log to stdout
+    app = http_app(server, host)
+    http.serve(app, host, port, slots, log_config=None, log_level="warning")  # its own would log to stdout
+
+
+def http_app(server: MCPServer, host: str) -> ASGIApp:
+    """Make the application for an address.
+
+    On a loopback address it answers only requests to and from such addresses; this keeps web pages out
+    (DNS rebinding). On any other address it checks nothing: put a proxy in front.
+    """
+    app = server.streamable_http_app(host=host, stateless_http=True, max_request_body_size=MAX_BODY)
+    return _WholePosts(app)
+
+
+class _WholePosts:
+    """Lets whole requests pass, and nothing that stays open.
+
+    The SDK logs a client that leaves in the middle of its request as a failure. And it opens a stream for every GET,
+    which never ends and, since the server keeps no sessions, never carries anything.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, as much of it as may be, before the SDK does."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if scope["method"] != "POST":
+            return await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
+        read: deque[Message] = deque()
+        size, more = 0, True
+        while more and size <= MAX_BODY:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            read.append(message)
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+
+        async def receive_again() -> Message:
+            return read.popleft() if read else await receive()
+
+        await self._app(scope, receive_again, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +168,13 @@ class _Tools:
     """What the server offers; its signatures become the schemas of the tools."""
 
     search: EvidenceSearch
+    slots: Slots
 
     async def search_evidence(
         self, query: Annotated[str, Field(description=QUERY, max_length=MAX_QUERY)], k: MostPassages = None
     ) -> Annotated[CallToolResult, Evidence]:
-        with _told():
-            text, evidence = await (self.search if k is None else replace(self.search, k=k)).asearch(query)
+        search = self.search if k is None else replace(self.search, k=k)
+        text, evidence = await self._run(partial(search.search, query))
         return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=dict(evidence))
 
     async def read_passage(
@@ -139,8 +193,7 @@ class _Tools:
         sentences: Annotated[int, Field(description="Sentences to add on either side.")] = 1,
     ) -> Annotated[CallToolResult, Stretch]:
         found = await self._passage(passage)
-        with _told():
-            return _result(found, *widen(found.text, start, end, sentences))
+        return await self._run(lambda: _result(found, *widen(found.text, start, end, sentences)))
 
     async def _passage(self, id: str) -> Passage:
         """Fetch a passage.
@@ -148,20 +201,22 @@ class _Tools:
         Raises:
             ToolError: There is none with this id.
         """
-        with _told():
-            found = await self.search.engine.aget([id])
+        found = await self._run(lambda: self.search.engine.get([id]))
         if not found:
             raise ToolError(f"there is no passage {id!r:.200}: take the id from a span of {NAME}")
         return found[0]
 
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        """Do some work in a slot.
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn bad input and a lost index into messages that the model gets to read; the SDK hides all others."""
-    try:
-        yield
-    except (InputError, IndexNotFoundError, ModelMismatchError) as error:
-        raise ToolError(without_surrogates(str(error))) from error
+        Raises:
+            ToolError: Bad input, a lost index, too much to do or too little time: the model gets to read why. The SDK
+                hides all other errors.
+        """
+        try:
+            return await self.slots.run(work)
+        except (InputError, IndexNotFoundError, ModelMismatchError, BusyError, TimeLimitError) as error:
+            raise ToolError(without_surrogates(str(error))) from error
 
 
 def _result(passage: Passage, start: int, end: int) -> CallToolResult:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -17,7 +20,8 @@ from fgr_retriever.cli.options import (
     open_existing,
 )
 from fgr_retriever.cli.output import note
-from fgr_retriever.config import TrimConfig
+from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, serving
+from fgr_retriever.config import ServeConfig, TrimConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -40,16 +44,39 @@ def mcp(
     tokenizer: Tokenizer = None,
     model: Model = None,
     device: Device = None,
+    searches: Searches = DEFAULT.searches,
+    queue: Queue = DEFAULT.queue,
+    time_limit: TimeLimit = DEFAULT.time_limit,
+    patience: Patience = DEFAULT.patience,
+    connections: Connections = DEFAULT.connections,
+    grace: Grace = DEFAULT.grace,
 ) -> None:
     """Offer an index to agents: the tools search_evidence, read_passage and expand_span."""
     from fgr_retriever.agents.evidence_search import EvidenceSearch
     from fgr_retriever.agents.mcp_server import make_server, serve_http
 
+    config = ServeConfig(
+        searches=searches, queue=queue, time_limit=time_limit, patience=patience, connections=connections, grace=grace
+    )
     trim, count = TrimConfig(max_tokens=max_tokens), choose_counter(tokenizer)
-    with open_existing(folder, model, device, pipeline) as engine:
-        server = make_server(EvidenceSearch.of(engine, k=k, trim=trim, count_tokens=count))
+    with serving(config) as slots, open_existing(folder, model, device, pipeline) as engine:
+        server = make_server(EvidenceSearch.of(engine, k=k, trim=trim, count_tokens=count), slots)
         note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
         if http is None:
-            server.run("stdio")
+            with _killed_by_ctrl_c():
+                server.run("stdio")
         else:
-            serve_http(server, http, host)
+            serve_http(server, http, host, slots=slots)
+
+
+@contextmanager
+def _killed_by_ctrl_c() -> Iterator[None]:
+    """End the process at Ctrl-C, as at SIGTERM: the SDK would first wait for the next line of its client.
+
+    Nothing can be lost, because the server only reads.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -17,6 +17,8 @@ from fgr_retriever.cli.options import (
     open_existing,
 )
 from fgr_retriever.cli.output import note
+from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, serving
+from fgr_retriever.config import ServeConfig
 from fgr_retriever.errors import MissingExtraError
 
 
@@ -35,24 +37,28 @@ def serve(
     tokenizer: Tokenizer = None,
     model: Model = None,
     device: Device = None,
+    searches: Searches = DEFAULT.searches,
+    queue: Queue = DEFAULT.queue,
+    time_limit: TimeLimit = DEFAULT.time_limit,
+    patience: Patience = DEFAULT.patience,
+    connections: Connections = DEFAULT.connections,
+    grace: Grace = DEFAULT.grace,
 ) -> None:
     """Show an index in the browser: search, evidence and trimming; with a JSON API."""
     try:
-        import uvicorn
-
-        from fgr_retriever.serve import create_app
+        from fgr_retriever.serve import create_app, http
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("uvicorn", "starlette", "pydantic"):
             raise
         raise MissingExtraError("fgr serve", "serve") from error
     if not _is_loopback(host):
         note(f"fgr: warning: everyone who can reach {host} can read this index: there is no login")
-    with open_existing(folder, model, device, pipeline) as engine:
+    config = ServeConfig(
+        searches=searches, queue=queue, time_limit=time_limit, patience=patience, connections=connections, grace=grace
+    )
+    with serving(config) as slots, open_existing(folder, model, device, pipeline) as engine:
         engine.search("warm up", k=1)  # so that the first search is as quick as the next
-        count = choose_counter(tokenizer)
-        uvicorn.run(
-            create_app(engine, count, hosts=[host]), host=host, port=port, access_log=False, server_header=False
-        )
+        http.serve(create_app(engine, choose_counter(tokenizer), hosts=[host], slots=slots), host, port, slots)
 
 
 def _is_loopback(host: str) -> bool:

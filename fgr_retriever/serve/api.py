@@ -8,17 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from pydantic.json_schema import models_json_schema
 
 import fgr_retriever
 from fgr_retriever.config import OnEmpty, TrimConfig, Unit
+from fgr_retriever.serve.filter_schema import FILTER, FILTER_NAME, check_size
 
 MAX_QUERY = 2_000
 MAX_K = 50
 MAX_BODY = 64 * 1024
 MAX_BUDGET = 1_000_000
 
+# At least one character that is no white space to `str.strip`; written out, since \s means other ones in each language.
+_NOT_BLANK = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _CITATION = "[{number}] "
 
 
@@ -26,11 +29,22 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+def _whole(value: Any) -> Any:
+    """Take 5.0 for 5, as JSON Schema does; whatever else is no integer stays what it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Whole = BeforeValidator(_whole)
+_Filter = Annotated[
+    dict[str, Any], BeforeValidator(check_size), WithJsonSchema({"$ref": f"#/components/schemas/{FILTER_NAME}"})
+]
+
+
 class TrimSettings(_Request):
     """How passages are cut down to their evidence; see `TrimConfig`."""
 
     threshold: Annotated[float | None, Field(ge=0, le=1)] = None
-    max_tokens: Annotated[int | None, Field(ge=0, le=MAX_BUDGET)] = None
+    max_tokens: Annotated[int, Field(ge=0, le=MAX_BUDGET), _Whole] | None = None
     unit: Unit = "phrase"
     on_empty: OnEmpty = "best_span"
 
@@ -42,9 +56,9 @@ class TrimSettings(_Request):
 class SearchRequest(_Request):
     """A question to the index."""
 
-    query: Annotated[str, Field(min_length=1, max_length=MAX_QUERY)]
-    k: Annotated[int, Field(ge=1, le=MAX_K)] = 5
-    filter: dict[str, Any] | None = None
+    query: Annotated[str, Field(max_length=MAX_QUERY, pattern=_NOT_BLANK)]
+    k: Annotated[int, Field(ge=1, le=MAX_K), _Whole] = 5
+    filter: _Filter | None = None
     trim: TrimSettings = TrimSettings()
 
 
@@ -153,10 +167,12 @@ _REF = "#/components/schemas/{model}"
 _PROBLEMS = {
     "400": "The request is not HTTP as it should be, or the Host header is not of this server",
     "404": "The server does not remember this search: search again",
+    "408": "The request did not come whole in time",
     "413": f"The body has more than {MAX_BODY} bytes",
     "415": "The body is not application/json",
     "422": "A value is missing, unknown or out of range",
-    "503": "The index was removed, or another one that needs another model is in its place",
+    "503": "The server has enough to do or stops: ask again after Retry-After; or the index was removed or replaced",
+    "504": "The search took too long",
 }
 
 
@@ -180,7 +196,11 @@ def openapi() -> dict[str, Any]:
 
 def _operation(name: str, summary: str, answer: type, request: type | None) -> dict[str, Any]:
     """Describe one route."""
-    codes = [code for code in _PROBLEMS if code in ("400", "503") or (request and (code != "404" or name == "trim"))]
+    codes = [
+        code
+        for code in _PROBLEMS
+        if code in ("400", "408", "503", "504") or (request and (code != "404" or name == "trim"))
+    ]
     problems = {code: _content(_PROBLEMS[code], "application/problem+json", Problem) for code in codes}
     body = {"requestBody": {"required": True, **_content("", "application/json", request)}} if request else {}
     responses = {"200": _content("Done", "application/json", answer), **problems}
@@ -197,4 +217,4 @@ def _schemas() -> dict[str, Any]:
     _, requests = models_json_schema([(SearchRequest, "validation"), (TrimRequest, "validation")], ref_template=_REF)
     answers = [(kind, "serialization", TypeAdapter(kind)) for kind in (Info, SearchAnswer, TrimAnswer, Problem)]
     _, given = TypeAdapter.json_schemas(answers, ref_template=_REF)  # type: ignore[arg-type]
-    return {**requests["$defs"], **given["$defs"]}
+    return {**requests["$defs"], **given["$defs"], **FILTER}

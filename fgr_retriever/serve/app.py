@@ -8,9 +8,10 @@ and the page runs no script but its own.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields, is_dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,20 +19,27 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fgr_retriever.engine import Engine
-from fgr_retriever.errors import ConfigError, FgrError, IndexNotFoundError, InputError, ModelMismatchError
+from fgr_retriever.errors import (
+    ConfigError,
+    FgrError,
+    IndexNotFoundError,
+    InputError,
+    ModelMismatchError,
+    TimeLimitError,
+)
 from fgr_retriever.serve.api import MAX_BODY, Problem, SearchRequest, TrimRequest, openapi
 from fgr_retriever.serve.searches import ForgottenSearchError, Searches
+from fgr_retriever.serve.slots import RETRY_AFTER, BusyError, Slots
 from fgr_retriever.text.valid import without_surrogates
 from fgr_retriever.trim.budget import TokenCounter
 
@@ -49,6 +57,16 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+# What the client is told of our errors; the first that fits counts.
+_STATUS: tuple[tuple[type[FgrError] | tuple[type[FgrError], ...], HTTPStatus], ...] = (
+    (ForgottenSearchError, HTTPStatus.NOT_FOUND),
+    ((InputError, ConfigError), HTTPStatus.UNPROCESSABLE_ENTITY),
+    ((IndexNotFoundError, ModelMismatchError), HTTPStatus.SERVICE_UNAVAILABLE),  # the folder was removed or replaced
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (TimeLimitError, HTTPStatus.GATEWAY_TIMEOUT),
+)
+_LEFT = 499  # nobody reads it; so do other servers name a client that has left
+
 _RequestT = TypeVar("_RequestT", bound=BaseModel)
 
 
@@ -60,19 +78,22 @@ class _Json(JSONResponse):
         return without_surrogates(text).encode()
 
 
-def create_app(engine: Engine, count: TokenCounter, *, hosts: Collection[str] = ()) -> Starlette:
+def create_app(
+    engine: Engine, count: TokenCounter, *, hosts: Collection[str] = (), slots: Slots | None = None
+) -> Starlette:
     """Make the application.
 
     Args:
         engine: The index; it stays open, and is the caller's to close.
         count: What counts tokens.
         hosts: Names by which browsers may call the server, beside localhost and IP addresses.
+        slots: Where searches run; None makes them with the default `ServeConfig`.
 
     Returns:
         An ASGI application with the page at `/`, the API below `/api`, and its OpenAPI document at
         `/openapi.json`.
     """
-    searches = Searches(engine, count)
+    searches, own_slots = Searches(engine, count), slots or Slots()
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
@@ -81,13 +102,15 @@ def create_app(engine: Engine, count: TokenCounter, *, hosts: Collection[str] = 
         return _Json(openapi())
 
     async def info(request: Request) -> Response:
-        return _Json(await run_in_threadpool(searches.info))
+        return await _while_there(request, own_slots, lambda: _Json(searches.info()))
 
     async def search(request: Request) -> Response:
-        return _Json(await run_in_threadpool(searches.search, await _body(request, SearchRequest)))
+        asked = await _body(request, SearchRequest)
+        return await _while_there(request, own_slots, lambda: _Json(searches.search(asked)))
 
     async def trim(request: Request) -> Response:
-        return _Json(await run_in_threadpool(searches.trim, await _body(request, TrimRequest)))
+        asked = await _body(request, TrimRequest)
+        return await _while_there(request, own_slots, lambda: _Json(searches.trim(asked)))
 
     routes = [
         Route("/", page),
@@ -100,6 +123,7 @@ def create_app(engine: Engine, count: TokenCounter, *, hosts: Collection[str] = 
     handlers: dict[Any, Any] = {
         HTTPException: _refused,
         ValidationError: _invalid,
+        ClientDisconnect: _left,
         FgrError: _failed,
         Exception: _broken,
     }
@@ -144,6 +168,29 @@ class _Guard:
         return True
 
 
+async def _while_there(request: Request, slots: Slots, work: Callable[[], Response]) -> Response:
+    """Do some work in a slot, unless the client leaves.
+
+    Raises:
+        ClientDisconnect: It has left; its work is given up.
+    """
+    working, leaving = asyncio.ensure_future(slots.run(work)), asyncio.ensure_future(_leaves(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _leaves(request: Request) -> None:
+    """Wait until the client leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 async def _body(request: Request, model: type[_RequestT]) -> _RequestT:
     """Read a request, in bounded memory."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -166,13 +213,13 @@ def _invalid(request: Request, error: ValidationError) -> Response:
 
 
 def _failed(request: Request, error: FgrError) -> Response:
-    if isinstance(error, ForgottenSearchError):
-        return _problem(HTTPStatus.NOT_FOUND, str(error))
-    if isinstance(error, (InputError, ConfigError)):
-        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-    if isinstance(error, (IndexNotFoundError, ModelMismatchError)):  # the folder was removed or replaced
-        return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, BusyError) else None
+    return _problem(status, str(error), headers)
+
+
+def _left(request: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=_LEFT)
 
 
 def _broken(request: Request, error: Exception) -> Response:

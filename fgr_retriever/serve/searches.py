@@ -41,6 +41,7 @@ from fgr_retriever.trim.trimmer import trim_hits
 from fgr_retriever.types import Span
 
 _REMEMBERED = 32
+_MOST_CHARACTERS = 4_000_000  # of all passages of the remembered searches: about 100 MB with what is known of them
 _LEAST_SHARE = 0.2  # of the evidence of a span that a word must have to count as supported by it
 
 
@@ -49,7 +50,7 @@ class ForgottenSearchError(InputError):
 
 
 class Searches:
-    """Searches one index for several users at once, and remembers what the last 32 searches found.
+    """Searches one index for several users at once, and remembers what the last searches found, 32 at most.
 
     A trim with other settings then needs no model: it takes a few milliseconds, and is of the very
     passages that the user sees, whatever was written to the index since.
@@ -105,15 +106,18 @@ class Searches:
         name = secrets.token_urlsafe(12)
         with self._lock:
             self._found[name] = context
-            while len(self._found) > _REMEMBERED:
+            while len(self._found) > _REMEMBERED or (len(self._found) > 1 and self._characters() > _MOST_CHARACTERS):
                 self._found.popitem(last=False)
         return name
+
+    def _characters(self) -> int:
+        return sum(len(hit.passage.text) for context in self._found.values() for hit in context.hits)
 
     def _recall(self, name: str) -> Context:
         with self._lock:
             if name not in self._found:
                 raise ForgottenSearchError(
-                    f"search {name!r} is not remembered, only the last {_REMEMBERED}: search again"
+                    f"search {name!r} is not remembered, only the last {_REMEMBERED} at most: search again"
                 )
             self._found.move_to_end(name)
             return self._found[name]

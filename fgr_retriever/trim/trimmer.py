@@ -10,7 +10,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from fgr_retriever.calls import Stopwatch, traced
+from fgr_retriever.calls import Stopwatch, check_time, traced
 from fgr_retriever.config import Calibration, TrimConfig, check, is_count
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
@@ -174,6 +174,7 @@ def trim_hits(
         limited = config.max_tokens is not None
         count = count or (budget_counter(config.tokenizer) if limited else None)
         watch.notes += filter(None, [note_of(count)])
+        count = count and _in_time(count)
         scored = [Scored(hit.passage.text, hit.token_scores, hit.score, Origin.of(hit.passage)) for hit in hits]
         done = trim(scored, *resolve_cut(own, config), count if limited else None, query)
         text = done.assembly.text
@@ -183,6 +184,16 @@ def trim_hits(
     trimmed = tuple(replace(one, scores=hit.scores) for one, hit in zip(done.trimmed, hits, strict=True))
     found = done.assembly
     return Context(query, tuple(hits), trimmed, found.text, before, after, found.sources, found.excerpts, report)
+
+
+def _in_time(count: TokenCounter) -> TokenCounter:
+    """Let a counter look at the clock, because a budget counts again and again."""
+
+    def counted(text: str) -> int:
+        check_time()
+        return count(text)
+
+    return counted
 
 
 def _ranked(hits: Sequence[Hit], count: int) -> list[Hit]:

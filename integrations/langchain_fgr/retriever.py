@@ -25,7 +25,7 @@ from fgr_retriever.adapters import (
     retrieve_context,
     with_text,
 )
-from fgr_retriever.calls import refuse_unknown, taken, takes
+from fgr_retriever.adapters.names import refuse_unknown, taken, takes
 from langchain_fgr.documents import from_passage, text_documents, trimmed_document
 from langchain_fgr.options import RetrieverFields, RetrieverOptions
 from langchain_fgr.reports import asend_report, send_report

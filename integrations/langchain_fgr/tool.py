@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import trim_config
+from fgr_retriever.adapters.names import takes
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
-from fgr_retriever.calls import takes
 from fgr_retriever.errors import InputError
 from langchain_fgr.retriever import FGRRetriever
 

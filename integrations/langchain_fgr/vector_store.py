@@ -12,7 +12,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from typing_extensions import Self, Unpack
 
 from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
-from fgr_retriever.calls import refuse_unknown, takes
+from fgr_retriever.adapters.names import refuse_unknown, takes
 from fgr_retriever.config import check
 from fgr_retriever.errors import ConfigError
 from langchain_fgr.documents import from_passage, text_documents

@@ -1,10 +1,13 @@
 """The MCP server, driven by the SDK's own client: in process, over stdio and over HTTP."""
 
+import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -17,8 +20,10 @@ from mcp.types import Tool
 
 from fgr_retriever import Engine, Passage
 from fgr_retriever.agents.evidence_search import EvidenceSearch
-from fgr_retriever.agents.mcp_server import PAGE, make_server
+from fgr_retriever.agents.mcp_server import PAGE, http_app, make_server
+from fgr_retriever.config import ServeConfig
 from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.serve import Slots, http
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 
 CURIE = "Marie Curie found radium in 1898. She worked in Paris. She died in 1934."
@@ -145,6 +150,74 @@ async def test_what_goes_wrong_inside_is_not_told(server, tmp_path):
     assert "secret" not in await refused(broken_server, "search_evidence", query="radium")
 
 
+@pytest.fixture
+def gated(tmp_path):
+    """An index whose tokens are counted only when the gate is open."""
+    gate, counting = threading.Event(), threading.Semaphore(0)
+
+    def count(text: str) -> int:
+        counting.release()
+        gate.wait(60)
+        return len(text)
+
+    engine = Engine.open(tmp_path / "gated", encoder=WordEncoder())
+    engine.add([Passage("a", "Radium glows.")])
+    yield EvidenceSearch.of(engine, count_tokens=count), gate, counting
+    gate.set()
+
+
+async def test_too_many_searches_are_told_to_the_model(gated):
+    search, gate, counting = gated
+    server = make_server(search, Slots(ServeConfig(searches=1, queue=0)))
+    first = asyncio.ensure_future(call(server, "search_evidence", query="radium"))
+    assert await asyncio.to_thread(counting.acquire, timeout=60)
+    assert "wait already: ask again later" in await refused(server, "search_evidence", query="radium")
+    assert "wait already" in await refused(server, "read_passage", passage="a")
+    gate.set()
+    assert not (await first).is_error
+
+
+async def test_a_search_that_takes_too_long_is_told_to_the_model_and_ends(gated):
+    search, gate, _ = gated
+    slots = Slots(ServeConfig(searches=1, time_limit=0.2))
+    server = make_server(search, slots)
+    assert "it took more than 0.2 s" in await refused(server, "search_evidence", query="radium")
+    assert not slots.wait(0)
+    gate.set()
+    assert await asyncio.to_thread(slots.wait, 60)
+    assert not (await call(server, "search_evidence", query="radium")).is_error
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
+async def test_a_client_that_leaves_has_its_search_given_up(gated, version):
+    search, gate, counting = gated
+    slots = Slots(ServeConfig(searches=1, grace=0.2))
+    server = make_server(search, slots)
+    http_server = http.make_server(http_app(server, "127.0.0.1"), "127.0.0.1", 0, slots, log_config=None)
+    thread = threading.Thread(target=http_server.run)
+    thread.start()
+    while not http_server.started:
+        await asyncio.sleep(0.01)
+    port = http_server.servers[0].sockets[0].getsockname()[1]
+    params = {"name": "search_evidence", "arguments": {"query": "radium"}}
+    meta = {"io.modelcontextprotocol/protocolVersion": version, "io.modelcontextprotocol/clientCapabilities": {}}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**params, "_meta": meta}}
+    names = {"mcp-method": "tools/call", "mcp-name": "search_evidence", "mcp-protocol-version": version}
+    headers = {**names, "accept": "application/json, text/event-stream"}
+    async with httpx.AsyncClient() as client:
+        asked = asyncio.ensure_future(client.post(f"http://127.0.0.1:{port}/mcp", json=request, headers=headers))
+        assert await asyncio.to_thread(counting.acquire, timeout=60)
+        asked.cancel()
+        await asyncio.wait([asked])
+    while http_server.server_state.tasks:
+        await asyncio.sleep(0.01)
+    gate.set()
+    assert await asyncio.to_thread(slots.wait, 60)
+    assert not counting.acquire(blocking=False)  # the search ended at its next look at the clock
+    http_server.should_exit = True
+    await asyncio.to_thread(thread.join, 60)
+
+
 def serve(folder, *options):
     """The command line that serves an index."""
     return [sys.executable, "-m", "fgr_retriever.cli", "mcp", str(folder), "--device", "cpu", *options]
@@ -193,6 +266,17 @@ def test_stdout_belongs_to_the_protocol_whatever_another_model_imports(tmp_path)
     assert done.stderr == "fgr: 1 passages, at stdio\n"
 
 
+@pytest.mark.golden
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_stdio_though_the_client_says_nothing(command, sent):
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"stdio" in process.stderr.readline()
+    time.sleep(0.5)  # it reads; earlier it would end as well
+    process.send_signal(sent)
+    assert process.wait(60) == -sent
+    process.communicate()
+
+
 @pytest.fixture
 def address(command):
     """A server over HTTP on a port of its own; stops after the test."""
@@ -225,6 +309,7 @@ async def test_over_http_on_loopback(address):
     headers = {"host": "evil.example", "accept": "application/json, text/event-stream"}
     request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     refused = httpx.post(address, content=json.dumps(request), headers={**headers, "content-type": "application/json"})
+    assert httpx.get(address, headers=headers).status_code == 405  # no stream that stays open
     assert refused.status_code == 421  # a web page that rebinds its name to this machine gets nothing
 
 

@@ -124,3 +124,66 @@ def test_logic(data, left, right):
     assert holds({"$and": [left, right]}) == (holds(left) and holds(right))
     assert holds({"$or": [left, right]}) == (holds(left) or holds(right))
     assert all(holds({key: {"$eq": data[key]}}) != holds({key: {"$ne": data[key]}}) for key in data)
+
+
+COUNT = 5_000
+MANY = {
+    "or": {"$or": [{"year": number} for number in range(COUNT)]},
+    "or in": {"$or": [{"year": {"$in": [number]}} for number in range(COUNT)]},
+    "and": {"$and": [{"year": {"$ne": number}} for number in range(COUNT)]},
+    "in": {"year": {"$in": [*range(COUNT)]}},
+    "nin": {"year": {"$nin": [[number, {"a": True}] for number in range(COUNT)]}},
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_many_values_of_one_key_are_not_looked_at_one_by_one(name):
+    class Value(int):
+        compared = 0
+
+        def __eq__(self, other):
+            type(self).compared += 1
+            return int(self) == other
+
+        __hash__ = int.__hash__
+
+    matches = compile_filter(MANY[name])
+    assert matches({"year": Value(COUNT)}) is (name in ("and", "nin"))
+    assert matches({"year": Value(COUNT - 1)}) is (name in ("or", "or in", "in", "nin"))
+    assert Value.compared < 10
+
+
+@pytest.mark.parametrize(
+    "part", [{"a": {"b": 1}}, {"a": {"$gt": 1}}, {"a": {"$in": {1, 2}}}, {"$not": {"a": 1}}, {"a": 1, "b": 1}]
+)
+def test_alternatives_of_other_kinds_stay_as_they_are(part):
+    for data in ({"a": {"b": 1}}, {"a": 2}, {"a": 1, "b": 1}, {}):
+        alone = compile_filter(part)(data)
+        assert compile_filter({"$or": [part, {"a": "x"}, {"a": "y"}]})(data) is alone
+        assert compile_filter({"$and": [part, {"a": {"$ne": "x"}}, {"a": {"$ne": "y"}}]})(data) is alone
+
+
+nested = st.recursive(values, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("pq"), inner))
+
+
+@given(nested, nested)
+def test_equality_is_that_of_json(left, right):
+    def same(one, other):
+        if isinstance(one, bool) or isinstance(other, bool):
+            return one is other
+        if isinstance(one, list) and isinstance(other, list):
+            return len(one) == len(other) and all(map(same, one, other))
+        if isinstance(one, dict) and isinstance(other, dict):
+            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return one == other
+
+    data = {"k": left}
+    assert compile_filter({"k": {"$eq": right}})(data) is same(left, right)
+    assert compile_filter({"k": {"$in": ["x", right]}})(data) is (same(left, right) or left == "x")
+    assert compile_filter({"k": {"$contains": right}})({"k": [left]}) is same(left, right)
+    assert compile_filter({"$or": [{"k": {"$eq": right}}, {"k": "x"}]})(data) is (same(left, right) or left == "x")
+
+
+def test_what_is_no_json_value_is_refused():
+    with pytest.raises(InputError, match="JSON values"):
+        compile_filter({"k": {"$eq": {1, 2}}})

@@ -199,6 +199,14 @@ class TestTrim:
         assert client.post("/api/trim", json={"search": first}).status_code == 200
         assert is_problem(client.post("/api/trim", json={"search": second}), 404, "search again")
 
+    def test_remembers_fewer_searches_of_long_passages(self, client, monkeypatch):
+        monkeypatch.setattr("fgr_retriever.serve.searches._MOST_CHARACTERS", 2 * len(RADIUM))
+        names = [search(client, k=1)["search"] for _ in range(3)]
+        answers = [client.post("/api/trim", json={"search": name}).status_code for name in names]
+        assert answers == [404, 200, 200]
+        large = search(client, k=3)["search"]  # the last one is remembered, however large
+        assert client.post("/api/trim", json={"search": large}).status_code == 200
+
     def test_many_at_once(self, client):
         found = search(client)["search"]
         codes = []
@@ -369,6 +377,13 @@ class TestCommand:
     @pytest.mark.parametrize("port", ["-1", "65536", "http"])
     def test_wrong_ports(self, tmp_path, port):
         assert main(["serve", str(tmp_path), "--port", port]) == 2
+
+    @pytest.mark.parametrize("command", ["serve", "mcp"])
+    @pytest.mark.parametrize(
+        "option", ["--searches=0", "--queue=-1", "--time-limit=0", "--patience=0", "--connections=0", "--grace=-1"]
+    )
+    def test_wrong_bounds(self, tmp_path, command, option):
+        assert main([command, str(tmp_path), option]) == 2
 
     @pytest.mark.parametrize(
         ("host", "is_loopback"),

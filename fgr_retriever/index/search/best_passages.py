@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fgr_retriever.calls import check_time
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.index.search.candidates import Candidates, find_candidates
 from fgr_retriever.index.search.ranking import Ranking
@@ -87,9 +88,11 @@ def _search(
     best = [Ranking.empty()] * len(queries)
     everywhere = np.flatnonzero(allowed if found is None else allowed & reader.raw)
     for positions in np.split(everywhere, range(_SCORED, len(everywhere), _SCORED)):
+        check_time()
         scores = _scores(reader, positions, queries, config.chunk_tokens)
         best = [ranking.merged(positions, row, k) for ranking, row in zip(best, scores, strict=True)]
     for number, candidates in enumerate(found or ()):
+        check_time()
         query = [queries[number]]
         positions = _refine(reader, query, candidates, max(2 * k, config.refined), config.chunk_tokens)
         scores = _scores(reader, positions, query, config.chunk_tokens)
@@ -124,6 +127,7 @@ def _scores(
     scores = torch.full((len(queries), len(positions)), -torch.inf)
     scored, cut = 0, torch.empty(0)
     for part, lengths, tokens in _chunks(reader, positions, chunk_tokens):
+        check_time()
         if near is None:
             vectors = reader.decode(tokens)
         else:
@@ -148,6 +152,7 @@ def _compiled_scores(
     """Score passages for one query, segment by segment, straight from the files."""
     scores = np.empty(len(positions), np.float32)
     for segment, part, tokens in reader.ranges_of(positions):
+        check_time()
         codec = segment.codec
         if codec is None:
             scores[part] = compiled.maxsim16(query, segment.vectors, tokens)

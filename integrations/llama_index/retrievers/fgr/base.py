@@ -27,7 +27,7 @@ from fgr_retriever.adapters import (
     trim_config,
     with_text,
 )
-from fgr_retriever.calls import taken, takes
+from fgr_retriever.adapters.names import taken, takes
 from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes

@@ -12,8 +12,8 @@ from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import trim_config
+from fgr_retriever.adapters.names import takes
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
-from fgr_retriever.calls import takes
 from fgr_retriever.errors import InputError
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.retrievers.fgr.filters import to_filter

@@ -19,7 +19,7 @@ from llama_index.core.vector_stores.types import (
 from typing_extensions import Self, Unpack
 
 from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
-from fgr_retriever.calls import takes
+from fgr_retriever.adapters.names import takes
 from fgr_retriever.errors import ConfigError, InputError
 from llama_index.postprocessor.fgr.pickling import PickledWhole
 from llama_index.retrievers.fgr.filters import to_filter
