@@ -80,7 +80,7 @@ def wanted_keys(filter: Filter) -> list[str]:
 
 def has_key(metadata: Metadata, key: str) -> bool:
     """Say whether metadata have a key, whole or along its dots."""
-    return _lookup(metadata, key) is not _MISSING
+    return _getter(key)(metadata) is not _MISSING
 
 
 def _clause(key: Any, condition: Any) -> Predicate:
