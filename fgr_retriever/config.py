@@ -1,4 +1,4 @@
-"""Settings: one frozen class each for the model, the index, the search, the trimming and the servers.
+"""Settings: one frozen class each for the model, the index, the search and the trimming.
 
 Use `dataclasses.replace` to make a changed copy. `to_json` and `from_json` are strict: an unknown
 or missing key is always an error and is never ignored.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import string
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -24,7 +23,7 @@ Order = Literal["best", "edges", "source"]
 Preset = Literal["fast", "balanced", "accurate", "exact"]
 
 
-class _Strict:
+class Strict:
     """JSON in and out for a frozen dataclass, refusing anything that does not fit."""
 
     __slots__ = ()
@@ -81,7 +80,7 @@ def _is_citation(template: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration(_Strict):
+class Calibration(Strict):
     """How evidence probabilities are judged if `TrimConfig.threshold` is None.
 
     Args:
@@ -105,7 +104,7 @@ class Calibration(_Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexConfig(_Strict):
+class IndexConfig(Strict):
     """How an index stores its vectors; fixed when the index is created.
 
     Args:
@@ -138,7 +137,7 @@ class IndexConfig(_Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchConfig(_Strict):
+class SearchConfig(Strict):
     """How a search runs; `SearchConfig.preset` gives good settings.
 
     Passages that are stored as float16 are all scored exactly. The first four settings only concern
@@ -191,7 +190,7 @@ class SearchConfig(_Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrimConfig(_Strict):
+class TrimConfig(Strict):
     """How passages are cut down to their evidence.
 
     Args:
@@ -261,46 +260,3 @@ class TrimConfig(_Strict):
         for name in ("keep_title", "merge", "fill"):
             value = getattr(self, name)
             check(name, value, isinstance(value, bool), "True or False")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeConfig(_Strict):
-    """What a server does at once, what it lets wait, and how long it waits itself.
-
-    Args:
-        searches: Searches at once; None means one for each processor core.
-        queue: Searches that wait for their turn; one more is refused. While every client waits for its
-            answer before it asks again, up to `searches + queue` clients are never refused.
-        time_limit: Seconds for a search, its waiting included.
-        patience: Seconds in which a client must send a whole request, or take the next part of its answer.
-        connections: Connections at once; one more takes the place of the one that has been silent longest.
-        grace: Seconds that running searches get when the server stops.
-    """
-
-    searches: int | None = None
-    queue: int = 128
-    time_limit: float = 30.0
-    patience: float = 10.0
-    connections: int = 512
-    grace: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        check("searches", self.searches, self.searches is None or is_count(self.searches, 1), "None or at least 1")
-        check("queue", self.queue, is_count(self.queue, 0), "an integer of at least 0")
-        check("connections", self.connections, is_count(self.connections, 1), "an integer of at least 1")
-        for name in ("time_limit", "patience"):
-            value = getattr(self, name)
-            check(name, value, is_number(value) and 0 < value < math.inf, "a number of seconds above 0")
-        check("grace", self.grace, is_number(self.grace) and 0 <= self.grace < math.inf, "a number of seconds")
-
-    @property
-    def at_once(self) -> int:
-        """How many searches run at once."""
-        return self.searches or cores()
-
-
-def cores() -> int:
-    """Count the processor cores that this process may use; in a container they are fewer than the machine has."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

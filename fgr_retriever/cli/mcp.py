@@ -21,7 +21,8 @@ from fgr_retriever.cli.options import (
 )
 from fgr_retriever.cli.output import note
 from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, serving
-from fgr_retriever.config import ServeConfig, TrimConfig
+from fgr_retriever.config import TrimConfig
+from fgr_retriever.serve.config import ServeConfig
 
 
 def register(app: typer.Typer) -> None:

@@ -18,8 +18,8 @@ from fgr_retriever.cli.options import (
 )
 from fgr_retriever.cli.output import note
 from fgr_retriever.cli.serving import DEFAULT, Connections, Grace, Patience, Queue, Searches, TimeLimit, serving
-from fgr_retriever.config import ServeConfig
 from fgr_retriever.errors import MissingExtraError
+from fgr_retriever.serve.config import ServeConfig
 
 
 def register(app: typer.Typer) -> None:

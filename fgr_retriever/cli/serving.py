@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fgr_retriever.cli.output import note
-from fgr_retriever.config import ServeConfig, cores
+from fgr_retriever.serve.config import ServeConfig, cores
 
 if TYPE_CHECKING:
     from fgr_retriever.serve.slots import Slots

@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fgr_retriever.config import ServeConfig
+from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.serve.slots import RETRY_AFTER, Slots
 
 _LAST_S = 1.0  # that connections get beyond the grace, to take their last answer

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from fgr_retriever.calls import TimeLimit
-from fgr_retriever.config import ServeConfig
 from fgr_retriever.errors import FgrError
+from fgr_retriever.serve.config import ServeConfig
 
 RETRY_AFTER = 1
 """Seconds after which a client that was refused may ask again."""

@@ -21,9 +21,9 @@ from mcp.types import Tool
 from fgr_retriever import Engine, Passage
 from fgr_retriever.agents.evidence_search import EvidenceSearch
 from fgr_retriever.agents.mcp_server import PAGE, http_app, make_server
-from fgr_retriever.config import ServeConfig
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.serve import Slots, http
+from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 
 CURIE = "Marie Curie found radium in 1898. She worked in Paris. She died in 1934."

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from fgr_retriever import Engine, Passage
-from fgr_retriever.config import ServeConfig
 from fgr_retriever.serve import Slots, create_app, http
+from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.testing import WordEncoder
 
 LONG = 60.0  # a busy machine is no failure

@@ -57,7 +57,7 @@ def test_sigterm_ends_the_server_beside_silent_clients(index):
 HANGING = """
 import asyncio, time
 from fgr_retriever.cli.serving import serving
-from fgr_retriever.config import ServeConfig
+from fgr_retriever.serve.config import ServeConfig
 
 async def ask(slots):
     asyncio.ensure_future(slots.run(lambda: time.sleep(1_000)))

@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 from benchmarks.serve.fuzz import fuzz
 from benchmarks.serve.servers import running
 from fgr_retriever import Engine, Passage
-from fgr_retriever.config import ServeConfig
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.serve import Slots, create_app
+from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.serve.filter_schema import MAX_CONDITIONS, MAX_PARTS
 from fgr_retriever.testing import WordEncoder
 

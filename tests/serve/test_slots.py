@@ -7,9 +7,9 @@ import pytest
 
 from fgr_retriever import Engine, FgrError, Passage
 from fgr_retriever.calls import TimeLimit, check_time
-from fgr_retriever.config import ServeConfig
 from fgr_retriever.errors import ConfigError, TimeLimitError
 from fgr_retriever.serve import Slots
+from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.serve.slots import BusyError
 from fgr_retriever.testing import WordEncoder
 
