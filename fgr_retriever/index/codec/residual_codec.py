@@ -43,6 +43,7 @@ _LEAST_HELD_OUT = 100  # vectors; with fewer, the buckets are learned where the 
 _LEAST_SCALE = 1e-6  # where residuals are zero
 _DECODED = 1 << 12  # vectors to decode at once: a few copies of them fit into the cache
 _CONFIG, _TENSORS = "config.json", "codec.safetensors"
+FILES = (_CONFIG, _TENSORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +244,7 @@ class Codec:
         try:
             config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
             codec = cls(**load_file(folder / _TENSORS))
-        except (OSError, ValueError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, RecursionError, SafetensorError) as error:
             raise IndexCorruptError(f"the codec in {folder} cannot be read: {error}. Restore the folder.") from error
         if config != (held := codec._config()):
             raise IndexCorruptError(

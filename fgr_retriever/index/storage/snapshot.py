@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
 from fgr_retriever.index.storage.files import check_sizes
@@ -123,6 +124,8 @@ def load_snapshot(folder: Path, connection: sqlite3.Connection, generation: int,
     sides = sides_of(manifest)
     info = fetch_codec(connection)
     codec = _codec(folder / CODECS, info, known)
+    if codec is not None and codec.dim != manifest.dim:
+        raise IndexCorruptError(f"{folder / CODECS} has a codec of width {codec.dim}, not {manifest.dim}: restore it")
     mapped = {segment.info.name: segment for segment in known.segments} if known else {}
     segments, runs = [], [np.zeros(0, np.int64)]
     for first, entry in fetch_segments(connection):
