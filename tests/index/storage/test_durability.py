@@ -14,6 +14,7 @@ if sys.platform == "win32":
 
 from tests.index.durability.damage import byte_trials, file_trials
 from tests.index.durability.disk import limit_trials
+from tests.index.durability.interrupts import interrupt_trials
 from tests.index.durability.kills import kill_trials
 from tests.index.durability.powercut import can_trace, powercut_trials
 from tests.index.durability.readers import reader_trials
@@ -26,6 +27,10 @@ def failures(trials):
 
 def test_a_killed_writer_leaves_all_that_it_acknowledged_and_nothing_by_halves(tmp_path):
     assert failures(kill_trials(tmp_path, 13)) == []
+
+
+def test_ctrl_c_in_compact_leaves_the_index_as_it_was_or_as_it_was_to_be(tmp_path):
+    assert failures(interrupt_trials(tmp_path, 4)) == []
 
 
 @pytest.fixture(scope="module")
