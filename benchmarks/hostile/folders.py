@@ -1,6 +1,6 @@
 """Hostile index folders: each is opened, searched, verified, written and repaired in a process of its own.
 
-    python -m benchmarks.hostile.folders [--count 500] [--seed 0] [--folder DIR]
+    python -m benchmarks.hostile.folders [--count 500] [--first 0] [--seed 0] [--folder DIR]
 
 Writes a Markdown table by kind of damage, and every broken law to stderr; exits with 1 if there is one. The folders of
 failed trials stay.
@@ -24,13 +24,14 @@ def main() -> int:
     """Run the trials and show them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first folder")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where to make the folders; by default a new temporary one")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="hostile-"))
     start = time.perf_counter()
     trials = []
-    for trial in tqdm(folder_trials(folder, given.count, given.seed), total=given.count, disable=None):
+    for trial in tqdm(folder_trials(folder, given.count, given.seed, given.first), total=given.count, disable=None):
         trials.append(trial)
         if trial.failure:
             tqdm.write(f"{trial.kind}: {trial.failure}\n", file=sys.stderr)

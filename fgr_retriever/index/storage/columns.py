@@ -9,8 +9,8 @@ from __future__ import annotations
 
 MOST_ID = 1 << 16  # bytes, all of them
 MOST_METADATA = 1 << 24
-MOST_TEXT = 1 << 28
-MOST_ROW = 2 * MOST_TEXT + 2 * MOST_METADATA  # a text, its units, and the rest
+MOST_TEXT = 1 << 24  # also of its units: a hit of such a passage takes gigabytes of vectors
+MOST_ROW = 1 << 28  # that SQLite loads or is given at once, such as the rows that a filter leaves
 MOST_FACTS = 1 << 20  # of a manifest, a calibration, a list of files
 MOST_NAME = 1 << 8  # of a name, a checksum
 MOST_BLOCK = 1 << 20  # of what FTS5 keeps in one row: its pages have 4,050 bytes, and a word at most 32,768

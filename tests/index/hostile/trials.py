@@ -22,17 +22,18 @@ from tests.index.hostile.visit import MEMORY, Task, Visit, visit
 DAMAGES: dict[str, Damage] = {**file_damages.DAMAGES, **content_damages.DAMAGES, **content_damages.FORGED}
 _CALLS = ("flush", "delete", "add", "upsert", "calibrate")  # coded and raw segments, tombstones
 _CONFIG = IndexConfig(segment_tokens=1_500, words="plain", importance=True)  # all that an index can keep
-_PATIENCE_S = 60.0  # a process that does not even use its processor time
+_PATIENCE_S = 300.0  # a process that does not even use its processor time
 _SEEDS = (1, 2)  # of the index, and of the other one
 
 
-def folder_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
+def folder_trials(folder: Path, count: int, seed: int = 0, first: int = 0) -> Iterator[Trial]:
     """Damage and visit folders, each kind of damage in turn; without the compiled search every third time.
 
     Args:
         folder: Where to make them.
         count: How many.
         seed: Of all damages.
+        first: The number of the first one, which says its kind.
 
     Yields:
         One trial a folder, called after the kind of damage.
@@ -45,7 +46,7 @@ def folder_trials(folder: Path, count: int, seed: int = 0) -> Iterator[Trial]:
     both = {id: [state[id] for state in states if id in state] for id in sorted(set().union(*states))}
     own = {id: [passage] for id, passage in states[0].items()}
     kinds = list(DAMAGES)
-    for number in range(count):
+    for number in range(first, first + count):
         kind, trial = kinds[number % len(kinds)], folder / f"folder-{number}"
         texts = {} if kind in content_damages.FORGED else both if kind == "file of another index" else own
         task = Task(trial / "index", trial / "spare", texts, list(own), kernel=number % 3 != 2)
