@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +63,17 @@ class Snapshot:
             end = start + segment.info.passages
             yield segment, slice(start, end)
             start = end
+
+    def positions_of(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """Find the places of rows in `rows`, (n,), in the order asked for.
+
+        Raises:
+            IndexCorruptError: No segment has such a row.
+        """
+        wanted = np.array(numbers, dtype=np.int64)
+        if not np.isin(wanted, self.rows).all():
+            raise IndexCorruptError("the database has passages that no segment has: run `fgr repair`")
+        return np.searchsorted(self.rows, wanted)
 
     @cached_property
     def reader(self) -> TokenReader:

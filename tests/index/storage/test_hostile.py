@@ -160,6 +160,16 @@ def test_lengths_that_add_up_but_are_below_zero_are_our_error(folder):
                 call()
 
 
+@pytest.mark.parametrize("statement", ["DELETE FROM segments", "UPDATE segments SET first_row = 7"])
+def test_passages_that_no_segment_has_are_our_error(folder, statement):
+    run(folder, statement)
+    with closing(Index.open(folder, ENCODER)) as index:
+        (query,) = ENCODER.encode_queries(["radium"])
+        for call in (lambda: index.score(query, ["a"]), lambda: index.maxsim(query, ["a"]), index.verify):
+            with pytest.raises(IndexCorruptError):
+                call()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights on Windows")
 @pytest.mark.parametrize("name", [LOST, f"{MANIFEST}.{os.getpid()}.tmp"])
 def test_what_repair_writes_is_not_written_through_a_link(folder, tmp_path, name):
