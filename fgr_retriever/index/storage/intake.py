@@ -53,7 +53,7 @@ class Intake:
         """Delete stored passages, unless they were among those that were taken."""
         for id in ids:
             (number,) = rows.numbers_of(self._connection, [id])
-            if number in self._rows and not self._met[number - self._rows.start]:
+            if number is not None and number in self._rows and not self._met[number - self._rows.start]:
                 self._deleted += rows.bury(self._connection, id)
 
     def count(self) -> Added:

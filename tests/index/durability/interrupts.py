@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import IndexWriteError
+from fgr_retriever.index.storage.folders import DATABASE
 from tests.index.durability.kills import SCENARIOS
 from tests.index.durability.processes import LawBrokenError, processes
 from tests.index.durability.workload import CONFIGS, Plan, Trial, attempt, flush_early, read, verdict
@@ -49,16 +51,23 @@ def _interrupted(folder: Path, plan: Plan, config: IndexConfig, wait: float) -> 
     writer.start()
     theirs.close()
     with closing(ours):
-        heard = ours.recv()
-        if heard == "begun" and writer.pid:
+        before = heard = ours.recv()
+        if isinstance(before, list) and writer.pid:
             time.sleep(wait)
             os.kill(writer.pid, signal.SIGINT)
             heard = ours.recv()
     writer.join()
     if heard not in ("done", "interrupted"):
         raise LawBrokenError(heard)
-    left = verdict(folder, plan.states[-2:], config)
-    return "done" if heard == "done" else "kept" if left else "undone"
+    after = _segments(folder)
+    verdict(folder, plan.states[-2:], config)
+    return "done" if heard == "done" else "undone" if after == before else "kept"
+
+
+def _segments(folder: Path) -> list[str]:
+    """Name the segments that the database lists."""
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM segments ORDER BY first_row")]
 
 
 def _write(folder: Path, plan: Plan, config: IndexConfig, line: Connection) -> None:
@@ -71,7 +80,7 @@ def _write(folder: Path, plan: Plan, config: IndexConfig, line: Connection) -> N
             for call in plan.calls[:-1]:
                 call.run(index)
             with suppress(KeyboardInterrupt, IndexWriteError):  # SQLite keeps that of a function to itself
-                line.send("begun")
+                line.send(_segments(folder))
                 plan.calls[-1].run(index)
                 heard = "done"
                 time.sleep(60)  # the signal comes for sure
