@@ -42,8 +42,7 @@ _HELD_OUT_VALUES = 1 << 22  # residuals that the buckets are learned from: 16,38
 _LEAST_HELD_OUT = 100  # vectors; with fewer, the buckets are learned where the centroids were
 _LEAST_SCALE = 1e-6  # where residuals are zero
 _DECODED = 1 << 12  # vectors to decode at once: a few copies of them fit into the cache
-_CONFIG, _TENSORS = "config.json", "codec.safetensors"
-FILES = (_CONFIG, _TENSORS)
+FILES = _CONFIG, _TENSORS = "config.json", "codec.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
