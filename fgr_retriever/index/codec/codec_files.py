@@ -12,7 +12,7 @@ from torch import Tensor
 from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.codec.residual_codec import Codec
 
-_CONFIG, _TENSORS = "config.json", "codec.safetensors"
+FILES = _CONFIG, _TENSORS = "config.json", "codec.safetensors"
 _FIRST, _SECOND = ("centroids", "scales", "cutoffs", "weights"), ("cutoffs", "weights")
 
 
@@ -37,7 +37,7 @@ def load_codec(folder: Path) -> Codec:
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
         codec = _codec(load_file(folder / _TENSORS))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise IndexCorruptError(f"the codec in {folder} cannot be read: {error}. Restore the folder.") from error
     if config != (held := _config(codec)):
         raise IndexCorruptError(f"{folder / _CONFIG} says {config}, but {_TENSORS} holds {held}: restore the folder")

@@ -271,7 +271,7 @@ def _scored(
     """Score the passages of ids in one state of the index: known ids, their positions and their scores."""
     numbers = dict(zip(ids, rows.numbers_of(connection, ids), strict=True))
     listed = {id: row for id, row in numbers.items() if row is not None}
-    positions = np.searchsorted(snapshot.rows, np.array(list(listed.values()), dtype=np.int64))
+    positions = snapshot.positions_of(list(listed.values()))
     has_tokens = snapshot.reader.lengths[positions] > 0
     known = [id for id, one in zip(listed, has_tokens.tolist(), strict=True) if one]
     positions = positions[has_tokens]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import IndexCorruptError
+from fgr_retriever.index.storage import columns
 
 _NAME = "calibration"
 
@@ -41,7 +42,9 @@ def fetch(connection: sqlite3.Connection) -> StoredCalibration | None:
     Raises:
         IndexCorruptError: The row is not what `put` made.
     """
-    row = connection.execute("SELECT value FROM state WHERE name = ?", (_NAME,)).fetchone()
+    row = connection.execute(
+        f"SELECT {columns.text('value', columns.MOST_FACTS)} FROM state WHERE name = ?", (_NAME,)
+    ).fetchone()
     if row is None:
         return None
     try:

@@ -11,13 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
+from fgr_retriever.index.codec.codec_files import FILES
+from fgr_retriever.index.storage import columns
 from fgr_retriever.index.storage.database import row_number
 from fgr_retriever.index.storage.files import StoredFile, files_from_json, files_to_json
 from fgr_retriever.index.storage.folders import DATABASE, check_name
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
 from fgr_retriever.index.storage.segments import SegmentInfo
 
-_SEGMENT = "first_row, name, passages, tokens, files"
+_LARGEST_CODEC = 1 << 29  # bytes: half a million centroids of 512 dimensions
+_MOST_ROWS = 1 << 48  # that an index was ever given; SQLite and numpy count further
+_NAME, _FILES = columns.text("name", columns.MOST_NAME), columns.text("files", columns.MOST_FACTS)
+_PASSAGES, _TOKENS, _ERROR = map(columns.number, ("passages", "tokens", "error"))
+_ADDED, _ADDED_ERROR = map(columns.number, ("added", "added_error"))
+_SEGMENT = f"first_row, {_NAME}, {_PASSAGES}, {_TOKENS}, {_FILES}"
+_CODEC = f"{_NAME}, {_FILES}, {_TOKENS}, {_ERROR}, {_ADDED}, {_ADDED_ERROR}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,13 @@ def fetch_segments(connection: sqlite3.Connection) -> Iterator[tuple[int, Segmen
     Raises:
         IndexCorruptError: An entry is damaged.
     """
+    end = None
     for entry in connection.execute(f"SELECT {_SEGMENT} FROM segments ORDER BY first_row"):
-        yield row_number(entry[0]), _to_segment(entry)
+        first, info = row_number(entry[0]), _to_segment(entry)
+        if not 0 <= first < _MOST_ROWS or end not in (None, first):
+            raise IndexCorruptError(f"{DATABASE} lists segment {info.name!r} with wrong rows: run `fgr repair`")
+        end = first + info.passages
+        yield first, info
 
 
 def fetch_segment(connection: sqlite3.Connection, first: int) -> SegmentInfo:
@@ -82,9 +95,14 @@ def drop_segments(connection: sqlite3.Connection, names: Iterable[str]) -> None:
     connection.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in names])
 
 
-def next_row(connection: sqlite3.Connection) -> int:
-    """Find the number after the last row of the last segment."""
-    return row_number(connection.execute("SELECT COALESCE(MAX(first_row + passages), 0) FROM segments").fetchone()[0])
+def rows_of_segments(connection: sqlite3.Connection) -> range:
+    """Find the first row of the first segment and the number after the last row of the last one.
+
+    Raises:
+        IndexCorruptError: An entry is damaged.
+    """
+    listed = [(first, first + info.passages) for first, info in fetch_segments(connection)]
+    return range(listed[0][0], listed[-1][1]) if listed else range(0)
 
 
 def fetch_codec(connection: sqlite3.Connection) -> CodecInfo | None:
@@ -93,14 +111,17 @@ def fetch_codec(connection: sqlite3.Connection) -> CodecInfo | None:
     Raises:
         IndexCorruptError: The entry is damaged.
     """
-    found = connection.execute("SELECT name, files, tokens, error, added, added_error FROM codecs").fetchone()
+    found = connection.execute(f"SELECT {_CODEC} FROM codecs").fetchone()
     if found is None:
         return None
     name, files, tokens, error, added, added_error = found
     try:
-        return CodecInfo(
+        info = CodecInfo(
             check_name(name), files_from_json(files), int(tokens), float(error), int(added), float(added_error)
         )
+        if info.files.keys() != {*FILES} or info.nbytes > _LARGEST_CODEC:
+            raise ValueError(f"its files are {info.files}")
+        return info
     except (ValueError, TypeError, OverflowError, RecursionError) as damage:
         raise IndexCorruptError(f"{DATABASE} lists a damaged codec {name!r}: restore it from a copy") from damage
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, IndexWriteError, InputError
+from fgr_retriever.index.storage import columns
 from fgr_retriever.index.storage.folders import DATABASE
 from fgr_retriever.index.storage.schema import check_schema
 from fgr_retriever.index.storage.word_table import WordTable
@@ -113,7 +115,10 @@ def connect(folder: Path, words: WordTable, create: bool = False) -> sqlite3.Con
     mode = "rwc" if create else _mode(folder)
     uri = f"{(folder / DATABASE).resolve().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, READ_WAIT_S, isolation_level=None, check_same_thread=False, uri=True)
+    if sys.version_info >= (3, 11):  # before, SQLite loads up to 1,000,000,000 bytes
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, columns.MOST_ROW)
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")  # what a query sorts is small, and needs no temporary folder
     connection.execute("PRAGMA secure_delete = ON")  # what was deleted cannot be read from the file, either
     words.define(connection)
     if not create:

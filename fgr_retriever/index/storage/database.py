@@ -9,6 +9,7 @@ ends before the log is folded into the database, and when a writer commits meanw
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -20,6 +21,8 @@ from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK
 from fgr_retriever.index.storage.manifest import parse_manifest, settle_manifest
 from fgr_retriever.index.storage.schema import TABLES, add_units, check_schema
 from fgr_retriever.index.storage.word_table import WordTable
+
+logger = logging.getLogger(__name__)
 
 _WRITE_WAIT_S = 0.1
 _SPARE = 0.1  # share of the pages that may be free: later writes take them again
@@ -75,8 +78,8 @@ class Database:
             with write_errors(self._folder):
                 connection.execute("UPDATE state SET value = value + 1 WHERE name = 'generation'")
                 connection.execute("COMMIT")
-                if shrink:
-                    _shrink(connection)
+            if shrink:
+                _shrink(self._folder, connection)
             with suppress(OSError, IndexCorruptError, sqlite3.DatabaseError):
                 settle_manifest(self._folder, connection)  # all is committed: if it fails, the next writer does it
             _fold_in(connection)
@@ -145,9 +148,14 @@ def write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
+        advice = "free space or fix the disk, then retry"
+        if "user-defined function" in str(
+            error
+        ):  # `fgr_words`; SQLite keeps its own error, Ctrl-C or damage, to itself
+            advice = "if you did not interrupt it, run `fgr verify`, since a stored text may be damaged"
         raise IndexWriteError(
             f"writing to {folder} failed ({error}): nothing of this write was stored and what was there before is "
-            "unchanged; free space or fix the disk, then retry"
+            f"unchanged; {advice}"
         ) from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
@@ -178,12 +186,23 @@ def _lock_errors(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _shrink(connection: sqlite3.Connection) -> None:
-    """Rewrite the database without its free pages, unless they are few."""
+def _shrink(folder: Path, connection: sqlite3.Connection) -> None:
+    """Rewrite the database without its free pages, unless they are few. All is committed, with or without it."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-    if free > _SPARE * pages:
+    if free <= _SPARE * pages:
+        return
+    connection.execute("PRAGMA temp_store = FILE")  # it makes a copy, as large as what is left
+    try:
         connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        logger.warning(
+            "%s is compact, but its database keeps the space of what was deleted (%s): free space there and in the "
+            "temporary folder, then run `fgr compact` again",
+            folder,
+            error,
+        )
+    connection.execute("PRAGMA temp_store = MEMORY")
 
 
 def _fold_in(connection: sqlite3.Connection) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.index.storage.folders import check_file_name
+from fgr_retriever.index.storage.folders import check_file, check_file_name, check_folder
 from fgr_retriever.index.storage.manifest import sync_folder
 
 
@@ -57,13 +56,14 @@ def check_sizes(folder: Path, files: Mapping[str, StoredFile]) -> None:
 
     Raises:
         FileNotFoundError: A file is missing.
-        IndexCorruptError: A file has another size.
+        IndexCorruptError: A file has another size, or something else lies in its place.
     """
+    check_folder(folder.parent)
+    check_folder(folder)
     for name, expected in files.items():
         path = folder / name
-        if not stat.S_ISREG((about := path.stat()).st_mode):
-            raise IndexCorruptError(f"{path} is not a plain file: restore it from a copy")
-        if (found := about.st_size) != expected.bytes:
+        check_file(path)
+        if (found := path.stat().st_size) != expected.bytes:
             raise IndexCorruptError(f"{path} has {found} bytes instead of {expected.bytes}: restore it from a copy")
 
 

@@ -22,6 +22,8 @@ DATABASE, WRITER_LOCK, MANIFEST = "passages.sqlite", "writer.lock", "manifest.js
 _SQLITE_FILES = tuple(f"{name}{end}" for name in (DATABASE, WRITER_LOCK) for end in ("", "-wal", "-shm", "-journal"))
 _FOLDER_NAME = re.compile(r"[0-9a-f]{32}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
+_LONGEST_NAME = 100
+_JOURNAL_END = bytes.fromhex("d9d505f920a163d7")  # after the name of a file, at the end of SQLite's rollback journal
 
 
 def new_name() -> str:
@@ -49,7 +51,7 @@ def check_file_name(name: str) -> str:
     Raises:
         ValueError: It would lead out of the folder, or hides something.
     """
-    if not _FILE_NAME.fullmatch(name):
+    if len(name) > _LONGEST_NAME or not _FILE_NAME.fullmatch(name):
         raise ValueError(f"{name!r:.200} is no name of a file of a segment")
     return name
 
@@ -64,12 +66,32 @@ def check_own(folder: Path) -> None:
 
     Raises:
         IndexCorruptError: In the place of our folder is a link or a file, or in that of our file
-            something other than a plain file.
+            something other than a plain file; or a journal of SQLite names another file.
     """
     for name in (SEGMENTS, CODECS):
-        _check_kind(folder / name, stat.S_ISDIR, "a folder")
+        check_folder(folder / name)
     for name in (*_SQLITE_FILES, MANIFEST):
-        _check_kind(folder / name, stat.S_ISREG, "a plain file")
+        check_file(folder / name)
+    for name in (DATABASE, WRITER_LOCK):
+        _check_journal(folder / f"{name}-journal")
+
+
+def check_folder(path: Path) -> None:
+    """Check that what lies at a path, if anything does, is a folder and no link.
+
+    Raises:
+        IndexCorruptError: It is something else.
+    """
+    _check_kind(path, stat.S_ISDIR, "a folder")
+
+
+def check_file(path: Path) -> None:
+    """Check that what lies at a path, if anything does, is a plain file and no link.
+
+    Raises:
+        IndexCorruptError: It is something else.
+    """
+    _check_kind(path, stat.S_ISREG, "a plain file")
 
 
 def remove(folders: Iterable[Path]) -> None:
@@ -107,6 +129,26 @@ def _check_kind(path: Path, is_right: Callable[[int], bool], wanted: str) -> Non
         )
     if not is_right(mode):
         raise IndexCorruptError(f"{path} is not {wanted}: restore the index from a copy")
+
+
+def _check_journal(path: Path) -> None:
+    """Check a rollback journal before SQLite sees it.
+
+    Our transactions are of one database each, so that their journals never name another file.
+
+    Raises:
+        IndexCorruptError: It names one.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_JOURNAL_END), os.SEEK_END)
+            is_named = file.read() == _JOURNAL_END
+    except OSError:  # there is none, or it is shorter
+        return
+    if is_named:
+        raise IndexCorruptError(
+            f"{path} names another file, as no journal of this library does: restore the index from a copy"
+        )
 
 
 def is_link(path: Path) -> bool:

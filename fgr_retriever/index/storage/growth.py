@@ -22,9 +22,9 @@ from fgr_retriever.index.storage.catalog import (
     CodecInfo,
     drop_segments,
     fetch_segments,
-    next_row,
     put_codec,
     put_segments,
+    rows_of_segments,
 )
 from fgr_retriever.index.storage.files import seal
 from fgr_retriever.index.storage.folders import CODECS, SEGMENTS, new_name
@@ -96,7 +96,7 @@ class Growth:
             codec, info = trained
         if codec is snapshot.codec and self._is_compact(snapshot):
             return
-        first = next_row(self._connection)
+        first = rows_of_segments(self._connection).stop
         written, encoded = self._write(_parts(snapshot), codec, renumber=True)
         moved = zip(
             range(first, first + int(snapshot.alive.sum())), snapshot.rows[snapshot.alive].tolist(), strict=True

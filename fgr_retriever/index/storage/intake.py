@@ -24,17 +24,18 @@ class Intake:
         folder: The folder of the index.
         connection: In the write transaction.
         units: Whether units are kept.
-        first: The first free row.
+        rows: The rows that the segments have.
 
     Attributes:
         next: The row of the next passage that needs vectors.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, units: bool, first: int) -> None:
+    def __init__(self, folder: Path, connection: sqlite3.Connection, units: bool, rows: range) -> None:
         """Take nothing yet."""
-        self.next = self._first = first
+        self.next = self._first = rows.stop
+        self._rows = rows
         self._folder, self._connection, self._units = folder, connection, units
-        self._met = bytearray(first)  # marks the rows that this write keeps, to see an id that comes twice
+        self._met = bytearray(len(rows))  # marks the rows that this write keeps, to see an id that comes twice
         self._updated = self._unchanged = self._replaced = self._deleted = 0
 
     def texts(self, passages: Iterable[Passage]) -> Iterator[str]:
@@ -53,7 +54,7 @@ class Intake:
         """Delete stored passages, unless they were among those that were taken."""
         for id in ids:
             (number,) = rows.numbers_of(self._connection, [id])
-            if number is not None and number < self._first and not self._met[number]:
+            if number is not None and number in self._rows and not self._met[number - self._rows.start]:
                 self._deleted += rows.bury(self._connection, id)
 
     def count(self) -> Added:
@@ -66,7 +67,9 @@ class Intake:
         found = rows.find(self._connection, row.id, self._units)
         if found is not None:
             number, stored = found
-            if number >= self._first or self._met[number]:
+            if not self._rows.start <= number < self.next:
+                raise IndexCorruptError(f"passage {row.id!r} has a row that no segment has: run `fgr repair`")
+            if number >= self._first or self._met[number - self._rows.start]:
                 raise _twice(row.id)
             if stored.text == row.text and _is_intact(stored, self._units):
                 self._keep(number, stored, row)
@@ -79,7 +82,7 @@ class Intake:
 
     def _keep(self, number: int, stored: Row, row: Row) -> None:
         """Leave a row where it is, with the metadata that it is to have."""
-        self._met[number] = 1
+        self._met[number - self._rows.start] = 1
         if stored.metadata == row.metadata:
             self._unchanged += 1
             return

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from fgr_retriever.config import IndexConfig, is_count
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, IndexNotFoundError
+from fgr_retriever.index.storage import columns
 from fgr_retriever.index.storage.folders import MANIFEST, check_own
 
 FORMAT_VERSION = 3
 _KNOWN_VERSIONS = (2, FORMAT_VERSION)
 _COPY, _COPY_BEFORE = "manifest", "manifest_before"  # names in the table `state`
-_WIDEST, _LARGEST = 1 << 16, 1 << 20  # of a token embedding, of the file in bytes
+_WIDEST = 1 << 16  # of a token embedding
 _SINCE_3 = ("evidence", "evidence_bytes")
 
 
@@ -108,8 +109,10 @@ def read_manifest_text(folder: Path) -> str:
     check_own(folder)
     path = folder / MANIFEST
     try:
-        if (size := path.stat().st_size) > _LARGEST:
-            raise IndexCorruptError(f"{path} has {size} bytes, and no manifest has more than {_LARGEST}: restore it")
+        if (size := path.stat().st_size) > columns.MOST_FACTS:
+            raise IndexCorruptError(
+                f"{path} has {size} bytes, and no manifest has more than {columns.MOST_FACTS}: restore it"
+            )
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise IndexNotFoundError(f"{folder} holds no index: there is no {MANIFEST}") from error
@@ -120,7 +123,8 @@ def read_manifest_text(folder: Path) -> str:
 def write_manifest_text(folder: Path, text: str) -> None:
     """Write `manifest.json` so that it is there whole or not at all, also after a power cut."""
     unfinished = folder / f"{MANIFEST}.{os.getpid()}.tmp"
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
+    unfinished.unlink(missing_ok=True)  # of an interrupted writer, or a link that somebody put there
+    with unfinished.open("x", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -130,7 +134,8 @@ def write_manifest_text(folder: Path, text: str) -> None:
 
 def stored_texts(connection: sqlite3.Connection) -> list[str]:
     """Read the copy of the manifest in the database, and after it the one before the last upgrade, if any."""
-    found = dict(connection.execute("SELECT name, value FROM state WHERE name IN (?, ?)", (_COPY, _COPY_BEFORE)))
+    select = f"SELECT name, {columns.text('value', columns.MOST_FACTS)} FROM state WHERE name IN (?, ?)"
+    found = dict(connection.execute(select, (_COPY, _COPY_BEFORE)))
     return [str(found[name]) for name in (_COPY, _COPY_BEFORE) if name in found] if _COPY in found else []
 
 

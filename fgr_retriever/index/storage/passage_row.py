@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.index.storage import columns
 from fgr_retriever.text.units import Units
 from fgr_retriever.types import Passage
 
@@ -44,6 +45,7 @@ def to_row(passage: Passage, units: bool) -> Row:
         raise InputError(f"passage {passage.id!r}: text must be a string, got {type(passage.text).__name__}")
     metadata = _metadata_json(passage)
     text = passage.text.encode("utf-8", "surrogatepass")
+    _check_sizes(passage, metadata, text)
     row = Row(passage.id, metadata, text, _checksum(passage.id, metadata, text))
     return with_units(row) if units else row
 
@@ -66,9 +68,26 @@ def to_passage(row: Row) -> Passage:
         IndexCorruptError: The row is not what `to_row` made.
     """
     try:
-        return Passage(row.id, _text(row), json.loads(row.metadata))
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        return Passage(row.id, _text(row), to_metadata(row.id, row.metadata))
+    except (ValueError, AttributeError, TypeError) as error:
         raise IndexCorruptError(f"passage {row.id!r} is damaged ({error}): restore the index from a copy") from error
+
+
+def to_metadata(id: str, metadata: str) -> dict[str, Any]:
+    """Decode the metadata of a passage.
+
+    Raises:
+        IndexCorruptError: They are not what `to_row` made.
+    """
+    try:
+        found = json.loads(metadata)
+        if isinstance(found, dict):
+            return found
+        raise ValueError("no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise IndexCorruptError(
+            f"the metadata of passage {id!r} are damaged ({error}): restore the index from a copy"
+        ) from error
 
 
 def verify_row(row: Row, units: bool) -> None:
@@ -131,6 +150,16 @@ def _read_checksum(id: str, metadata: str) -> bytes:
     return hashlib.blake2b(
         len(name).to_bytes(8, "little") + name + metadata.encode("utf-8", "surrogatepass"), digest_size=READ_BYTES
     ).digest()
+
+
+def _check_sizes(passage: Passage, metadata: str, text: bytes) -> None:
+    """Raise InputError if a part of a passage is larger than what is ever read."""
+    parts = (("id", len(passage.id.encode()), columns.MOST_ID), ("metadata", len(metadata), columns.MOST_METADATA))
+    for name, size, most in (*parts, ("text", len(text), columns.MOST_TEXT)):
+        if size > most:
+            raise InputError(
+                f"passage {passage.id!r:.200}: {name} of {size:,} bytes, and at most {most:,} can be stored: split it"
+            )
 
 
 def _metadata_json(passage: Passage) -> str:

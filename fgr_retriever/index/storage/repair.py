@@ -15,21 +15,23 @@ import numpy as np
 
 from fgr_retriever.errors import FgrError, IndexCorruptError, IndexLockedError, IndexNotFoundError
 from fgr_retriever.index.codec.codec_files import load_codec
-from fgr_retriever.index.storage import calibration
+from fgr_retriever.index.storage import calibration, columns
 from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segment, put_codec, put_segments
 from fgr_retriever.index.storage.connections import read_errors
 from fgr_retriever.index.storage.database import create_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
-from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, new_name
+from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_file, check_own, new_name
 from fgr_retriever.index.storage.inverted_lists import MOST_PASSAGES
 from fgr_retriever.index.storage.manifest import Manifest, parse_manifest, read_manifest_text, write_manifest_text
-from fgr_retriever.index.storage.salvage import RepairReport, Salvage, copy_rows, keys
+from fgr_retriever.index.storage.salvage import LOST, RepairReport, Salvage, copy_rows, keys
 from fgr_retriever.index.storage.schema import check_schema
 from fgr_retriever.index.storage.segments import Segment, SegmentInfo
 from fgr_retriever.index.storage.sides import sides_of
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import SegmentsWriter
+
+_LOST_ROWS = 16 * MOST_PASSAGES  # of lost segments, beyond those of passages and tombstones that can be read
 
 
 def repair(folder: Path, *, progress: bool = False) -> RepairReport:
@@ -53,6 +55,7 @@ def repair(folder: Path, *, progress: bool = False) -> RepairReport:
     if not (folder / DATABASE).is_file():
         raise IndexNotFoundError(f"{folder} holds no index: there is no {DATABASE}")
     check_own(folder)
+    check_file(folder / LOST)
     report = RepairReport()
     with suppress(IndexCorruptError, FileNotFoundError), closing(Store(folder)) as store:
         store.verify(progress=progress)
@@ -104,7 +107,8 @@ def _restore_manifest(folder: Path, damaged: sqlite3.Connection, report: RepairR
     """Take the manifest of the database, or the file where that copy is damaged."""
     texts = []
     with suppress(sqlite3.DatabaseError, TypeError):
-        texts.append(str(damaged.execute("SELECT value FROM state WHERE name = 'manifest'").fetchone()[0]))
+        select = f"SELECT {columns.text('value', columns.MOST_FACTS)} FROM state WHERE name = 'manifest'"
+        texts.append(str(damaged.execute(select).fetchone()[0]))
     with suppress(IndexCorruptError, FileNotFoundError):
         texts.append(read_manifest_text(folder))
     for text in texts:
@@ -129,18 +133,27 @@ def _check_segments(folder: Path, damaged: sqlite3.Connection, salvage: Salvage,
             salvage.codec, salvage.codec_info = load_codec(folder / CODECS / codec.name), codec
     except (FgrError, sqlite3.DatabaseError) as error:
         report.notes.append(f"the codec is lost: {error}")
-    end = 0
+    end: int | None = None
     for first in keys(damaged, "SELECT first_row FROM segments ORDER BY first_row"):
+        end = first if end is None else end
         rows_of = range(end, end)
         try:
             info = fetch_segment(damaged, first)
-            rows_of = range(max(first, end), first + min(info.passages, MOST_PASSAGES))
-            if first < end or info.passages > MOST_PASSAGES:
+            if first < 0 or first - end > _LOST_ROWS + _known_rows(damaged, range(end, first)):
                 raise IndexCorruptError(f"{DATABASE} lists segment {info.name!r} with wrong rows")
+            rows_of = range(max(first, end), first + info.passages)
+            if first < end:
+                raise IndexCorruptError(f"{DATABASE} lists segment {info.name!r} with rows of another one")
             salvage.segments.append((first, _intact(folder / SEGMENTS, info, salvage, report)))
         except (FgrError, sqlite3.DatabaseError, OSError, TypeError, ValueError) as error:
             salvage.damaged.append((rows_of, str(error)))
         end = max(end, rows_of.stop)
+
+
+def _known_rows(damaged: sqlite3.Connection, gap: range) -> int:
+    """Count the rows between two segments that passages or tombstones have, as all do of a segment that was lost."""
+    where = f"WHERE row >= {gap.start} AND row < {gap.stop}"
+    return sum(1 for table in ("passages", "tombstones") for _ in keys(damaged, f"SELECT row FROM {table} {where}"))
 
 
 def _intact(root: Path, info: SegmentInfo, salvage: Salvage, report: RepairReport) -> SegmentInfo:
@@ -188,5 +201,6 @@ def _copy_state(damaged: sqlite3.Connection, repaired: sqlite3.Connection, repor
         report.notes.append(f"the calibration is lost: {error}")
     generation = 0
     with suppress(sqlite3.DatabaseError, TypeError, ValueError):
-        generation = int(damaged.execute("SELECT value FROM state WHERE name = 'generation'").fetchone()[0])
+        select = f"SELECT {columns.number('value')} FROM state WHERE name = 'generation'"
+        generation = int(damaged.execute(select).fetchone()[0])
     repaired.execute("UPDATE state SET value = ? WHERE name = 'generation'", (generation + 1,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,13 +11,14 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.filters import Predicate
+from fgr_retriever.index.storage import columns
 from fgr_retriever.index.storage.database import row_number
 from fgr_retriever.index.storage.passage_row import (
     READ_BYTES,
     ROW_BYTES,
     Row,
     check_read,
-    damaged,
+    to_metadata,
     to_passage,
     verify_passage,
     verify_row,
@@ -26,7 +26,14 @@ from fgr_retriever.index.storage.passage_row import (
 from fgr_retriever.text.units import Units
 from fgr_retriever.types import Metadata, Passage
 
-_COLUMNS = "id, metadata, text, checksum"
+_NAMES = ("id", "metadata", "text", "checksum")
+_ID, _METADATA, _CHECKSUM = (
+    columns.text("id", columns.MOST_ID),
+    columns.text("metadata", columns.MOST_METADATA),
+    columns.blob("checksum", columns.MOST_NAME),
+)
+_READ = f"{_ID}, {_METADATA}, {_CHECKSUM}"  # without the text
+_COLUMNS = f"{_ID}, {_METADATA}, {columns.blob('text', columns.MOST_TEXT)}, {_CHECKSUM}"
 
 
 def find(connection: sqlite3.Connection, id: str, units: bool) -> tuple[int, Row] | None:
@@ -65,7 +72,7 @@ def put_row(connection: sqlite3.Connection, number: int, row: Row) -> None:
     *columns, units = row
     kept = columns if units is None else row
     places = ", ".join("?" for _ in kept)
-    names = _columns(units is not None)
+    names = ", ".join(_NAMES if units is None else (*_NAMES, "units"))
     connection.execute(f"INSERT INTO passages (row, {names}) VALUES (?, {places})", (number, *kept))
 
 
@@ -156,7 +163,7 @@ def fetch_id(connection: sqlite3.Connection, number: int) -> str:
     Raises:
         IndexCorruptError: The row is damaged or missing.
     """
-    found = connection.execute("SELECT id, metadata, checksum FROM passages WHERE row = ?", (number,)).fetchone()
+    found = connection.execute(f"SELECT {_READ} FROM passages WHERE row = ?", (number,)).fetchone()
     if found is None:
         raise _missing(number)
     check_read(*found)
@@ -169,13 +176,11 @@ def text_digests(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
     Raises:
         IndexCorruptError: A row is damaged.
     """
-    digest = f"substr(checksum, {READ_BYTES + 1}, {ROW_BYTES - READ_BYTES})"
-    select = f"SELECT row, {digest}, id FROM passages ORDER BY row"
     found = []
-    for number, digest, id in connection.execute(select):
-        if not isinstance(digest, bytes):
-            raise damaged(id)
-        found.append((row_number(number), digest))
+    for number, checksum in connection.execute(f"SELECT row, {_CHECKSUM} FROM passages ORDER BY row"):
+        if not isinstance(checksum, bytes):
+            raise IndexCorruptError(f"the passage of row {number} has no checksum: restore the index from a copy")
+        found.append((row_number(number), checksum[READ_BYTES:ROW_BYTES]))
     return found
 
 
@@ -194,9 +199,9 @@ def each(connection: sqlite3.Connection) -> Iterator[tuple[int, str, Metadata]]:
     Raises:
         IndexCorruptError: The metadata of a row differ from what was written.
     """
-    for number, id, metadata, checksum in connection.execute("SELECT row, id, metadata, checksum FROM passages"):
+    for number, id, metadata, checksum in connection.execute(f"SELECT row, {_READ} FROM passages"):
         check_read(id, metadata, checksum)
-        yield row_number(number), id, json.loads(metadata)
+        yield row_number(number), id, to_metadata(id, metadata)
 
 
 def verify_rows(connection: sqlite3.Connection, units: bool, progress: bool = False) -> NDArray[np.int64]:
@@ -213,8 +218,8 @@ def verify_rows(connection: sqlite3.Connection, units: bool, progress: bool = Fa
     numbers = []
     (total,) = connection.execute("SELECT count(*) FROM passages").fetchone()
     stored = connection.execute(f"SELECT row, {_columns(units)} FROM passages ORDER BY row")
-    for number, *columns in tqdm(stored, total=total, unit=" passages", desc="texts", disable=not progress):
-        row = Row(*columns)
+    for number, *values in tqdm(stored, total=total, unit=" passages", desc="texts", disable=not progress):
+        row = Row(*values)
         verify_row(row, units)
         numbers.append(row_number(number))
     return np.array(numbers, dtype=np.int64)
@@ -230,7 +235,7 @@ def _fetch(connection: sqlite3.Connection, condition: str, value: str | int) -> 
 
 
 def _columns(units: bool) -> str:
-    return f"{_COLUMNS}, units" if units else _COLUMNS
+    return f"{_COLUMNS}, {columns.blob('units', columns.MOST_TEXT)}" if units else _COLUMNS
 
 
 def _missing(number: int) -> IndexCorruptError:

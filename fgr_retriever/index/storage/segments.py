@@ -146,7 +146,7 @@ class Segment:
             self.lists = InvertedLists(self._map(BOUNDS, len(self.codec.centroids) + 1), self._map(LISTS, -1))
         kept = (side for side in sides if side.required or info.keeps(side))
         self._sides = {side.name: self._map(side.file, info.tokens, *side.shape) for side in kept}
-        self.lengths: NDArray[np.int32] = self._map(LENGTHS, info.passages)
+        self._lengths: NDArray[np.int32] = self._map(LENGTHS, info.passages)
         gaps, widths = self._map(GAPS, info.tokens), self._map(WIDTHS, info.tokens)
         self.offsets = CompactOffsets(gaps, widths, self._map(WIDE, -1, 3))
 
@@ -164,16 +164,24 @@ class Segment:
         return np.memmap(path, dtype, "c").reshape(shape).view(np.ndarray)  # a memmap is slower to index
 
     @cached_property
+    def lengths(self) -> NDArray[np.int32]:
+        """Tokens of each passage, (passages,).
+
+        Raises:
+            IndexCorruptError: They are damaged.
+        """
+        if (self._lengths < 0).any() or int(self._lengths.sum(dtype=np.int64)) != self.info.tokens:
+            raise IndexCorruptError(f"{self.folder / LENGTHS} does not sum to {self.info.tokens} tokens")
+        return self._lengths
+
+    @cached_property
     def ends(self) -> NDArray[np.int64]:
         """One past the last token of each passage, (passages,).
 
         Raises:
             IndexCorruptError: The lengths are damaged.
         """
-        found = np.cumsum(self.lengths, dtype=np.int64)
-        if (self.lengths < 0).any() or (int(found[-1]) if len(found) else 0) != self.info.tokens:
-            raise IndexCorruptError(f"{self.folder / LENGTHS} does not sum to {self.info.tokens} tokens")
-        return found
+        return np.cumsum(self.lengths, dtype=np.int64)
 
     def tokens_of(self, slot: int) -> slice:
         """Find the tokens of the passage in one slot."""
@@ -221,7 +229,7 @@ class Segment:
             IndexCorruptError: A file differs from what was written.
         """
         check_bytes(self.folder, self.info.files)
-        self.ends  # noqa: B018 - computing them checks the lengths
+        self.lengths  # noqa: B018 - reading them checks them
         if not self.offsets.fits():
             raise IndexCorruptError(f"{self.folder / WIDE} does not hold the tokens that {GAPS} refers to")
         if self.codec is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.codec.codec_files import load_codec
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_segments, tombstones
@@ -63,6 +64,17 @@ class Snapshot:
             end = start + segment.info.passages
             yield segment, slice(start, end)
             start = end
+
+    def positions_of(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """Find the places of rows in `rows`, (n,), in the order asked for.
+
+        Raises:
+            IndexCorruptError: No segment has such a row.
+        """
+        wanted = np.array(numbers, dtype=np.int64)
+        if not np.isin(wanted, self.rows).all():
+            raise IndexCorruptError("the database has passages that no segment has: run `fgr repair`")
+        return np.searchsorted(self.rows, wanted)
 
     @cached_property
     def reader(self) -> TokenReader:
@@ -124,6 +136,8 @@ def load_snapshot(folder: Path, connection: sqlite3.Connection, generation: int,
     sides = sides_of(manifest)
     info = fetch_codec(connection)
     codec = _codec(folder / CODECS, info, known)
+    if codec is not None and codec.dim != manifest.dim:
+        raise IndexCorruptError(f"{folder / CODECS} has a codec of width {codec.dim}, not {manifest.dim}: restore it")
     mapped = {segment.info.name: segment for segment in known.segments} if known else {}
     segments, runs = [], [np.zeros(0, np.int64)]
     for first, entry in fetch_segments(connection):

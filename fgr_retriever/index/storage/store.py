@@ -24,9 +24,9 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import IndexCorruptError, InputError, ModelMismatchError
 from fgr_retriever.index.codec.codec_files import load_codec
-from fgr_retriever.index.storage import calibration, rows
+from fgr_retriever.index.storage import calibration, columns, rows
 from fgr_retriever.index.storage.calibration import StoredCalibration
-from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, next_row, put_segments, tombstones
+from fgr_retriever.index.storage.catalog import fetch_codec, fetch_segments, put_segments, rows_of_segments, tombstones
 from fgr_retriever.index.storage.database import Database, verify_database, write_errors
 from fgr_retriever.index.storage.files import check_bytes
 from fgr_retriever.index.storage.folders import CODECS, DATABASE, MANIFEST, SEGMENTS, check_own, remove, remove_all_but
@@ -103,10 +103,11 @@ class Store:
             How many passages were added, updated and left as they were.
         """
         with self._changing(progress) as (connection, growth):
-            first, manifest = next_row(connection), growth.manifest
+            listed, manifest = rows_of_segments(connection), growth.manifest
+            first = listed.stop
             if coded := maker is not None and maker.fits(manifest):
                 encode = maker.encode
-            intake = Intake(self.folder, connection, manifest.units, first)
+            intake = Intake(self.folder, connection, manifest.units, listed)
             with growth.writer(evidence=coded) as segments:
                 writer = BlockWriter(segments, manifest.dim)
                 for block in encode(intake.texts(passages)):
@@ -286,7 +287,7 @@ class Store:
 
 def _generation(connection: sqlite3.Connection) -> int:
     """Read how many commits there were."""
-    found = connection.execute("SELECT value FROM state WHERE name = 'generation'").fetchone()
+    found = connection.execute(f"SELECT {columns.number('value')} FROM state WHERE name = 'generation'").fetchone()
     if found is None or not isinstance(found[0], int):
         raise IndexCorruptError(f"{DATABASE} does not count its commits: restore it from a copy")
     return found[0]

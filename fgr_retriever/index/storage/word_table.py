@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Set
+from functools import partial
 
 from tqdm.auto import tqdm
 
 from fgr_retriever.errors import ConfigError, IndexCorruptError
+from fgr_retriever.index.storage import columns
 from fgr_retriever.index.storage.lexicon import Lexicon, check_language, fingerprint
 
 _DELETE = "INSERT INTO words (words, rowid, text) VALUES ('delete', old.row, fgr_words(old.text));"
@@ -28,6 +30,7 @@ SCHEMA = (
 _SEARCH = "SELECT rowid, -bm25(words) AS score FROM words WHERE words MATCH ?"
 _AMONG = " AND +rowid IN (SELECT value FROM json_each(?))"  # with +, FTS5 is asked once, not for every row
 _BEST = " ORDER BY score DESC, rowid LIMIT ?"
+_SIZE, _TOTALS = columns.blob("sz", columns.MOST_NAME), columns.blob("block", columns.MOST_NAME)
 
 
 class WordTable:
@@ -54,7 +57,7 @@ class WordTable:
     def define(self, connection: sqlite3.Connection) -> None:
         """Teach a connection the function `fgr_words`, which the triggers call."""
         if self.language:
-            connection.create_function("fgr_words", 1, Lexicon(self.language).prepared, deterministic=True)
+            connection.create_function("fgr_words", 1, partial(_prepared, Lexicon(self.language)), deterministic=True)
 
     def create(self, connection: sqlite3.Connection) -> None:
         """Create table and triggers, if the index is to keep words.
@@ -148,27 +151,46 @@ class WordTable:
         lexicon = Lexicon(self.language)
         expected = lengths = count = total = 0
         (passages,) = connection.execute("SELECT count(*) FROM passages").fetchone()
-        texts = connection.execute("SELECT row, text FROM passages")
+        texts = connection.execute(f"SELECT row, {columns.blob('text', columns.MOST_TEXT)} FROM passages")
         for row, text in tqdm(texts, total=passages, unit=" passages", desc="words", disable=not progress):
-            words = lexicon.prepared(text).split()
+            words = _prepared(lexicon, text).split()
             expected += sum(hash((word, row, place)) for place, word in enumerate(words))
             lengths += hash((row, _varint(len(words))))
             count, total = count + 1, total + len(words)
+        (largest,) = connection.execute("SELECT max(length(block)) FROM words_data").fetchone()
+        if (largest or 0) > columns.MOST_BLOCK:
+            raise _damaged()
         connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.seen_words USING fts5vocab(main, words, instance)")
         stored = sum(map(hash, connection.execute("SELECT term, doc, offset FROM temp.seen_words")))
-        sizes = sum(map(hash, connection.execute("SELECT id, sz FROM words_docsize")))
-        (totals,) = connection.execute("SELECT block FROM words_data WHERE id = 1").fetchone() or (None,)
+        sizes = sum(map(hash, connection.execute(f"SELECT id, {_SIZE} FROM words_docsize")))
+        (totals,) = connection.execute(f"SELECT {_TOTALS} FROM words_data WHERE id = 1").fetchone() or (None,)
         sound = (totals or bytes(2)) == _varint(count) + _varint(total)  # nothing is written as long as there is none
         if (stored, sizes) != (expected, lengths) or not sound:
-            raise IndexCorruptError("the words of the index are not those of its passages: run `fgr repair`")
+            raise _damaged()
 
     def _is_current(self, connection: sqlite3.Connection) -> bool:
-        found = connection.execute("SELECT value FROM state WHERE name = 'words'").fetchone()
+        select = f"SELECT {columns.text('value', columns.MOST_NAME)} FROM state WHERE name = 'words'"
+        found = connection.execute(select).fetchone()
         return found is not None and found[0] == fingerprint(self.language)
 
     def _stamp(self, connection: sqlite3.Connection) -> None:
         """Note what prepared the words."""
         connection.execute("INSERT OR REPLACE INTO state VALUES ('words', ?)", (fingerprint(self.language),))
+
+
+def _prepared(lexicon: Lexicon, text: object) -> str:
+    """Give the words of a stored text, for a trigger or for `verify`.
+
+    Raises:
+        IndexCorruptError: It is none.
+    """
+    if not isinstance(text, bytes) or len(text) > columns.MOST_TEXT:
+        raise _damaged()
+    return lexicon.prepared(text)
+
+
+def _damaged() -> IndexCorruptError:
+    return IndexCorruptError("the words of the index are not those of its passages: run `fgr repair`")
 
 
 def _varint(number: int) -> bytes:

@@ -6,6 +6,7 @@ works as soon as there is room.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import resource
@@ -18,14 +19,22 @@ from pathlib import Path
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import IndexWriteError
 from fgr_retriever.index.index import Index
+from fgr_retriever.index.storage.folders import DATABASE
+from fgr_retriever.types import Passage
 from tests.index.durability.processes import LawBrokenError, in_process
-from tests.index.durability.workload import CONFIGS, Plan, Trial, attempt, flush_early, read, verdict
+from tests.index.durability.workload import CONFIGS, ENCODER, Plan, Trial, attempt, flush_early, read, verdict
 
 _CALLS = ("add", "flush", "refresh", "delete", "calibrate", "compact", "flush", "add", "upgrade", "compact")
 _SMALLEST, _LARGEST = 1 << 14, 1 << 21  # bytes: from less than an empty index to most of a full one
+LARGE = 6_000_000  # bytes: more than SQLite keeps in memory
 _INSIDE = (
     "import sys; from pathlib import Path; from tests.index.durability import disk; "
     "disk.fill_mounts(Path(sys.argv[1]), *map(int, sys.argv[2:]))"
+)
+
+_COMPACT = (
+    "import sys; from pathlib import Path; from tests.index.durability import disk; "
+    "disk.compact_here(Path(sys.argv[1]))"
 )
 
 
@@ -128,3 +137,33 @@ def _unchanged(index: Index, plan: Plan, calls: int) -> None:
     index.verify()
     if read(index, plan.states[-1].passages.keys() | plan.states[calls].passages.keys()) != plan.states[calls]:
         raise LawBrokenError(f"a refused {plan.calls[calls].kind} changed the index")
+
+
+def compact_without_room(folder: Path) -> tuple[int, str]:
+    """Compact an index where the temporary folder is full, which only `can_mount` makes possible.
+
+    Args:
+        folder: Where to make the index.
+
+    Returns:
+        The size of the database then, and what was logged.
+    """
+    (folder / "full").mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment["SQLITE_TMPDIR"] = str(folder / "full")  # which SQLite reads when it is loaded
+    command = ["unshare", "-rm", sys.executable, "-c", _COMPACT, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return (folder / "index" / DATABASE).stat().st_size, done.stderr
+
+
+def compact_here(folder: Path) -> None:
+    """Do what `compact_without_room` does, inside the namespace."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder / "full"), "-o", "size=16k"], check=True)
+    logging.basicConfig()
+    with closing(Index.open(folder / "index", ENCODER)) as index:
+        index.add([Passage("kept", "a" * LARGE), Passage("gone", "b" * LARGE)])
+        index.delete(["gone"])
+        index.compact()
+        index.verify()
+        if index.ids() != ["kept"]:
+            raise LawBrokenError("compact lost a passage")

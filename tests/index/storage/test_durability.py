@@ -13,7 +13,8 @@ if sys.platform == "win32":
     pytest.skip("POSIX signals, limits and process starts", allow_module_level=True)
 
 from tests.index.durability.damage import byte_trials, file_trials
-from tests.index.durability.disk import limit_trials
+from tests.index.durability.disk import LARGE, can_mount, compact_without_room, limit_trials
+from tests.index.durability.interrupts import interrupt_trials
 from tests.index.durability.kills import kill_trials
 from tests.index.durability.powercut import can_trace, powercut_trials
 from tests.index.durability.readers import reader_trials
@@ -26,6 +27,10 @@ def failures(trials):
 
 def test_a_killed_writer_leaves_all_that_it_acknowledged_and_nothing_by_halves(tmp_path):
     assert failures(kill_trials(tmp_path, 13)) == []
+
+
+def test_ctrl_c_in_compact_leaves_the_index_as_it_was_or_as_it_was_to_be(tmp_path):
+    assert failures(interrupt_trials(tmp_path, 4)) == []
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,13 @@ def test_a_cut_or_missing_file_is_seen(tmp_path):
 
 def test_a_refused_write_changes_nothing_and_works_when_there_is_room(tmp_path):
     assert failures(limit_trials(tmp_path, 4)) == []
+
+
+@pytest.mark.skipif(not can_mount(), reason="no small file system may be mounted here")
+def test_compact_is_done_where_the_temporary_folder_is_full(tmp_path):
+    size, logged = compact_without_room(tmp_path)
+    assert size > 2 * LARGE  # else there was room, and this shows nothing
+    assert "keeps the space of what was deleted" in logged
 
 
 def test_every_read_is_one_moment_of_the_writing(tmp_path):

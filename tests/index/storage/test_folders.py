@@ -13,6 +13,7 @@ from fgr_retriever.index.index import Index
 from fgr_retriever.index.storage.repair import repair
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage
+from tests.index.hostile.file_damages import UNPLAYABLE_JOURNAL
 
 if sys.platform == "win32":
     pytest.skip("symbolic links need rights on Windows", allow_module_level=True)
@@ -85,6 +86,40 @@ def test_a_link_in_the_place_of_a_file_of_ours_is_refused(folder, tmp_path, file
     with pytest.raises(FgrError, match="is a link"):
         write_all(folder)
     assert (outside.read_bytes() if outside.exists() else None) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("file", ["passages.sqlite-journal", "writer.lock-journal"])
+def test_a_journal_that_names_a_file_is_refused_before_sqlite_sees_it(folder, disk, file, finished):
+    before = contents(disk)
+    (folder / file).write_bytes(UNPLAYABLE_JOURNAL)
+    if not finished:  # as if its making had been interrupted
+        (folder / "manifest.json").unlink()
+    for use in (write_all, repair):
+        with pytest.raises(IndexCorruptError, match="names another file"):
+            use(folder)
+    assert contents(disk) == before
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_a_link_to_a_segment_is_not_followed(folder, disk, what):
+    (segment,) = (folder / "segments").iterdir()
+    path = segment if what == "folder" else segment / "lengths.i32"
+    shutil.move(path, disk / "moved")
+    path.symlink_to(disk / "moved")
+    before = contents(disk)
+    with pytest.raises(IndexCorruptError, match="is a link"):
+        write_all(folder)
+    repair(folder)
+    assert contents(disk) == before
+
+
+def test_a_file_in_the_place_of_a_segment_is_refused(folder):
+    (segment,) = (folder / "segments").iterdir()
+    shutil.rmtree(segment)
+    segment.write_text("notes")
+    with pytest.raises(IndexCorruptError, match="is not a folder"):
+        Index.open(folder, ENCODER)
 
 
 def test_no_index_is_made_behind_a_link(tmp_path, disk):

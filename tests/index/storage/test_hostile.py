@@ -5,15 +5,24 @@ import os
 import sqlite3
 import sys
 from contextlib import closing, suppress
+from random import Random
 
+import numpy as np
 import pytest
 
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import FgrError, IndexCorruptError
 from fgr_retriever.index.index import Index
+from fgr_retriever.index.storage import passage_row
+from fgr_retriever.index.storage.folders import MANIFEST
 from fgr_retriever.index.storage.repair import repair
+from fgr_retriever.index.storage.salvage import LOST
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage
+from tests.index.hostile.place import Place
+
+if sys.platform != "win32":
+    from tests.index.hostile.trials import folder_trials
 
 ENCODER = WordEncoder()
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS row FROM n"
@@ -30,7 +39,7 @@ def folder(tmp_path, request):
 def run(folder, *statements):
     with closing(sqlite3.connect(folder / "passages.sqlite")) as connection, connection:
         for statement in statements:
-            connection.execute(statement)
+            connection.execute(*((statement,) if isinstance(statement, str) else statement))
 
 
 @pytest.mark.parametrize(
@@ -125,3 +134,58 @@ def test_deleted_rows_that_are_not_there_are_found_by_verify(folder):
     run(folder, "INSERT INTO tombstones VALUES (77)")
     with closing(Index.open(folder, ENCODER)) as index, pytest.raises(IndexCorruptError, match="deleted rows"):
         index.verify()
+
+
+ODD_METADATA = ["{", "[1]", "7", "null", "", "[" * 50_000, '{"a":' * 5_000, '{"a": ' + "9" * 5_000 + "}"]
+
+
+@pytest.mark.parametrize("metadata", ODD_METADATA)
+def test_metadata_that_are_none_are_our_error_even_with_a_forged_checksum(folder, metadata):
+    checksum = passage_row._checksum("a", metadata, b"radium in the sea") + passage_row._units_checksum(b"")
+    run(folder, ("UPDATE passages SET metadata = ?, checksum = ? WHERE id = 'a'", (metadata, checksum)))
+    with closing(Index.open(folder, ENCODER)) as index:
+        for call in (lambda: index.ids({"year": 1}), lambda: index.get(["a"])):
+            with pytest.raises(IndexCorruptError, match="metadata of passage 'a'"):
+                call()
+
+
+def test_lengths_that_add_up_but_are_below_zero_are_our_error(folder):
+    (path,) = folder.rglob("lengths.i32")
+    lengths = np.fromfile(path, "<i4")
+    np.array([lengths[0] + 100, lengths[1] - 100], "<i4").tofile(path)
+    Place(folder, folder, folder, Random()).reseal(path)
+    with closing(Index.open(folder, ENCODER)) as index:
+        for call in (index.compact, index.verify, lambda: index.search(ENCODER.encode_queries(["radium"]), 1)):
+            with pytest.raises(IndexCorruptError, match=r"lengths.i32 does not sum"):
+                call()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM segments", "UPDATE segments SET first_row = 7"])
+def test_passages_that_no_segment_has_are_our_error(folder, statement):
+    run(folder, statement)
+    with closing(Index.open(folder, ENCODER)) as index:
+        (query,) = ENCODER.encode_queries(["radium"])
+        for call in (lambda: index.score(query, ["a"]), lambda: index.maxsim(query, ["a"]), index.verify):
+            with pytest.raises(IndexCorruptError):
+                call()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need rights on Windows")
+@pytest.mark.parametrize("name", [LOST, f"{MANIFEST}.{os.getpid()}.tmp"])
+def test_what_repair_writes_is_not_written_through_a_link(folder, tmp_path, name):
+    (tmp_path / "precious.txt").write_text("mine")
+    (folder / name).symlink_to(tmp_path / "precious.txt")
+    (folder / MANIFEST).write_text("{}")
+    for path in folder.rglob("gaps.i8"):
+        path.unlink()  # the texts go to `lost.jsonl`
+    with suppress(IndexCorruptError):
+        repair(folder)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks, and bounds memory")
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_hostile_folders_are_refused_or_read_rightly(tmp_path, seed):
+    trials = list(folder_trials(tmp_path, 14, seed, seed * 14))
+    assert len(trials) == 14
+    assert [trial for trial in trials if trial.failure] == []
