@@ -21,7 +21,9 @@ _BORDER = regex.compile(
     r"|(?P<open>(?<=\s)[(\[](?=\w+[^\w()\[\]]+\w+[^\w()\[\]]+\w))"
     r"|(?P<close>(?<=\w)[)\]][,;:]?(?=\s))"
     r"|(?<=\s)(?P<word>(?i:and|but|or|nor|yet|so|which|who|whom|whose|where|when|while|whereas|because|since|although"
-    r"|though|until|after|before|und|aber|oder|weil|et|mais|ou|pero|porque))(?=\s)"
+    r"|though|until|after|before|und|aber|oder|weil|et|mais|ou|pero|porque"
+    # A clause with `that` and no subject of its own tells about a noun; no verb governs it.
+    r"|that(?=\s(?:is|are|was|were|will|would|can|could|has|have|had|may|might|must|do|does|did|should)\s)))(?=\s)"
 )
 MIN_WORDS_BEFORE_CONJUNCTION = 4
 MIN_WORDS_AFTER_CONJUNCTION = 3
