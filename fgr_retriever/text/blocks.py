@@ -163,6 +163,7 @@ def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
         return
     start = end = -1  # of the open piece of prose, if start >= 0
     place = 0
+    tried = False  # what follows a first heading may be records, too
     while place < len(lines):
         first, last = lines[place]
         line = text[first:last]
@@ -178,9 +179,11 @@ def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
         else:
             start, end = (start if start >= 0 else first), last
         place += 1
-        if kind == "head" and place < len(lines) and (rest := records(text, lines[place:])) is not None:
-            yield from rest
-            return
+        if kind == "head" and not tried and place < len(lines) and not HEADING.match(text, *lines[place]):
+            tried = True
+            if (rest := records(text, lines[place:])) is not None:
+                yield from rest
+                return
     if start >= 0:
         yield Piece(start, end, "prose")
 

@@ -107,25 +107,25 @@ def _json(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read JSON: a line that is closed in itself, or an object or list without another one inside, is a record."""
     if _JSON.match(first) is None:
         return None
+    changes = [depth(text[start:end]) for start, end in lines]
     found, place = [], 0
     while place < len(lines):
-        last = _leaf(text, lines, place)
+        last = _leaf(lines, changes, place)
         start, end = lines[place][0], lines[last][1]
-        opens = last == place and depth(text[start:end]) > 0
+        opens = last == place and changes[place] > 0
         found.append(Piece(start, end, "head") if opens else whole(start, end))
         place = last + 1
     return found
 
 
-def _leaf(text: str, lines: Sequence[Line], first: int) -> int:
+def _leaf(lines: Sequence[Line], changes: Sequence[int], first: int) -> int:
     """Find the line that closes the brackets of a line, if nothing is opened in between; else the line itself."""
-    opened = depth(text[slice(*lines[first])])
+    opened = changes[first]
     if opened <= 0:
         return first
     for place in range(first + 1, len(lines)):
-        change = depth(text[slice(*lines[place])])
-        opened += change
-        if change > 0 or lines[place][1] - lines[first][0] > _LONGEST_GROUP:
+        opened += changes[place]
+        if changes[place] > 0 or lines[place][1] - lines[first][0] > _LONGEST_GROUP:
             return first
         if opened <= 0:
             return place
@@ -229,6 +229,7 @@ def _continues(text: str, line: Line) -> bool:
 
 def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] | None]) -> Iterator[Piece]:
     """Join each key to its value: what is indented deeper, unless there are mappings in it."""
+    indents = [_indent(text, line) for line in lines]
     place = 0
     while place < len(lines):
         start, end = lines[place]
@@ -240,20 +241,22 @@ def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] 
             continue
         opens = not key["value"].split("#")[0].strip()
         last, nested = place, False
-        while last + 1 < len(lines) and _indent(text, lines[last + 1]) > _indent(text, lines[place]) - (
-            opens and text.startswith("- ", lines[last + 1][0] + _indent(text, lines[last + 1]))
-        ):
+        while last + 1 < len(lines) and _belongs(text, lines, indents, place, last + 1, opens):
             last += 1
             inner = keys[last]
             nested |= inner is not None and not inner["value"].strip()
             if nested or lines[last][1] - start > _LONGEST_GROUP:
+                last = place
                 break
-        if nested or lines[last][1] - start > _LONGEST_GROUP:
-            yield Piece(start, end, "head") if opens else whole(start, end)
-            place += 1
-        else:
-            yield Piece(start, lines[last][1], "head") if opens and last == place else whole(start, lines[last][1])
-            place = last + 1
+        yield Piece(start, end, "head") if opens and last == place else whole(start, lines[last][1])
+        place = last + 1
+
+
+def _belongs(text: str, lines: Sequence[Line], indents: Sequence[int], key: int, place: int, opens: bool) -> bool:
+    """Say whether a line is part of a key's value: indented deeper, or an item below a key without a value."""
+    if indents[place] > indents[key]:
+        return True
+    return opens and indents[place] == indents[key] and text.startswith("- ", lines[place][0] + indents[place])
 
 
 def _indent(text: str, line: Line) -> int:

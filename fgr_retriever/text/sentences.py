@@ -71,7 +71,7 @@ def segments(text: str) -> list[Segment]:
             body = low if kind == "prose" and not is_item else high
             found.append(Segment(heads[0][0] if heads else low, high, body, kind == "silent"))
             heads = []
-    return found + [Segment(*head, head[1], silent=True) for head in heads]
+    return found + [Segment(*head, head[1], silent=len(heads) <= _MOST_HEADS) for head in heads]
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
