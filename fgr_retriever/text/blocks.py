@@ -9,7 +9,17 @@ import regex
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.code import statements
 from fgr_retriever.text.furniture import front_matter_end, is_boilerplate, is_number, running_heads
-from fgr_retriever.text.lines import COMMENT, FENCE, HEADING, MARKER, RULE, STAMP, TURN, Line, is_plain_heading
+from fgr_retriever.text.lines import (
+    COMMENT,
+    FENCE,
+    MARKER,
+    Line,
+    begins_block,
+    is_heading,
+    is_plain_heading,
+    is_rule,
+    is_turn,
+)
 from fgr_retriever.text.records import Piece, records
 
 _LINE = regex.compile(r"[^\r\n]++")
@@ -152,7 +162,7 @@ def _short(text: str, lines: Sequence[Line], heads: frozenset[str], last: bool, 
 
 def _is_marked(line: str) -> bool:
     """Say whether a line has a mark that says what it is."""
-    return any(pattern.match(line) for pattern in (MARKER, TURN, STAMP, COMMENT, _CODE_LINE, FENCE))
+    return begins_block(line) or any(pattern.match(line) for pattern in (COMMENT, _CODE_LINE, FENCE))
 
 
 def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
@@ -168,7 +178,7 @@ def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
         first, last = lines[place]
         line = text[first:last]
         kind = _kind(text, lines, place, line)
-        if start >= 0 and (kind or _begins_block(line)):
+        if start >= 0 and (kind or begins_block(line)):
             yield Piece(start, end, "prose")
             start = -1
         if kind == "display":
@@ -179,7 +189,7 @@ def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
         else:
             start, end = (start if start >= 0 else first), last
         place += 1
-        if kind == "head" and not tried and place < len(lines) and not HEADING.match(text, *lines[place]):
+        if kind == "head" and not tried and place < len(lines) and not is_heading(text[slice(*lines[place])]):
             tried = True
             if (rest := records(text, lines[place:])) is not None:
                 yield from rest
@@ -190,12 +200,12 @@ def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
 
 def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
     """Give the kind of a line that is a piece of its own; empty for prose."""
-    if HEADING.match(line):
+    if is_heading(line):
         return "head"
     behind = text[slice(*lines[place + 1])] if place + 1 < len(lines) else ""
-    if behind and RULE.match(behind) and behind.strip()[0] in "=-~^" and is_plain_heading(line) and place == 0:
+    if behind and is_rule(behind) and behind.strip()[0] in "=-~^" and is_plain_heading(line) and place == 0:
         return "head"
-    if RULE.match(line):
+    if is_rule(line):
         return "head" if place == 1 and is_plain_heading(text[slice(*lines[0])]) else "whole"
     if is_table_row(line):
         return "whole"
@@ -213,12 +223,12 @@ def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
         return "silent"
     if (line[-1] in "{};:" or "=" in line or "import" in line) and _CODE_LINE.match(line):
         return "whole"
-    return "whole" if len(line) <= _LONGEST_TURN and TURN.match(line) and _is_alone(text, lines, place) else ""
+    return "whole" if len(line) <= _LONGEST_TURN and is_turn(line) and _is_alone(text, lines, place) else ""
 
 
 def _is_alone(text: str, lines: Sequence[Line], place: int) -> bool:
     """Say whether nothing goes on with a line in the next one."""
-    return place + 1 == len(lines) or _begins_block(text[slice(*lines[place + 1])])
+    return place + 1 == len(lines) or begins_block(text[slice(*lines[place + 1])])
 
 
 def _display(text: str, lines: Sequence[Line], place: int) -> tuple[int, int]:
@@ -232,8 +242,3 @@ def _display(text: str, lines: Sequence[Line], place: int) -> tuple[int, int]:
             if lines[last][0] > begin.end() + _LONGEST_DISPLAY:
                 break
     return place, lines[place][1]
-
-
-def _begins_block(line: str) -> bool:
-    """Say whether a line begins a list item, a speaker turn or a log entry."""
-    return any(pattern.match(line) is not None for pattern in (MARKER, TURN, STAMP))

@@ -46,21 +46,56 @@ STAMP = regex.compile(
 )
 CUE = regex.compile(r"\s*(?:\d{1,3}:)?\d{1,3}:\d\d[.,]\d{1,3}[ ]+-->[ ]")
 TRACE = regex.compile(r"\s+at[ ]\S|\s+File[ ]\"|Caused by:|Traceback \(|\s+\.{3}[ ]\d+[ ]more|goroutine \d|\t\S+\.go:\d")
-CODE = regex.compile(
-    r".*(?:[{}]|[)\]}];|\):|;[ ]*(?://.*)?|[^\s\\][ ]\\)\s*$|\s*[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S"
-    r"|\s*(?:import|from)\s+[\w.]+\s*(?:$|import\b)|\s*@\w+(?:\(.*\))?\s*$|\#!/"
-    r"|\s*(?:def|class|async|func|fn|function|const|let|var|public|private|protected|static|export|package|using"
+_CODE_START = regex.compile(
+    r"\s*(?:[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|(?:import|from)\s+[\w.]+\s*(?:$|import\b)|@\w+(?:\(.*\))?\s*$|\#!/"
+    r"|(?:def|class|async|func|fn|function|const|let|var|public|private|protected|static|export|package|using"
     r"|struct|enum|interface|impl|raise|throw|return|yield|await|elif|switch|case|try|except|catch|finally|\#include"
     r"|\#define)\b.*(?:[(){}:;=<\"'\]]|\w)\s*$"
-    r"|\s*(?:if|for|while|else|with|do)\b.*[:{]\s*$"
-    r"|\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|WITH|FROM|WHERE|GROUP BY|ORDER BY|JOIN"
+    r"|(?:if|for|while|else|with|do)\b.*[:{]\s*$"
+    r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|WITH|FROM|WHERE|GROUP BY|ORDER BY|JOIN"
     r"|LEFT JOIN|VALUES|SET|HAVING|LIMIT|GRANT)\b"
-    r"|\s*(?:\$[ ]|sudo[ ]|(?:\w+=\S*[ ])*[a-z][\w.\-]+(?:[ ]\S+)*[ ]-{1,2}[A-Za-z][\w\-]*\b.*$|set[ ]-)"
-    r"|\s*[\w.]+\([^()]*\)\s*$|\s*\"\"\"|\s*\.\w+\("
+    r"|\$[ ]|sudo[ ]|(?:\w+=\S*[ ])*[a-z][\w.\-]+(?:[ ]\S+)*[ ]-{1,2}[A-Za-z][\w\-]*\b.*$|set[ ]-"
+    r"|[\w.]+\([^()]*\)\s*$|\"\"\"|\.\w+\()"
 )
+_CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;[ ]*(?://.*)?|[^\s\\][ ]\\)\s*$")
+_DIGIT = regex.compile(r"\d")
+_STAMP_WITHIN = 130  # characters in which the first digit of a time stands
+_HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
 _ENDS_SENTENCE = ".!?…。！？؟۔।:;,，；："
 _LONGEST_HEADING = 70
 _MOST_HEADING_WORDS = 9
+
+
+def is_code(line: str) -> bool:
+    """Say whether a line looks like code."""
+    if line.rstrip()[-1:] in "{};)\\:" and _CODE_END.search(line):
+        return True
+    return _CODE_START.match(line) is not None
+
+
+def is_stamped(line: str) -> bool:
+    """Say whether a line begins with a time, as entries of a log and of a chat do."""
+    return _DIGIT.search(line, 0, _STAMP_WITHIN) is not None and STAMP.match(line) is not None
+
+
+def is_turn(line: str) -> bool:
+    """Say whether a line begins with a speaker or a label and a colon."""
+    return (":" in line or "：" in line) and TURN.match(line) is not None
+
+
+def is_heading(line: str) -> bool:
+    """Say whether a line is marked as a heading."""
+    return line.lstrip()[:1] in _HEADING_MARKS and HEADING.match(line) is not None
+
+
+def is_rule(line: str) -> bool:
+    """Say whether a line is a rule, such as the one below a heading."""
+    return line.lstrip()[:1] in _RULE_MARKS and RULE.match(line) is not None
+
+
+def begins_block(line: str) -> bool:
+    """Say whether a line begins a list item, a speaker turn or a log entry."""
+    return MARKER.match(line) is not None or is_turn(line) or is_stamped(line)
 
 
 def is_plain_heading(line: str) -> bool:

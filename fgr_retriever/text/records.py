@@ -14,7 +14,7 @@ from typing import NamedTuple
 import regex
 
 from fgr_retriever.text.code import depth, statements
-from fgr_retriever.text.lines import CODE, COMMENT, CUE, FENCE, HEADING, KEY, RULE, STAMP, TRACE, TURN, Line
+from fgr_retriever.text.lines import COMMENT, CUE, KEY, TRACE, Line, is_code, is_heading, is_rule, is_stamped, is_turn
 
 LONGEST_RECORD = 1_000
 """Characters of a record beyond which it is prose with a label: its sentences are units."""
@@ -77,9 +77,9 @@ def _has_id(text: str, lines: Sequence[Line], place: int) -> bool:
 
 def _log(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read log entries and lines of chat with a time: what has none belongs to the line before."""
-    if STAMP.match(first) is None:
+    if not is_stamped(first):
         return _trace(text, lines)
-    return _runs(lines, [place for place, line in enumerate(lines) if STAMP.match(text, *line)])
+    return _runs(lines, [place for place, line in enumerate(lines) if is_stamped(text[slice(*line)])])
 
 
 def _trace(text: str, lines: Sequence[Line]) -> list[Piece] | None:
@@ -103,9 +103,12 @@ def _runs(lines: Sequence[Line], firsts: Sequence[int]) -> list[Piece]:
 _JSON = regex.compile(r"\s*(?:[{\[]\s*(?:$|[\"{\[\]}\-]|\d(?!\d*\]\s)|true\b|false\b|null\b)|\"[^\"\n]{1,80}\"\s*:(?:\s|$)|[}\]],?\s*$)")
 
 
+_JSON_MARKS = tuple('{["}]')
+
+
 def _json(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read JSON: a line that is closed in itself, or an object or list without another one inside, is a record."""
-    if _JSON.match(first) is None:
+    if first.lstrip()[:1] not in _JSON_MARKS or _JSON.match(first) is None:
         return None
     changes = [depth(text[start:end]) for start, end in lines]
     found, place = [], 0
@@ -187,7 +190,7 @@ _ELEMENT = regex.compile(r"<(tr|li|dt|h[1-6]|option|caption)\b[^<>]{0,300}>|\n(?
 
 def _html(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read HTML: rows, items and terms with their definitions are records, headings belong to what follows."""
-    if _TAG.match(first) is None:
+    if first.lstrip()[:1] != "<" or _TAG.match(first) is None:
         return None
     start, end = lines[0][0], lines[-1][1]
     found, position = [], start
@@ -207,16 +210,19 @@ def _html(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     return [*found, Piece(position, end, "prose")] if text[position:end].strip() else found
 
 
+_KEY_MARKS = ":=：[#;-"
+
+
 def _keys(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read keys with values: pairs, mappings without a mapping inside, sections, turns of speakers."""
-    if KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- ")):
+    if not any(mark in first for mark in _KEY_MARKS) or KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- ")):
         return None
     keys = [KEY.match(text, *line) for line in lines]
     if len(lines) == 1:
-        return [whole(*lines[0])] if keys[0] and TURN.match(first) and len(first) <= _LONGEST_TURN else None
+        return [whole(*lines[0])] if keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN else None
     pairs = sum(key is not None for key in keys)
     if pairs < 2 or not all(
-        key or HEADING.match(text, *line) or COMMENT.match(text, *line) or _continues(text, line) for key, line in zip(keys, lines, strict=True)
+        key or is_heading(text[slice(*line)]) or COMMENT.match(text, *line) or _continues(text, line) for key, line in zip(keys, lines, strict=True)
     ):
         return None
     return list(_mappings(text, lines, keys))
@@ -235,7 +241,7 @@ def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] 
         start, end = lines[place]
         key = keys[place]
         if key is None:
-            is_head = HEADING.match(text, start, end) or COMMENT.match(text, start, end)
+            is_head = is_heading(text[start:end]) or COMMENT.match(text, start, end)
             yield Piece(start, end, "head") if is_head else whole(start, end)
             place += 1
             continue
@@ -270,19 +276,16 @@ _TEX = regex.compile(r"\s*\\[a-zA-Z]+\*?[{\[]")
 
 def _code(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read code that stands in no fence: at least half of its lines look like it."""
-    if not any(CODE.match(text, *line) for line in lines[:2]) and COMMENT.match(first) is None:
+    if not any(is_code(text[slice(*line)]) for line in lines[:2]) and COMMENT.match(first) is None:
         return None
-    if _TEX.match(first) or any(FENCE.match(text, *line) or RULE.match(text, *line) for line in lines):
+    if _TEX.match(first) or any(is_rule(text[slice(*line)]) for line in lines):
         return None
-    alike = sum(bool(CODE.match(text, *line) or COMMENT.match(text, *line)) for line in lines)
-    coded = sum(CODE.match(text, *line) is not None for line in lines)
-    if not coded or (alike + _indented(text, lines)) * 2 < len(lines) or (len(lines) == 1 and not alike):
+    coded = [is_code(text[slice(*line)]) for line in lines]
+    others = (line for line, is_one in zip(lines, coded, strict=True) if not is_one)
+    alike = sum(COMMENT.match(text, *line) is not None or text[line[0] : line[0] + 2].isspace() for line in others)
+    if not any(coded) or (sum(coded) + alike) * 2 < len(lines):
         return None
     return [Piece(*line, "head" if is_comment else "whole") for line, is_comment in statements(text, lines)]
-
-
-def _indented(text: str, lines: Sequence[Line]) -> int:
-    return sum(text[start : start + 2].isspace() and not CODE.match(text, start, end) for start, end in lines[1:])
 
 
 _READERS: tuple[Callable[[str, Sequence[Line], str], list[Piece] | None], ...] = (

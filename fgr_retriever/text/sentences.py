@@ -18,7 +18,7 @@ import regex
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.blocks import pieces
 from fgr_retriever.text.clauses import clause_borders
-from fgr_retriever.text.lines import CODE, FENCE, HEADING, MARKER, RULE
+from fgr_retriever.text.lines import FENCE, MARKER, is_code, is_heading, is_rule
 from fgr_retriever.text.stops import stops
 
 _LINE = regex.compile(r"[^\r\n]++")
@@ -135,9 +135,9 @@ def title(text: str) -> tuple[int, int] | None:
     line = first.group().strip()
     start = first.start() + len(first.group()) - len(first.group().lstrip())
     found = start, start + len(line)
-    if HEADING.match(line) or RULE.match(second.group()):
+    if is_heading(line) or is_rule(second.group()):
         return found
-    structured = is_table_row(line) or FENCE.match(line) or MARKER.match(line) or CODE.match(line)
+    structured = is_table_row(line) or FENCE.match(line) or MARKER.match(line) or is_code(line)
     if structured or len(line) > _MAX_TITLE or line[-1] in ".!?,;:…。！？：，；" or line[0].islower():
         return None
     if _BLANK_LINES.match(text, first.end()):

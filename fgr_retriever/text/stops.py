@@ -96,7 +96,8 @@ def _ends_sentence(text: str, stop: regex.Match[str], end: int, uncased: bool) -
     last = _LAST_WORD.match(text, max(0, stop.start() - _WORD_BEHIND), stop.start())
     if last is None:
         return True
-    if stop.end() - stop.start() == 1 and _goes_on(text, last.group(), stop.end(), behind):
+    numbered = word[:1].isdigit() or "." in word or last.group()[-1].isdigit()
+    if numbered and stop.end() - stop.start() == 1 and _goes_on(text, last.group(), stop.end(), behind):
         return False
     return not _is_abbreviation(last.group(), word)
 
