@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import regex
 
@@ -36,6 +36,7 @@ _TEX_DISPLAY = regex.compile(
 _TEX_ALONE = regex.compile(r"\s*\\end\b|.*\\\\\s*$|\s*\$\$")
 _TEX_SILENT = regex.compile(r"\s*(?:\\(?:label|centering|maketitle|tableofcontents|newpage|clearpage)\b|%)")
 _LONGEST_DISPLAY = 800
+_STOPS = ".!?,;:。"
 _UNFINISHED = regex.compile(r"(?r)[\p{L}\p{M}\p{N},;–—-]\s*")
 
 
@@ -87,43 +88,44 @@ def _may_go_on(text: str, piece: Piece) -> bool:
 
 def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:
     """Yield the pieces of each paragraph; of a paragraph that may be a page number, the kind is `number`."""
-    heads = running_heads(text)
+    heads, fenced = running_heads(text), "```" in text or "~~~" in text
     fence = ""
     paragraphs = list(_paragraphs(text, position))
     for place, lines in enumerate(paragraphs):
         last = place + 1 == len(paragraphs)
         if not fence and len(lines) <= _MOST_HEADING_LINES:
             paged = text[lines[0][0]] == "\f" or (not last and text[paragraphs[place + 1][0][0]] == "\f")
-            special = _short(text, lines, heads, last, paged)
-            if special is not None:
-                yield from special
+            short = _short(text, lines, heads, last, paged)
+            if short is not None:
+                yield from short
                 continue
-        at = 0
-        while at < len(lines):
-            mark = FENCE.match(text, *lines[at])
-            if fence or mark:
-                until = at if fence else at + 1
-                while until < len(lines) and not ((end := FENCE.match(text, *lines[until])) and _closes(text, end, fence or mark[1] if mark else fence, lines[until])):
-                    until += 1
-                if not fence and mark:
-                    yield Piece(*lines[at], "whole")
-                    at += 1
-                    fence = mark[1]
-                for line, is_comment in statements(text, lines[at:until]):
-                    yield Piece(*line, "head" if is_comment else "whole")
-                at = until
-                if at < len(lines):
-                    yield Piece(*lines[at], "whole")
-                    fence = ""
-                    at += 1
-            else:
-                until = next((k for k in range(at, len(lines)) if FENCE.match(text, *lines[k])), len(lines))
-                yield from _of_lines(text, lines[at:until])
-                at = until
+        if fenced:
+            fence = yield from _fenced(text, lines, fence)
+        else:
+            yield from _of_lines(text, lines)
 
 
-def _closes(text: str, mark: regex.Match[str], fence: str, line: Line) -> bool:
-    return mark[1].startswith(fence) and not text[slice(*line)].strip(" `~")
+def _fenced(text: str, lines: Sequence[Line], fence: str) -> Generator[Piece, None, str]:
+    """Yield the pieces of lines that may lie in fences, given the fence that is open; return the one open at the end."""
+    at = 0
+    for place, line in enumerate(lines):
+        mark = FENCE.match(text, *line)
+        if mark is None or (fence and not (mark[1].startswith(fence) and not text[slice(*line)].strip(" `~"))):
+            continue
+        yield from _inside(text, lines[at:place], fence)
+        yield Piece(*line, "whole")
+        at, fence = place + 1, "" if fence else mark[1]
+    yield from _inside(text, lines[at:], fence)
+    return fence
+
+
+def _inside(text: str, lines: Sequence[Line], fence: str) -> Iterator[Piece]:
+    """Yield the pieces of lines that are code if there is a fence around them."""
+    if fence:
+        for line, is_comment in statements(text, lines):
+            yield Piece(*line, "head" if is_comment else "whole")
+    elif lines:
+        yield from _of_lines(text, lines)
 
 
 def _paragraphs(text: str, position: int) -> Iterator[list[Line]]:
@@ -149,6 +151,8 @@ def _short(text: str, lines: Sequence[Line], heads: frozenset[str], last: bool, 
     found = []
     for place, (start, end) in enumerate(lines):
         line = text[start:end]
+        if line[-1] in _STOPS and not heads:
+            return None
         if is_boilerplate(line) or (heads and line.strip() in heads and (line[0] == "\f" or place == 0)):
             found.append(Piece(start, end, "silent"))
         elif is_number(line) and len(lines) == 1:
@@ -207,6 +211,8 @@ def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
         return "head"
     if is_rule(line):
         return "head" if place == 1 and is_plain_heading(text[slice(*lines[0])]) else "whole"
+    if is_boilerplate(line):
+        return "silent"
     if is_table_row(line):
         return "whole"
     if line[-1] == ":" and len(line) <= _LONGEST_LEAD and behind and MARKER.match(behind):
@@ -219,8 +225,6 @@ def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
             return "silent"
         if _TEX_ALONE.match(line):
             return "whole"
-    if is_boilerplate(line):
-        return "silent"
     if (line[-1] in "{};:" or "=" in line or "import" in line) and _CODE_LINE.match(line):
         return "whole"
     return "whole" if len(line) <= _LONGEST_TURN and is_turn(line) and _is_alone(text, lines, place) else ""

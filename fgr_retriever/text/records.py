@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import regex
 
+from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.code import depth, statements
 from fgr_retriever.text.lines import COMMENT, CUE, KEY, TRACE, Line, is_code, is_heading, is_rule, is_stamped, is_turn
 
@@ -53,6 +54,8 @@ def records(text: str, lines: Sequence[Line]) -> list[Piece] | None:
         Its pieces, or None if it is prose.
     """
     first = text[slice(*lines[0])]
+    if "|" in first and is_table_row(first):
+        return None
     for reader in _READERS:
         found = reader(text, lines, first)
         if found is not None:
@@ -210,12 +213,12 @@ def _html(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     return [*found, Piece(position, end, "prose")] if text[position:end].strip() else found
 
 
-_KEY_MARKS = ":=：[#;-"
+_KEY_MARK = regex.compile(r"[:=：\[\#;-]")
 
 
 def _keys(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read keys with values: pairs, mappings without a mapping inside, sections, turns of speakers."""
-    if not any(mark in first for mark in _KEY_MARKS) or KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- ")):
+    if _KEY_MARK.search(first) is None or KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- ")):
         return None
     keys = [KEY.match(text, *line) for line in lines]
     if len(lines) == 1:
