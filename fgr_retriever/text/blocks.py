@@ -97,7 +97,11 @@ def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:
             paged = text[lines[0][0]] == "\f" or (not last and text[paragraphs[place + 1][0][0]] == "\f")
             short = _short(text, lines, heads, last, paged)
             if short is not None:
-                yield from short
+                is_title = place == 0 and len(short) == 1 and short[0].kind == "head"
+                if is_title and not is_plain_heading(text[slice(*paragraphs[1][0])]):
+                    yield short[0]._replace(kind="silent")  # the title of the passage: `keep_title` decides
+                else:
+                    yield from short
                 continue
         if fenced:
             fence = yield from _fenced(text, lines, fence)

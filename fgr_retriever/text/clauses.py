@@ -39,6 +39,8 @@ _SHIELD = regex.compile(
 )
 _SHIELD_MARK = regex.compile(r"[({\[$\"“«„]")
 _LABEL_WORDS = 4  # words before a colon that make a label
+# A sentence that begins so is no label, even if a colon comes soon: "It was so: ...".
+_CLAUSE_BEFORE = regex.compile(r"(?i:i|it|he|she|we|they|you|this|that|these|there|and|but|so|es|er|sie|wir|das|il|elle|c'est)\b")
 _CONDITION = regex.compile(
     r"(?i:if|unless|when|whenever|once|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
 )
@@ -112,7 +114,9 @@ def _holds_together(text: str, start: int, mark: regex.Match[str], end: int) -> 
     """Say whether what stands before and behind a mark is one: a label, a name, what a verb says."""
     first = text[mark.start()]
     if first == ":":
-        return not _has_words(text, start, mark.start(), _LABEL_WORDS + 1)
+        return _CLAUSE_BEFORE.match(text, start, end) is None and not _has_words(
+            text, start, mark.start(), _LABEL_WORDS + 1
+        )
     if first != ",":
         return False
     behind = min(end, mark.end() + _WORD_BEHIND)

@@ -14,11 +14,12 @@ from fgr_retriever.text.lines import MARKER
 _ALWAYS_ABBREVIATED = frozenset(
     "dr mr mrs ms prof st mt ft rev hon gen col lt sgt capt cmdr maj adm sen rep gov pres messrs mme mlle "
     "e.g i.e eg ie cf vs v viz ca approx resp z.b d.h u.a bzw vgl al evtl ggf sog dipl ing sr sra srta dott avv sig "
-    "cfr p.ej p.ex aprox".split()
+    "cfr p.ej p.ex aprox dra hl hll hr env bzgl gem mind".split()
 )
 # Words that do so before a number or a further name ("Fig. 3", "Jan. 5", "No. 5").
 _ABBREVIATED_BEFORE_NUMBER = frozenset(
-    "no nos nr fig figs p pp vol vols ch sec sect art eq eqs tab ref refs app ed op cit par ver para paras "
+    "no nos nr fig figs p pp vol vols ch sec sect art arts eq eqs tab ref refs app ed op cit par ver para paras "
+    "chap cap pág pag págs núm num párr parr ec éq éd réf rif lett co abs abb kap ziff rn bd aufl gl anm anh "
     "jan feb mar apr jun jul aug sep sept oct nov dec".split()
 )
 # Words that may do either: the next word decides.
@@ -48,12 +49,13 @@ _AFTER_REFERENCE = frozenset(
     "und oder der des dem die das bis ist sind von zu gilt de del du des et ou y o e ed da do dos das du di della "
     "kg g mg km m cm mm s ms h min l ml w kw v a nm bar rpm hz °c °f".split()
 )
+_ORDINAL_DIGITS = 2
 _LONGEST_SHORT = 5  # letters of a word that a number may make an abbreviation: "para", "temp", "reg"
 
 # What stays in one grapheme with the character before it.
 EXTEND = r"\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}"
 _STOP = regex.compile(
-    r"(?:(?<![.!?…؟۔])[.!?…؟۔]++\p{M}*+(?P<closers>[\"'”’»›)\]}*_]|\[\d{1,3}\])*+(?=\s|$)"
+    r"(?:(?<![.!?…؟۔])[.!?…؟۔]++\p{M}*+(?P<closers>[\"'”’“»›)\]}*_]|[ \u00a0\u202f]»(?=\s|$)|\[\d{1,3}\])*+(?=\s|$)"
     rf"|[。！？｡．।॥]++[{EXTEND}\"'”’»」』）】》〉)\]]*+)"
 )
 _LAST_WORD = regex.compile(r"(?r)[\p{L}\p{M}\p{N}.º°]+")
@@ -61,6 +63,8 @@ _ACRONYM = regex.compile(r"(?:\p{L}\.)+\p{L}")
 _NEXT_WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’.]{1,20}")
 _NEXT_LETTER = regex.compile(r"\s+(?:\p{L}\.-?)+(?!\p{L})|\s+(?:UU)\.")
 _NUMBER_AND_WORD = regex.compile(r"\s+(?:§+[ ]*)?\p{N}[\p{N}.,/\-–]*(?:(?P<glued>[\p{L}\p{M})]+)|(?:[ ](?P<word>[\p{L}\p{M}°]+))?)")
+# A German ordinal and what stands before it: "im 2. Stock", "zum 3. Mal".
+_ORDINAL = regex.compile(r"(?r)\b(?:im|zum|zur|vom|beim|der|die|das|den|dem|des|ab|seit|jedem|jeden|einem|einen)\s+\d{1,2}")
 _VOWEL = regex.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûãõœæ]", regex.IGNORECASE)
 _WORD_BEHIND = 40
 
@@ -107,7 +111,12 @@ def _goes_on(text: str, word: str, border: int, end: int) -> bool:
     bare = word.strip(".")
     if bare.isdigit():
         following = _NEXT_WORD.search(text, border, end)
-        return len(bare) < 3 and following is not None and following.group().strip(".").lower() in _AFTER_ORDINAL
+        if len(bare) > _ORDINAL_DIGITS or following is None:
+            return False
+        ordinal = _ORDINAL.match(text, max(0, border - _WORD_BEHIND), border - 1) is not None
+        return ordinal or following.group().strip(".").lower() in _AFTER_ORDINAL
+    if bare.endswith("str") and _NUMBER_AND_WORD.match(text, border, end):  # "Bahnhofstr. 5"
+        return True
     short = len(bare) <= _LONGEST_SHORT and bare.isalpha()
     known = bare.lower() in _ABBREVIATED_BEFORE_NUMBER
     named = len(bare) <= 1 or (len(bare) < _LONGEST_SHORT and bare[0].isupper())
@@ -132,8 +141,8 @@ def _is_abbreviation(word: str, following: str) -> bool:
     starts = following.rstrip(".").lower() in _STARTERS
     if lower in _ALWAYS_ABBREVIATED:
         return True
-    if lower in _ABBREVIATED_BEFORE_NUMBER:
-        return following[:1].isdigit()
     initial = len(word) == 1 and word.isupper()
+    if lower in _ABBREVIATED_BEFORE_NUMBER and not initial:
+        return following[:1].isdigit()
     acronym = _ACRONYM.fullmatch(word) is not None
     return (initial or acronym or lower in _SOMETIMES_ABBREVIATED) and not starts

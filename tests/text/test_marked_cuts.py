@@ -92,6 +92,11 @@ def test_many_short_lines_are_a_list_and_no_headings():
     assert [text[slice(*one)] for one in sentences(text)] == text.split("\n\n")
 
 
+def test_the_title_of_a_passage_is_left_to_keep_title():
+    text = "Opening hours\n\nThe library opens at nine."
+    assert kept(text, "Opening hours", "nine.") == ["The library opens at nine."]
+
+
 def test_a_sentence_that_is_repeated_is_kept_once():
     said = "The bridge is closed until May."
     text = f"{said} Buses take the old road. {said} Walkers may use the ferry, which is free."
