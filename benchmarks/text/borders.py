@@ -1,6 +1,6 @@
 """Errors at sentence borders, by genre and language: missed and invented ones, divided by all borders.
 
-    python -m benchmarks.text.borders [--wrong]
+python -m benchmarks.text.borders [--wrong]
 """
 
 from __future__ import annotations

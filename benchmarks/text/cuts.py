@@ -32,7 +32,9 @@ def main() -> None:
             if given.failed and not all(met[:2]):
                 units = [one.text[start:end] for start, end in Units.of(one.text).phrases.tolist()]
                 print(f"{one.kind}/{one.name}: {question.ask}\n  {question.whole!r}\n  {units}\n")
-    print("| kind | questions | by phrases | by sentences |" + (" in a span | never cut by a span |" if trimmer else ""))
+    print(
+        "| kind | questions | by phrases | by sentences |" + (" in a span | never cut by a span |" if trimmer else "")
+    )
     print("|---|---|---|---|" + ("---|---|" if trimmer else ""))
     rows = [*sorted(found.items()), ("**all**", [met for mets in found.values() for met in mets])]
     for kind, mets in rows:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (the look-alike characters are meant)
 """Blocks: the pieces of a text between which no sentence goes on, as its lines and blank lines say."""
 
 from __future__ import annotations
@@ -6,36 +7,14 @@ from collections.abc import Generator, Iterator, Sequence
 
 import regex
 
-from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.code import statements
 from fgr_retriever.text.furniture import front_matter_end, is_boilerplate, is_number, running_heads
-from fgr_retriever.text.lines import (
-    COMMENT,
-    FENCE,
-    MARKER,
-    Line,
-    begins_block,
-    is_heading,
-    is_plain_heading,
-    is_rule,
-    is_turn,
-)
-from fgr_retriever.text.records import Piece, records
+from fgr_retriever.text.lines import CODE_LINE, COMMENT, FENCE, Line, begins_block, is_plain_heading
+from fgr_retriever.text.paragraph import paragraph_pieces
+from fgr_retriever.text.piece import Piece
 
 _LINE = regex.compile(r"[^\r\n]++")
-_LONGEST_TURN = 200
-_LONGEST_LEAD = 80  # characters of a line with a colon that belongs to the list below it
 _MOST_HEADING_LINES = 3
-_CODE_LINE = regex.compile(
-    r".*(?:[{}]|[)\]}];|\):)\s*$|\s*[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|\s*(?:import|from)\s+[\w.]+\s*$"
-)
-_TEX_BEGIN = regex.compile(r"\s*\\begin\{(\w+\*?)\}")
-_TEX_DISPLAY = regex.compile(
-    r"(?:equation|align|gather|multline|eqnarray|displaymath|math|verbatim|lstlisting|minted|figure|table)\*?"
-)
-_TEX_ALONE = regex.compile(r"\s*\\end\b|.*\\\\\s*$|\s*\$\$")
-_TEX_SILENT = regex.compile(r"\s*(?:\\(?:label|centering|maketitle|tableofcontents|newpage|clearpage)\b|%)")
-_LONGEST_DISPLAY = 800
 _STOPS = ".!?,;:。"
 _UNFINISHED = regex.compile(r"(?r)[\p{L}\p{M}\p{N},;–—-]\s*")
 
@@ -48,32 +27,23 @@ def pieces(text: str) -> Iterator[Piece]:
             yield Piece(0, position, "silent")
     else:
         position = 0
-    open_prose: Piece | None = None  # the last piece, if a page may end inside it
-    held: list[Piece] = []  # page numbers and running heads behind it
-    for piece in _of_paragraphs(text, position):
-        if open_prose is None:
-            if _may_go_on(text, piece):
-                open_prose = piece
-            else:
-                yield piece
-        elif piece.kind in ("silent", "number"):
+    yield from _over_pages(text, _of_paragraphs(text, position))
+
+
+def _over_pages(text: str, found: Iterator[Piece]) -> Iterator[Piece]:
+    """Join what goes on behind page numbers and running heads: a sentence over a page break is one."""
+    held: list[Piece] = []  # prose that may go on, and page furniture behind it
+    for piece in found:
+        if held and piece.kind in ("silent", "number"):
             held.append(piece)
-        elif held and piece.kind == "prose" and text[piece.start : piece.end].lstrip()[:1].islower():
-            joined = Piece(open_prose.start, piece.end, "prose")
-            open_prose, held = joined, []
-            if not _may_go_on(text, joined):
-                yield joined
-                open_prose = None
-        else:
-            yield open_prose
-            yield from map(_settled, held)
-            held = []
-            open_prose = piece if _may_go_on(text, piece) else None
-            if open_prose is None:
-                yield piece
-    if open_prose is not None:
-        yield open_prose
+            continue
+        if len(held) > 1 and piece.kind == "prose" and text[piece.start : piece.end].lstrip()[:1].islower():
+            piece, held = Piece(held[0].start, piece.end, "prose"), []
         yield from map(_settled, held)
+        held = [piece] if _may_go_on(text, piece) else []
+        if not held:
+            yield _settled(piece)
+    yield from map(_settled, held)
 
 
 def _settled(piece: Piece) -> Piece:
@@ -106,11 +76,15 @@ def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:
         if fenced:
             fence = yield from _fenced(text, lines, fence)
         else:
-            yield from _of_lines(text, lines)
+            yield from paragraph_pieces(text, lines)
 
 
 def _fenced(text: str, lines: Sequence[Line], fence: str) -> Generator[Piece, None, str]:
-    """Yield the pieces of lines that may lie in fences, given the fence that is open; return the one open at the end."""
+    """Yield the pieces of lines that may lie in fences, given the fence that is open.
+
+    Returns:
+        The fence that is open at the end.
+    """
     at = 0
     for place, line in enumerate(lines):
         mark = FENCE.match(text, *line)
@@ -129,7 +103,7 @@ def _inside(text: str, lines: Sequence[Line], fence: str) -> Iterator[Piece]:
         for line, is_comment in statements(text, lines):
             yield Piece(*line, "head" if is_comment else "whole")
     elif lines:
-        yield from _of_lines(text, lines)
+        yield from paragraph_pieces(text, lines)
 
 
 def _paragraphs(text: str, position: int) -> Iterator[list[Line]]:
@@ -170,83 +144,4 @@ def _short(text: str, lines: Sequence[Line], heads: frozenset[str], last: bool, 
 
 def _is_marked(line: str) -> bool:
     """Say whether a line has a mark that says what it is."""
-    return begins_block(line) or any(pattern.match(line) for pattern in (COMMENT, _CODE_LINE, FENCE))
-
-
-def _of_lines(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
-    """Yield the pieces of some lines without a fence: records, or else prose with headings, items and rows."""
-    found = records(text, lines)
-    if found is not None:
-        yield from found
-        return
-    start = end = -1  # of the open piece of prose, if start >= 0
-    place = 0
-    tried = False  # what follows a first heading may be records, too
-    while place < len(lines):
-        first, last = lines[place]
-        line = text[first:last]
-        kind = _kind(text, lines, place, line)
-        if start >= 0 and (kind or begins_block(line)):
-            yield Piece(start, end, "prose")
-            start = -1
-        if kind == "display":
-            place, last = _display(text, lines, place)
-            kind = "whole"
-        if kind:
-            yield Piece(first, last, kind)
-        else:
-            start, end = (start if start >= 0 else first), last
-        place += 1
-        if kind == "head" and not tried and place < len(lines) and not is_heading(text[slice(*lines[place])]):
-            tried = True
-            if (rest := records(text, lines[place:])) is not None:
-                yield from rest
-                return
-    if start >= 0:
-        yield Piece(start, end, "prose")
-
-
-def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
-    """Give the kind of a line that is a piece of its own; empty for prose."""
-    if is_heading(line):
-        return "head"
-    behind = text[slice(*lines[place + 1])] if place + 1 < len(lines) else ""
-    if behind and is_rule(behind) and behind.strip()[0] in "=-~^" and is_plain_heading(line) and place == 0:
-        return "head"
-    if is_rule(line):
-        return "head" if place == 1 and is_plain_heading(text[slice(*lines[0])]) else "whole"
-    if is_boilerplate(line):
-        return "silent"
-    if is_table_row(line):
-        return "whole"
-    if line[-1] == ":" and len(line) <= _LONGEST_LEAD and behind and MARKER.match(behind):
-        return "head"
-    if "\\" in line or line.lstrip()[:1] in ("%", "$"):
-        begin = _TEX_BEGIN.match(line)
-        if begin:
-            return "display" if _TEX_DISPLAY.fullmatch(begin[1]) else "head"
-        if _TEX_SILENT.match(line):
-            return "silent"
-        if _TEX_ALONE.match(line):
-            return "whole"
-    if (line[-1] in "{};:" or "=" in line or "import" in line) and _CODE_LINE.match(line):
-        return "whole"
-    return "whole" if len(line) <= _LONGEST_TURN and is_turn(line) and _is_alone(text, lines, place) else ""
-
-
-def _is_alone(text: str, lines: Sequence[Line], place: int) -> bool:
-    """Say whether nothing goes on with a line in the next one."""
-    return place + 1 == len(lines) or begins_block(text[slice(*lines[place + 1])])
-
-
-def _display(text: str, lines: Sequence[Line], place: int) -> tuple[int, int]:
-    """Find the last line of a formula or listing of LaTeX, and where it ends."""
-    begin = _TEX_BEGIN.match(text, *lines[place])
-    if begin:
-        close = text.find(f"\\end{{{begin[1]}}}", begin.end(), begin.end() + _LONGEST_DISPLAY)
-        for last in range(place, len(lines)):
-            if close >= 0 and lines[last][0] <= close < lines[last][1]:
-                return last, lines[last][1]
-            if lines[last][0] > begin.end() + _LONGEST_DISPLAY:
-                break
-    return place, lines[place][1]
+    return begins_block(line) or any(pattern.match(line) for pattern in (COMMENT, CODE_LINE, FENCE))

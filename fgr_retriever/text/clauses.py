@@ -30,7 +30,7 @@ MIN_WORDS_BEFORE_CONJUNCTION = 4
 MIN_WORDS_AFTER_CONJUNCTION = 3
 _WORDS = regex.compile(r"\w+")
 _LAST_WORD_CHARACTER = regex.compile(r"(?r)\w")
-# What is never cut inside: the brackets of a call, a formula, a short quotation. Bounded: a stray mark costs a constant.
+# What is never cut inside: the brackets of a call, a formula, a short quotation. Bounded, for stray marks.
 _SHIELD = regex.compile(
     r"(?<=[\w\\])(?:\((?:[^()\r\n]|\([^()\r\n]{0,100}\)){0,300}\)|\{[^{}\r\n]{0,200}\}|\[[^\[\]\r\n]{0,200}\])"
     r"|(?<=\s)\([^()\r\n]{1,60}\)"
@@ -40,7 +40,9 @@ _SHIELD = regex.compile(
 _SHIELD_MARK = regex.compile(r"[({\[$\"“«„]")
 _LABEL_WORDS = 4  # words before a colon that make a label
 # A sentence that begins so is no label, even if a colon comes soon: "It was so: ...".
-_CLAUSE_BEFORE = regex.compile(r"(?i:i|it|he|she|we|they|you|this|that|these|there|and|but|so|es|er|sie|wir|das|il|elle|c'est)\b")
+_CLAUSE_BEFORE = regex.compile(
+    r"(?i:i|it|he|she|we|they|you|this|that|these|there|and|but|so|es|er|sie|wir|das|il|elle|c'est)\b"
+)
 _CONDITION = regex.compile(
     r"(?i:if|unless|when|whenever|once|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
 )
@@ -50,9 +52,10 @@ _NAME_BEFORE = regex.compile(r"(?r)(?<![\p{L}\p{N}])(?:\p{Lu}[\p{L}\p{M}\p{N}.'�
 _NAME_BEHIND = regex.compile(
     r"\s*(?:(?:and|or|und|oder|et|ou|y|e|&|of|for|the|für|de|del|des|der|la|las|los)\s+){0,3}(?:\p{Lu}\p{L}|\p{N})"
 )
-# The rest of a series of names: ", Media and Sport".
+# The rest of a series of names or a number: ", Media and Sport".
+_NAMED = r"\s*(?:the[ ])?\p{Lu}[\p{L}\p{M}.'’\-]*,"
 _SERIES_BEHIND = regex.compile(
-    r"\s*\p{N}|(?:\s*(?:the[ ])?\p{Lu}[\p{L}\p{M}.'’\-]*,){0,4}\s*(?:the[ ])?\p{Lu}[\p{L}\p{M}.'’\-]*,?\s+(?:and|or|und|oder|et|ou|y|e|&)\s+(?:the[ ])?\p{Lu}"
+    rf"\s*\p{{N}}|(?:{_NAMED}){{0,4}}{_NAMED}?\s+(?:and|or|und|oder|et|ou|y|e|&)\s+(?:the[ ])?\p{{Lu}}"
 )
 _NUMBER_BEHIND = regex.compile(r"\w+\s+\d")
 _WORD_BEHIND = 40

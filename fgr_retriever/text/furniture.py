@@ -13,18 +13,22 @@ _FRONT_MATTER = regex.compile(
 )
 _FIELD = regex.compile(r"[\w\-\"' ]{1,40}(?::(?:\s|$)|\s*=)|\s|\#|-\s|[\]}]")
 _PAGE_NUMBER = regex.compile(
-    r"[\s\f]*(?:[-–—][ ]*\d{1,4}[ ]*[-–—]|(?i:page|seite|página|pagina|pág\.|p\.|s\.)[ ]*\d{1,4}(?:[ ]*(?:of|von|de|di|sur|/)[ ]*\d{1,4})?"
+    r"[\s\f]*(?:[-–—][ ]*\d{1,4}[ ]*[-–—]|(?i:page|seite|página|pagina|pág\.|p\.|s\.)[ ]*"
+    r"\d{1,4}(?:[ ]*(?:of|von|de|di|sur|/)[ ]*\d{1,4})?"
     r"|\d{1,4}[ ]*/[ ]*\d{1,4})\s*$",
 )
 _BARE_NUMBER = regex.compile(r"\s*(?:\d{1,4}|[ivxl]{1,6})\s*$")
 _COMMON_LINE = regex.compile(
-    r"(?i)\s*(?:skip to (?:main )?content|search|log ?in|sign (?:in|up)|menu|subscribe|print|advertisement|cookie settings"
-    r"|share(?: (?:on|this|via)\b.{0,30})?|follow us.{0,30}|back to top|table of contents|was this (?:page|article) helpful.{0,20}"
+    r"(?i)\s*(?:skip to (?:main )?content|search|log ?in|sign (?:in|up)|menu|subscribe|print|advertisement"
+    r"|cookie settings|share(?: (?:on|this|via)\b.{0,30})?|follow us.{0,30}|back to top|table of contents"
+    r"|was this (?:page|article) helpful.{0,20}"
     r"|(?:«|‹|←)?[ ]?(?:previous|prev|zurück|précédent|anterior).{0,10}(?:next|weiter|suivant|siguiente).{0,4}"
     r"|read more|all rights reserved\.?|(?:©|\(c\)|copyright)[ ].{0,80}"
     r"|(?:home|start|startseite|accueil|inicio|início)(?:[ ]*[|>›»/·•][ ]*[\w &.'’-]{1,30}){1,12})\s*$"
 )
-_COOKIES = regex.compile(r"(?i)(?:use|uses|using|accept|manage|consent|nutzt|verwende[nt]|utilis|utiliza).{0,60}\bcookies?\b|\bcookies?\b.{0,80}(?:accept|agree|consent|reject)")
+_COOKIES = regex.compile(
+    r"(?i)(?:use|uses|using|accept|manage|consent|nutzt|verwende[nt]|utilis|utiliza).{0,60}\bcookies?\b|\bcookies?\b.{0,80}(?:accept|agree|consent|reject)"
+)
 _LONGEST = 100
 _LONGEST_NOTICE = 400
 _LONGEST_HEAD = 70

@@ -41,11 +41,17 @@ _DATE = (
 )
 STAMP = regex.compile(
     r"(?:<\d{1,3}>\d?[ ]?)?(?:\[?[A-Z]{4,8}\]?:?[ ]+)?[ ]{0,4}[\[(]?"
-    rf"(?:{_DATE}[T ,:_-]{{1,3}}{_TIME}|{_TIME}(?=[\])\s])|[IWEFD]\d{{4}}[ ]{_TIME}|\d{{10}}(?:\d{{3}})?(?:\.\d{{1,9}})?(?=[\s:\]]))"
+    rf"(?:{_DATE}[T ,:_-]{{1,3}}{_TIME}|{_TIME}(?=[\])\s])"
+    rf"|[IWEFD]\d{{4}}[ ]{_TIME}|\d{{10}}(?:\d{{3}})?(?:\.\d{{1,9}})?(?=[\s:\]]))"
     rf"|[\w.:]{{2,60}}[ ]\S{{1,40}}[ ]\S{{1,40}}[ ]\[{_DATE}:"
 )
 CUE = regex.compile(r"\s*(?:\d{1,3}:)?\d{1,3}:\d\d[.,]\d{1,3}[ ]+-->[ ]")
-TRACE = regex.compile(r"\s+at[ ]\S|\s+File[ ]\"|Caused by:|Traceback \(|\s+\.{3}[ ]\d+[ ]more|goroutine \d|\t\S+\.go:\d")
+TRACE = regex.compile(
+    r"\s+at[ ]\S|\s+File[ ]\"|Caused by:|Traceback \(|\s+\.{3}[ ]\d+[ ]more|goroutine \d|\t\S+\.go:\d"
+)
+CODE_LINE = regex.compile(
+    r".*(?:[{}]|[)\]}];|\):)\s*$|\s*[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|\s*(?:import|from)\s+[\w.]+\s*$"
+)
 _CODE_START = regex.compile(
     r"\s*(?:[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|(?:import|from)\s+[\w.]+\s*(?:$|import\b)|@\w+(?:\(.*\))?\s*$|\#!/"
     r"|(?:def|class|async|func|fn|function|const|let|var|public|private|protected|static|export|package|using"

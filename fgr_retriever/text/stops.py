@@ -62,9 +62,13 @@ _LAST_WORD = regex.compile(r"(?r)[\p{L}\p{M}\p{N}.º°]+")
 _ACRONYM = regex.compile(r"(?:\p{L}\.)+\p{L}")
 _NEXT_WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’.]{1,20}")
 _NEXT_LETTER = regex.compile(r"\s+(?:\p{L}\.-?)+(?!\p{L})|\s+(?:UU)\.")
-_NUMBER_AND_WORD = regex.compile(r"\s+(?:§+[ ]*)?\p{N}[\p{N}.,/\-–]*(?:(?P<glued>[\p{L}\p{M})]+)|(?:[ ](?P<word>[\p{L}\p{M}°]+))?)")
+_NUMBER_AND_WORD = regex.compile(
+    r"\s+(?:§+[ ]*)?\p{N}[\p{N}.,/\-–]*(?:(?P<glued>[\p{L}\p{M})]+)|(?:[ ](?P<word>[\p{L}\p{M}°]+))?)"
+)
 # A German ordinal and what stands before it: "im 2. Stock", "zum 3. Mal".
-_ORDINAL = regex.compile(r"(?r)\b(?:im|zum|zur|vom|beim|der|die|das|den|dem|des|ab|seit|jedem|jeden|einem|einen)\s+\d{1,2}")
+_ORDINAL = regex.compile(
+    r"(?r)\b(?:im|zum|zur|vom|beim|der|die|das|den|dem|des|ab|seit|jedem|jeden|einem|einen)\s+\d{1,2}"
+)
 _VOWEL = regex.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûãõœæ]", regex.IGNORECASE)
 _WORD_BEHIND = 40
 

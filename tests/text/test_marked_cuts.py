@@ -44,7 +44,9 @@ def evidence(text, *likely):
         start = text.index(word, position)
         position = start + len(word)
         offsets.append((start, position))
-        chances.append(0.9 if any(low <= start < low + len(part) for part in likely for low in places(text, part)) else 0.02)
+        chances.append(
+            0.9 if any(low <= start < low + len(part) for part in likely for low in places(text, part)) else 0.02
+        )
     return TokenEvidence(np.array(offsets, dtype=np.int32).reshape(-1, 2), np.array(chances, dtype=np.float32))
 
 
