@@ -62,8 +62,9 @@ class Axis:
     def holds(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say which positions lie in a sentence: what is never evidence lies in none."""
         owners = np.maximum(self.sentence_of(positions), 0)
-        found: NDArray[np.bool_] = positions < self.units.sentences[owners, 1]
-        return found & (positions >= self.units.sentences[owners, 0])
+        low, high = self.units.sentences[owners].T
+        found: NDArray[np.bool_] = (low <= positions) & (positions < high)
+        return found
 
     def without_repeats(self, ranges: Ranges) -> Ranges:
         """Leave out ranges of sentences that their passage has said before, word for word.
