@@ -32,8 +32,8 @@ _WORDS = regex.compile(r"\w+")
 _LAST_WORD_CHARACTER = regex.compile(r"(?r)\w")
 # What is never cut inside: the brackets of a call, a formula, a short quotation. Bounded, for stray marks.
 _SHIELD = regex.compile(
-    r"(?<=[\w\\])(?:\((?:[^()\r\n]|\([^()\r\n]{0,100}\)){0,300}\)|\{[^{}\r\n]{0,200}\}|\[[^\[\]\r\n]{0,200}\])"
-    r"|(?<=\s)\([^()\r\n]{1,60}\)"
+    r"(?<=[\w\\])(?:\((?:[^()\r\n]|\([^()\r\n]{0,100}\)){0,300}\)|\[[^\[\]\r\n]{0,200}\])"
+    r"|\{[^{}\r\n]{0,200}\}|(?<=\s)\([^()\r\n]{1,60}\)"
     r"|(?<![\w$])\$(?![\s$])[^$\r\n]{1,200}(?<![\s$\\])\$(?![\w$])"
     r"|(?<!\w)\"(?=\S)[^\"\r\n]{1,80}(?<=\S)\"(?!\w)|“[^“”\r\n]{1,80}”|«[^«»\r\n]{1,80}»|„[^„“”\r\n]{1,80}[“”]"
 )

@@ -26,6 +26,7 @@ _COMMON_LINE = regex.compile(
     r"|read more|all rights reserved\.?|(?:©|\(c\)|copyright)[ ].{0,80}"
     r"|(?:home|start|startseite|accueil|inicio|início)(?:[ ]*[|>›»/·•][ ]*[\w &.'’-]{1,30}){1,12})\s*$"
 )
+_COMMON_MARKS, _DASHES = frozenset("slmpacfbtwzrhinSLMPACFBTWZRHIN«‹←©("), frozenset("-–—")
 _COOKIES = regex.compile(
     r"(?i)(?:use|uses|using|accept|manage|consent|nutzt|verwende[nt]|utilis|utiliza).{0,60}\bcookies?\b|\bcookies?\b.{0,80}(?:accept|agree|consent|reject)"
 )
@@ -47,8 +48,12 @@ def front_matter_end(text: str) -> int:
 
 def is_boilerplate(line: str) -> bool:
     """Say whether a line belongs to the page and not to its text: navigation, a cookie notice, a page number."""
-    if len(line) <= _LONGEST and (_COMMON_LINE.match(line) or _PAGE_NUMBER.match(line)):
-        return True
+    if len(line) <= _LONGEST:
+        bare = line.strip()
+        if bare[:1] in _COMMON_MARKS and _COMMON_LINE.match(line):
+            return True
+        if (bare[-1:].isdigit() or bare[-1:] in _DASHES) and _PAGE_NUMBER.match(line):
+            return True
     return len(line) <= _LONGEST_NOTICE and "ookie" in line and _COOKIES.search(line) is not None
 
 

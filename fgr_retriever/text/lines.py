@@ -67,6 +67,7 @@ _CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;[ ]*(?://.*)?|[^\s\\][ ]\\)
 _DIGIT = regex.compile(r"\d")
 _STAMP_WITHIN = 130  # characters in which the first digit of a time stands
 _HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
+_ENDS_PROSE = frozenset(".!?…。")
 _ENDS_SENTENCE = ".!?…。！？؟۔।:;,，；："
 _LONGEST_HEADING = 70
 _MOST_HEADING_WORDS = 9
@@ -74,7 +75,10 @@ _MOST_HEADING_WORDS = 9
 
 def is_code(line: str) -> bool:
     """Say whether a line looks like code."""
-    if line.rstrip()[-1:] in "{};)\\:" and _CODE_END.search(line):
+    last = line.rstrip()[-1:]
+    if last in _ENDS_PROSE:
+        return False
+    if last in "{};)\\:" and _CODE_END.search(line):
         return True
     return _CODE_START.match(line) is not None
 

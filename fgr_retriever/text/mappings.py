@@ -12,6 +12,7 @@ from fgr_retriever.text.lines import COMMENT, KEY, Line, is_heading, is_turn
 from fgr_retriever.text.piece import Piece, whole
 
 _LONGEST_GROUP = 400  # of an object or mapping that is one unit with all its pairs
+_FIRST_LINES = 4  # in which a key must stand
 _LONGEST_TURN = 200
 _JSON = regex.compile(
     r"\s*(?:[{\[]\s*(?:$|[\"{\[\]}\-]|\d(?!\d*\]\s)|true\b|false\b|null\b)|\"[^\"\n]{1,80}\"\s*:(?:\s|$)|[}\]],?\s*$)"
@@ -59,11 +60,13 @@ def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | No
         KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- "))
     ):
         return None
+    if not any(KEY.match(text, *line) for line in lines[:_FIRST_LINES]):
+        return None
     keys = [KEY.match(text, *line) for line in lines]
     if len(lines) == 1:
         return [whole(*lines[0])] if keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN else None
     pairs = sum(key is not None for key in keys)
-    if pairs < 2 or not all(
+    if pairs + is_heading(first) < 2 or not all(
         key or is_heading(text[slice(*line)]) or COMMENT.match(text, *line) or _continues(text, line)
         for key, line in zip(keys, lines, strict=True)
     ):
