@@ -112,9 +112,8 @@ def _paragraphs(text: str, position: int) -> Iterator[list[Line]]:
     last = position
     for match in _LINE.finditer(text, position):
         start, end = match.span()
-        gap = text[last:start]
-        blank = match.group().isspace()
-        if lines and (blank or len(gap) > 2 or gap in ("\n\n", "\r\r", "\n\r") or text[start] == "\f"):
+        blank, gap = match.group().isspace(), start - last
+        if lines and (blank or gap > 2 or (gap == 2 and text[last:start] != "\r\n") or text[start] == "\f"):
             yield lines
             lines = []
         if not blank:

@@ -63,7 +63,7 @@ _CODE_START = regex.compile(
     r"|\$[ ]|sudo[ ]|(?:\w+=\S*[ ])*[a-z][\w.\-]+(?:[ ]\S+)*[ ]-{1,2}[A-Za-z][\w\-]*\b.*$|set[ ]-"
     r"|[\w.]+\([^()]*\)\s*$|\"\"\"|\.\w+\()"
 )
-_CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;[ ]*(?://.*)?|[^\s\\][ ]\\)\s*$")
+_CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;|[^\s\\][ ]\\)")  # of a line without white space behind it
 _DIGIT = regex.compile(r"\d")
 _STAMP_WITHIN = 130  # characters in which the first digit of a time stands
 _HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
@@ -75,10 +75,11 @@ _MOST_HEADING_WORDS = 9
 
 def is_code(line: str) -> bool:
     """Say whether a line looks like code."""
-    last = line.rstrip()[-1:]
+    bare = line.rstrip()
+    last = bare[-1:]
     if last in _ENDS_PROSE:
         return False
-    if last in "{};)\\:" and _CODE_END.search(line):
+    if last in "{};)\\:" and _CODE_END.match(bare):
         return True
     return _CODE_START.match(line) is not None
 
