@@ -16,6 +16,7 @@ from fgr_retriever.text.units import Ranges, Units, as_ranges
 _WORD = regex.compile(r"\w")
 _SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))  # all of Unicode's
 _CLAUSE_MARKS = ",;:–—-，、；：" + _SPACES
+_SHORTEST_REPEAT = 20  # characters: "Yes, I do." may answer more than one question
 _PREPEND = regex.compile(r"\p{GCB=Prepend}")
 
 
@@ -57,6 +58,32 @@ class Axis:
     def sentence_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the sentence that holds each position, or else the one before it."""
         return self.units.sentences[:, 0].searchsorted(positions, "right") - 1
+
+    def holds(self, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which positions lie in a sentence: what is never evidence lies in none."""
+        owners = np.maximum(self.sentence_of(positions), 0)
+        low, high = self.units.sentences[owners].T
+        found: NDArray[np.bool_] = (low <= positions) & (positions < high)
+        return found
+
+    def without_repeats(self, ranges: Ranges) -> Ranges:
+        """Leave out ranges of sentences that their passage has said before, word for word.
+
+        Args:
+            ranges: Units whose starts ascend.
+        """
+        if len(ranges) < 2:
+            return ranges
+        own, owners = self.passage_of(ranges).tolist(), self.sentence_of(ranges[:, 0])
+        seen: dict[tuple[int, str, int], int] = {}
+        kept = []
+        for place, (passage, (start, end)) in enumerate(zip(own, self.units.sentences[owners].tolist(), strict=True)):
+            shift = int(self.tokens.starts[passage])
+            sentence = self.texts[passage][start - shift : end - shift]
+            within = int(ranges[place, 0]) - start
+            if len(sentence) < _SHORTEST_REPEAT or seen.setdefault((passage, sentence, within), start) == start:
+                kept.append(place)
+        return ranges if len(kept) == len(ranges) else ranges[kept]
 
     def merge(self, ranges: Ranges, gap: int) -> Ranges:
         """Join ranges that overlap or are close, but never across a blank line.

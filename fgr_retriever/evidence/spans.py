@@ -18,13 +18,13 @@ from fgr_retriever.config import TrimConfig, Unit
 from fgr_retriever.evidence.axis import Axis, bare
 from fgr_retriever.evidence.sums import EvidenceSums, TokenAxis, spans
 from fgr_retriever.evidence.unit_choice import Choice
-from fgr_retriever.text.sentences import sentences
-from fgr_retriever.text.units import Ranges, Units, as_ranges, phrases_of
+from fgr_retriever.text.units import Ranges, Units, as_ranges
 from fgr_retriever.types import Span, TokenEvidence
 
 __all__ = ["EvidenceSums", "Ranges", "as_ranges", "best_span", "find_spans", "find_spans_of", "other_units"]
 
 _NONE = Units.of("")
+_NOWHERE = np.zeros(0, dtype=np.int64)
 
 
 def find_spans(text: str, evidence: TokenEvidence, config: TrimConfig, threshold: float) -> tuple[Span, ...]:
@@ -71,9 +71,12 @@ def find_spans_of(
     if not len(hot):
         return [()] * len(texts)
     axis = Axis.of(texts, tokens, known)
+    hot = hot[axis.holds(tokens.sums.anchors[hot])]
+    if not len(hot):
+        return [()] * len(texts)
     choice = Choice.of(axis, evidence, hot, config.unit)
     chosen = choice.by_expected_f1() if config.threshold is None else choice.by_share(config.unit)
-    merged = axis.merge(choice.ranges[chosen], config.merge_gap)
+    merged = axis.merge(axis.without_repeats(choice.ranges[chosen]), config.merge_gap)
     ranges = merged[merged[:, 1] - merged[:, 0] >= max(config.min_length, 1)]
     if config.context_sentences:
         ranges = axis.widen(ranges, config.context_sentences)
@@ -124,7 +127,7 @@ def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | 
     Returns:
         The best one, the first among equals; None if the passage has no tokens.
     """
-    sums, wholes = EvidenceSums.of(evidence), as_ranges(sentences(text))
+    sums, wholes = EvidenceSums.of(evidence), Units.near(text, _NOWHERE).sentences
     units = wholes[sums.counts(wholes) > 0]
     if not len(units):
         return None
@@ -132,8 +135,7 @@ def best_span(text: str, evidence: TokenEvidence, config: TrimConfig) -> Span | 
         # No phrase has a higher mean than its sentence's highest token, and the best phrase none
         # lower than the best sentence: only these sentences can hold it.
         likely = sums.anchors[evidence.probabilities >= sums.means(units).max() - 1e-6]
-        owners = np.maximum(wholes[:, 0].searchsorted(likely, "right") - 1, 0)
-        units = phrases_of(text, wholes[np.unique(owners)])
+        units = Units.near(text, likely).phrases
         units = units[sums.counts(units) > 0]
     best = units[[int(sums.means(units).argmax())]]
     closing = wholes[wholes[:, 0].searchsorted(best[:, 0], "right") - 1, 1].tolist()
@@ -152,9 +154,8 @@ def other_units(text: str, evidence: TokenEvidence, unit: Unit, spans: Sequence[
     Returns:
         Disjoint spans in text order, with the mean probability of their tokens as score.
     """
-    sums, units = EvidenceSums.of(evidence), as_ranges(sentences(text))
-    if unit != "sentence":
-        units = phrases_of(text, units)
+    sums, known = EvidenceSums.of(evidence), Units.of(text)
+    units = known.sentences if unit == "sentence" else known.phrases
     units = units[sums.counts(units) > 0]
     taken = as_ranges([(span.start, span.end) for span in spans])
     free = taken[:, 1].searchsorted(units[:, 0], "right") == taken[:, 0].searchsorted(units[:, 1], "left")

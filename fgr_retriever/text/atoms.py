@@ -9,6 +9,8 @@ grapheme stands alone. A mark that follows white space is broken text and protec
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import regex
 from numpy.typing import NDArray
@@ -69,6 +71,19 @@ def spaced_atoms(text: str, start: int, end: int) -> list[tuple[int, int]]:
     if text.find("`", start, end) < 0 and text.find("[", start, end) < 0:
         return []
     return [match.span() for match in _SPACED.finditer(text, start, end)]
+
+
+def outside_atoms(
+    text: str, start: int, end: int, borders: Iterable[tuple[int, regex.Match[str]]]
+) -> Iterator[tuple[int, regex.Match[str]]]:
+    """Leave out the borders, ascending, that lie inside inline code or a Markdown link."""
+    atoms = iter(spaced_atoms(text, start, end))
+    atom = next(atoms, (end, end))
+    for border, match in borders:
+        while atom[1] < border:
+            atom = next(atoms, (end, end))
+        if not atom[0] < border < atom[1]:
+            yield border, match
 
 
 def cuts(text: str, start: int, end: int) -> NDArray[np.int64]:

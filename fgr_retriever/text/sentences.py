@@ -1,116 +1,108 @@
-# ruff: noqa: RUF001, SIM905 (the look-alike characters are meant, and word lists read best as text)
+# ruff: noqa: RUF001 (the look-alike characters are meant)
 r"""Offset-preserving segmentation: texts into sentences, sentences into phrases.
 
-A text is first cut into blocks where its lines say so (blank lines, headings, list items, table
-rows, fenced code, speaker turns; a soft-wrapped line goes on with its block), then each block at
-its full stops. No model and no language setting: the rules cover scripts with and without spaces.
+A text is first cut into pieces where its lines say so (`blocks.py`): blank lines, headings, list items,
+records such as table rows, JSON lines and log entries, statements of code. Prose is then cut at its full stops
+(`stops.py`) and its sentences into phrases (`clauses.py`); a record stays whole, and a heading belongs to what
+follows it. No model and no language setting: the rules cover scripts with and without spaces.
 All of it takes linear time, and every range is free of surrounding white space.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import regex
 
-from fgr_retriever.text.atoms import is_table_row, spaced_atoms
+from fgr_retriever.text.atoms import is_table_row
+from fgr_retriever.text.blocks import pieces
+from fgr_retriever.text.clauses import clause_borders
+from fgr_retriever.text.lines import FENCE, MARKER, is_code, is_heading, is_rule
+from fgr_retriever.text.stops import stops
 
-# Words that end in a full stop without ending a sentence, whatever follows.
-_ALWAYS_ABBREVIATED = frozenset(
-    "dr mr mrs ms prof st mt ft rev hon gen col lt sgt capt cmdr maj adm sen rep gov pres messrs mme mlle "
-    "e.g i.e eg ie cf vs viz ca approx resp z.b d.h u.a bzw vgl al".split()
-)
-# Words that do so before a number or a further name ("Fig. 3", "Jan. 5", "No. 5").
-_ABBREVIATED_BEFORE_NUMBER = frozenset(
-    "no nos nr fig figs p pp vol vols ch sec sect art eq eqs tab ref refs app ed op cit par ver "
-    "jan feb mar apr jun jul aug sep sept oct nov dec".split()
-)
-# Words that may do either: the next word decides.
-_SOMETIMES_ABBREVIATED = frozenset(
-    "inc ltd co corp bros llc plc jr sr esq etc a.m p.m am pm u.s u.k u.n e.u ph.d b.a m.a m.d b.c a.d d.c "
-    "dept univ assn ave blvd rd est".split()
-)
-_STARTERS = frozenset(
-    "the a an this that these those he she it we they i you his her its our their there here in on at by for from "
-    "with after before since when while as if but and so however although though because then what who why how "
-    "where which is are was were do does did".split()
-)
-
-# What stays in one grapheme with the character before it.
-_EXTEND = r"\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}"
-_STOP = regex.compile(
-    r"(?:(?<![.!?…؟۔])[.!?…؟۔]++\p{M}*+(?P<closers>[\"'”’»›)\]}*_]|\[\d{1,3}\])*+(?=\s|$)"
-    rf"|[。！？｡．।॥]++[{_EXTEND}\"'”’»」』）】》〉)\]]*+)"
-)
 _LINE = regex.compile(r"[^\r\n]++")
 _BLANK_LINES = regex.compile(r"(?:\r\n|[\r\n])(?:[^\S\r\n]*(?:\r\n|[\r\n]))+")
-_FENCE = regex.compile(r"[ ]{0,3}(`{3,}|~{3,})")
-_MARKER = regex.compile(r"[^\S\r\n]*(?:[-*+•‣◦▪●–]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]|\(?[A-Z]\))[^\S\r\n]+")
-_HEADING = regex.compile(r"[ ]{0,3}\#{1,6}\s+\S")
-_RULE = regex.compile(r"[^\S\r\n]*([-=_*~]{3,}|(?:[-_*][ ]){2,}[-_*])\s*$")
-_TURN = regex.compile(
-    r"\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?[ ]*)?\**"
-    r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}\p{N}.'’_-]*(?:[ ]|(?=[:：*]))){1,4}"
-    r"(?:\([^()\r\n]{1,30}\))?\**(?::\**\s|：)"
-)
-_LOG_LINE = regex.compile(r"\s*[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
-_CODE_LINE = regex.compile(
-    r".*(?:[{}]|[)\]}];|\):)\s*$|\s*[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|\s*(?:import|from)\s+[\w.]+\s*$"
-)
-_LAST_WORD = regex.compile(r"(?r)[\p{L}\p{M}\p{N}.]+")
-_ACRONYM = regex.compile(r"(?:\p{L}\.)+\p{L}")
-_NEXT_WORD = regex.compile(r"[\p{L}\p{M}\p{N}'’.]{1,20}")
-_WORD_BEHIND = 40
-
-# A run of marks is tried once, from its first one: from each of them would take quadratic time.
-_BORDER = regex.compile(
-    rf"(?P<mark>(?<![,;:])[,;:]++[\"'”’)\]]*+(?=\s)|[，、；：]+[{_EXTEND}]*|\s(?:--|[–—-])(?=\s)|—[{_EXTEND}]*)"
-    r"|(?P<open>(?<=\s)[(\[](?=\w+[^\w()\[\]]+\w+[^\w()\[\]]+\w))"
-    r"|(?P<close>(?<=\w)[)\]][,;:]?(?=\s))"
-    r"|(?<=\s)(?P<word>(?i:and|but|or|nor|yet|so|which|who|whom|whose|where|when|while|whereas|because|since|although"
-    r"|though|unless|until|if|after|before|that|und|aber|oder|weil|dass|et|mais|ou|qui|que|pero|porque))(?=\s)"
-)
-MIN_WORDS_BEFORE_CONJUNCTION = 4
-MIN_WORDS_AFTER_CONJUNCTION = 3
-_WORDS = regex.compile(r"\w+")
-_LAST_WORD_CHARACTER = regex.compile(r"(?r)\w")
 _MAX_TITLE = 100
+_LONGEST_ITEM = 200  # characters of a list item that is one phrase
+_MOST_HEADS = 4  # headings in a row that belong to what follows; more are a list
+
+
+class Segment(NamedTuple):
+    """A sentence or a record, with the headings before it.
+
+    Args:
+        start: Its first character.
+        end: One past its last.
+        body: Where the part begins that may be cut into phrases; `end` if it stays whole.
+        silent: It is never evidence: front matter, a page number, navigation.
+    """
+
+    start: int
+    end: int
+    body: int
+    silent: bool = False
+
+
+def segments(text: str) -> list[Segment]:
+    """Cut a text into sentences and records.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Segments, ascending and disjoint, without white space at their ends, that together hold every
+        other character.
+    """
+    uncased = text.islower()
+    found: list[Segment] = []
+    heads: list[tuple[int, int]] = []
+    for start, end, kind in pieces(text):
+        if kind == "head":
+            heads += _split(text, start, end, ())
+            continue
+        borders = stops(text, start, end, uncased) if kind == "prose" else ()
+        ranges = _split(text, start, end, borders)
+        if heads and ranges and (kind == "silent" or len(heads) > _MOST_HEADS):
+            found += [Segment(*head, head[1]) for head in heads]
+            heads = []
+        for low, high in ranges:
+            is_item = high - low <= _LONGEST_ITEM and MARKER.match(text, low, high) is not None
+            body = low if kind == "prose" and not is_item else high
+            found.append(Segment(heads[0][0] if heads else low, high, body, kind == "silent"))
+            heads = []
+    return found + [Segment(*head, head[1], silent=len(heads) <= _MOST_HEADS) for head in heads]
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Cut a text into sentences, list items, table rows, code lines and speaker turns.
+    """Cut a text into sentences and records, such as list items, table rows, statements of code and log entries.
 
     Args:
         text: Any text.
 
     Returns:
         Character ranges, ascending and disjoint, without white space at their ends, that together
-        hold every other character.
+        hold every other character. A heading is part of the first one that follows it.
     """
-    uncased = text.islower()
-    found = []
-    for start, end, is_prose in _blocks(text):
-        if is_prose:
-            found += _split(text, start, end, _stops(text, start, end, uncased))
-        else:
-            found += _split(text, start, end, ())
-    return found
+    return [(start, end) for start, end, *_ in segments(text)]
 
 
-def phrases(text: str, start: int, end: int) -> list[tuple[int, int]]:
+def phrases(text: str, start: int, end: int, body: int | None = None) -> list[tuple[int, int]]:
     """Cut one sentence into phrases: at commas, dashes, brackets and conjunctions.
 
     Args:
         text: Any text.
-        start: First character of the sentence, as `sentences` gives it.
+        start: First character of the sentence, as `segments` gives it.
         end: One past its last character.
+        body: Where its part begins that may be cut; by default at its start.
 
     Returns:
         Character ranges as for `sentences`. A table row is one phrase.
     """
-    if is_table_row(text[start:end]):
+    body = start if body is None else body
+    if body >= end or is_table_row(text[start:end]):
         return [(start, end)]
-    return _split(text, start, end, _clause_borders(text, start, end))
+    return _split(text, start, end, clause_borders(text, body, end))
 
 
 def paragraph_breaks(text: str) -> list[int]:
@@ -143,9 +135,9 @@ def title(text: str) -> tuple[int, int] | None:
     line = first.group().strip()
     start = first.start() + len(first.group()) - len(first.group().lstrip())
     found = start, start + len(line)
-    if _HEADING.match(line) or _RULE.match(second.group()):
+    if is_heading(line) or is_rule(second.group()):
         return found
-    structured = is_table_row(line) or _FENCE.match(line) or _MARKER.match(line) or _CODE_LINE.match(line)
+    structured = is_table_row(line) or FENCE.match(line) or MARKER.match(line) or is_code(line)
     if structured or len(line) > _MAX_TITLE or line[-1] in ".!?,;:…。！？：，；" or line[0].islower():
         return None
     if _BLANK_LINES.match(text, first.end()):
@@ -167,129 +159,3 @@ def _split(text: str, start: int, end: int, borders: Iterable[int]) -> list[tupl
             found.append((start, start + len(bare)))
         start = border
     return found
-
-
-def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Yield the ranges between which no sentence goes on, and whether they hold prose."""
-    start = end = -1  # of the open block of prose, if start >= 0
-    fence = ""
-    last_line = 0
-    for match in _LINE.finditer(text):
-        line = match.group()
-        blank_before = "\n" in (gap := text[last_line : match.start()]) and len(gap.replace("\r\n", "\n")) > 1
-        last_line = match.end()
-        mark = _FENCE.match(line)
-        alone = bool(fence or mark) or _stands_alone(line)
-        if start >= 0 and (alone or blank_before or "\r\r" in gap or line.isspace() or _begins_block(line)):
-            yield start, end, True
-            start = -1
-        if alone:
-            yield match.start(), match.end(), False
-        elif not line.isspace():
-            start, end = (start if start >= 0 else match.start()), match.end()
-        if mark and not fence:
-            fence = mark[1]
-        elif mark and mark[1].startswith(fence) and not line.strip(" `~"):
-            fence = ""
-    if start >= 0:
-        yield start, end, True
-
-
-def _stands_alone(line: str) -> bool:
-    """Say whether a line is a segment of its own: a table row, heading, rule, or line of code."""
-    return (
-        is_table_row(line)
-        or any(pattern.match(line) is not None for pattern in (_HEADING, _RULE))
-        or ((line[-1] in "{};:" or "=" in line or "import" in line) and _CODE_LINE.match(line) is not None)
-    )
-
-
-def _begins_block(line: str) -> bool:
-    """Say whether a line begins a list item, a speaker turn or a log entry."""
-    return any(pattern.match(line) is not None for pattern in (_MARKER, _TURN, _LOG_LINE))
-
-
-def _stops(text: str, start: int, end: int, uncased: bool) -> Iterator[int]:
-    """Yield where the sentences of a block of prose end, the last one excepted."""
-    marker = _MARKER.match(text, start, end)
-    stops = ((match.end(), match) for match in _STOP.finditer(text, marker.end() if marker else start, end))
-    for border, match in _outside_atoms(text, start, end, stops):
-        if border < end and _ends_sentence(text, match, end, uncased):
-            yield border
-
-
-def _ends_sentence(text: str, stop: regex.Match[str], end: int, uncased: bool) -> bool:
-    """Decide whether a stop ends its sentence, by the words before and after it."""
-    mark = text[stop.start()]
-    if mark not in ".!?…":
-        return True
-    following = _NEXT_WORD.search(text, stop.end(), min(end, stop.end() + _WORD_BEHIND))
-    word = following.group() if following else ""
-    if word[:1].islower() and not uncased:
-        return False
-    if mark != "." or stop.group()[1:2] == ".":
-        return True
-    last = _LAST_WORD.match(text, max(0, stop.start() - _WORD_BEHIND), stop.start())
-    return last is None or not _is_abbreviation(last.group(), word)
-
-
-def _is_abbreviation(word: str, following: str) -> bool:
-    """Decide whether the full stop after a word belongs to it, given the word that follows."""
-    lower = word.lower()
-    starts = following.rstrip(".").lower() in _STARTERS
-    if lower in _ALWAYS_ABBREVIATED:
-        return True
-    if lower in _ABBREVIATED_BEFORE_NUMBER:
-        return following[:1].isdigit()
-    initial = len(word) == 1 and word.isupper()
-    acronym = _ACRONYM.fullmatch(word) is not None
-    return (initial or acronym or lower in _SOMETIMES_ABBREVIATED) and not starts
-
-
-def _clause_borders(text: str, start: int, end: int) -> Iterator[int]:
-    """Yield where the phrases of a sentence meet."""
-    last_word = _LAST_WORD_CHARACTER.search(text, start, end)
-    word = _WORDS.search(text, start, end)
-    last = start
-    opened = False  # a bracket that holds a phrase
-    borders = (
-        (match.end() if match.lastgroup in ("mark", "close") else match.start(), match)
-        for match in _BORDER.finditer(text, start, end)
-    )
-    for border, match in _outside_atoms(text, start, end, borders):
-        if match.lastgroup == "close" and not opened:
-            continue
-        if match.lastgroup in ("open", "close"):
-            opened = match.lastgroup == "open"
-        if word is None or last_word is None or last_word.end() <= border:
-            return
-        if word.start() >= border:  # nothing but punctuation since the last border
-            continue
-        if match.lastgroup == "word" and not _is_long_enough(text, last, border, end):
-            continue
-        last, word = border, _WORDS.search(text, border, end)
-        yield border
-
-
-def _outside_atoms(
-    text: str, start: int, end: int, borders: Iterable[tuple[int, regex.Match[str]]]
-) -> Iterator[tuple[int, regex.Match[str]]]:
-    """Leave out the borders, ascending, that lie inside inline code or a Markdown link."""
-    atoms = iter(spaced_atoms(text, start, end))
-    atom = next(atoms, (end, end))
-    for border, match in borders:
-        while atom[1] < border:
-            atom = next(atoms, (end, end))
-        if not atom[0] < border < atom[1]:
-            yield border, match
-
-
-def _is_long_enough(text: str, last: int, border: int, end: int) -> bool:
-    """Say whether a conjunction has enough words on both sides to part two phrases."""
-    return _has_words(text, last, border, MIN_WORDS_BEFORE_CONJUNCTION) and _has_words(
-        text, border, end, MIN_WORDS_AFTER_CONJUNCTION
-    )
-
-
-def _has_words(text: str, start: int, end: int, least: int) -> bool:
-    return sum(1 for _ in zip(range(least), _WORDS.finditer(text, start, end), strict=False)) == least

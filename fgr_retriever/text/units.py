@@ -1,5 +1,6 @@
 """The borders of a text's sentences, phrases and paragraphs, and their bytes beside it in an index.
 
+What is never evidence, such as front matter, lies in no unit, unless the text has nothing else.
 The borders are worked out once, when a text is indexed. In bytes they are a row of numbers, each in
 seven bits a byte, the lowest first, where a set eighth bit says that the number goes on (LEB128).
 The numbers are: the version; how many phrases and how many breaks there are; for each phrase the
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.text.sentences import paragraph_breaks, phrases, sentences
+from fgr_retriever.text.sentences import Segment, paragraph_breaks, phrases, segments
 
 Ranges: TypeAlias = NDArray[np.int64]  # (n, 2): start and end, ascending
 
@@ -45,8 +46,7 @@ class Units:
     @classmethod
     def of(cls, text: str) -> Self:
         """Work out the units of a text."""
-        found = as_ranges(sentences(text))
-        return cls(found, phrases_of(text, found), np.array(paragraph_breaks(text), dtype=np.int64))
+        return cls._of(text, _audible(segments(text)))
 
     @classmethod
     def near(cls, text: str, positions: NDArray[np.int64]) -> Self:
@@ -56,10 +56,17 @@ class Units:
             text: Any text.
             positions: Characters of it, (n,). One between two sentences counts to the one before it.
         """
-        found = as_ranges(sentences(text))
-        held = np.maximum(found[:, 0].searchsorted(positions, "right") - 1, 0)
-        near = found[np.unique(held)] if len(found) else found
-        return cls(found, phrases_of(text, near), np.array(paragraph_breaks(text), dtype=np.int64))
+        found = _audible(segments(text))
+        starts = np.array([one.start for one in found], dtype=np.int64)
+        held = np.unique(np.maximum(starts.searchsorted(positions, "right") - 1, 0)).tolist() if found else []
+        return cls._of(text, found, [found[place] for place in held])
+
+    @classmethod
+    def _of(cls, text: str, found: Sequence[Segment], near: Sequence[Segment] | None = None) -> Self:
+        """Make the units of some segments, with the phrases of those that are near."""
+        clauses = [unit for one in (found if near is None else near) for unit in phrases(text, *one[:3])]
+        wholes = as_ranges([(one.start, one.end) for one in found])
+        return cls(wholes, as_ranges(clauses), np.array(paragraph_breaks(text), dtype=np.int64))
 
     def to_bytes(self) -> bytes:
         """Encode the units for an index."""
@@ -140,9 +147,9 @@ class Units:
         return [cls(*piece) for piece in pieces]
 
 
-def phrases_of(text: str, ranges: Ranges) -> Ranges:
-    """List the phrases of some sentences of a text, (n, 2) to (m, 2)."""
-    return as_ranges([unit for start, end in ranges.tolist() for unit in phrases(text, start, end)])
+def _audible(found: list[Segment]) -> list[Segment]:
+    """Leave out what is never evidence, unless there is nothing else."""
+    return [one for one in found if not one.silent] or found
 
 
 def as_ranges(pairs: Sequence[tuple[int, int]]) -> Ranges:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
 from fgr_retriever.text.atoms import cuts
 from fgr_retriever.text.query_words import query_words, stems
-from fgr_retriever.text.sentences import phrases, sentences
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import Span, TokenEvidence
 
 # Evidence that a whole sentence or phrase must have, as a share of that of the best run of words.
@@ -44,9 +44,8 @@ def shrink(
         even the likeliest word fits.
     """
     sums = EvidenceSums.of(evidence)
-    whole = [(max(start, span.start), min(end, span.end)) for start, end in sentences(text)]
-    parts = [(start, end) for start, end in whole if start < end]
-    clauses = [clause for start, end in parts for clause in phrases(text, start, end)]
+    units = Units.near(text, np.arange(span.start, span.end))
+    parts, clauses = (_clipped(ranges, span) for ranges in (units.sentences, units.phrases))
     words = _words(text, clauses)
     worths = sums.masses(words) * _news(text, words, known)
     mass = np.concatenate([[0.0], np.cumsum(worths)])
@@ -59,6 +58,12 @@ def shrink(
     order = (-masses).argsort(kind="stable")
     found = sums.spans(pieces[order[masses[order] >= least][:_PIECES_TRIED]])
     return next((piece for piece in found if fits(piece)), run)
+
+
+def _clipped(ranges: Ranges, span: Span) -> list[tuple[int, int]]:
+    """List what lies in a span of some ranges that ascend."""
+    first, last = ranges[:, 1].searchsorted(span.start, "right"), ranges[:, 0].searchsorted(span.end)
+    return [(max(start, span.start), min(end, span.end)) for start, end in ranges[first:last].tolist()]
 
 
 def _richest_run(

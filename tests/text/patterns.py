@@ -23,9 +23,56 @@ _RUNS = (
 ).split("¦")
 
 
+# What records, headings, statements and page furniture are told by.
+_STRUCTURED = (
+    *(
+        '"a",',
+        '"a","b"\n',
+        'a,"\n',
+        '{"a": {\n',
+        "[\n",
+        "a:\n",
+        " a:\n",
+        "- a:\n",
+        "[a]\n",
+        "A\n\n",
+        "1\n\n",
+        "\fA\n\na\n\n",
+    ),
+    *(
+        "<li>",
+        "<dt>a</dt>",
+        "<h1>a\n",
+        "f(\n",
+        "a = [\n",
+        "a \\\n",
+        ".a()\n",
+        '"""\n',
+        "// a\n",
+        "SELECT a\n",
+        "\\begin{equation}\n",
+    ),
+    *(
+        "$a, ",
+        "f(a, ",
+        "“a, ",
+        "If a, ",
+        "A, ",
+        "A and ",
+        "para. 1 ",
+        "z. B. ",
+        "3. Mai ",
+        "use cookies ",
+        "Home | ",
+        "---\na: b\n",
+    ),
+    *("00:00:01.000 --> ", "12:30 a\n", "  at a\n", "a --b ", "a that is "),
+)
+
+
 def patterns() -> Iterator[tuple[str, str]]:
     """Yield pieces to repeat: what comes before the run, and the piece."""
-    for piece in dict.fromkeys((*_MARKS, *_LETTERS, *_FLAGS, *_RUNS)):
+    for piece in dict.fromkeys((*_MARKS, *_LETTERS, *_FLAGS, *_RUNS, *_STRUCTURED)):
         yield "", piece
     for before in ("a ", "(", "[", "`", "a | ", "http://", "```\n", "- ", "A: "):
         for piece in (",", ":", ".", "a ", "(", "\t", _FLAGS[0], "a|"):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgr_retriever.text.atoms import snap_to_atoms
-from fgr_retriever.text.sentences import phrases, sentences, title
+from fgr_retriever.text.sentences import phrases, segments, sentences, title
 
 # Pieces that have broken segmenters before, glued together at random.
 PIECES = [
@@ -66,15 +66,16 @@ def test_sentences_cover_the_text(text):
 
 @given(texts)
 def test_phrases_cover_their_sentence(text):
-    for start, end in sentences(text):
+    for start, end, body, _ in segments(text):
         check_ranges(text, phrases(text, start, end), start, end)
+        check_ranges(text, phrases(text, start, end, body), start, end)
 
 
 @given(texts)
 def test_no_sentence_or_phrase_ends_inside_an_atom(text):
-    for start, end in sentences(text):
+    for start, end, body, _ in segments(text):
         assert snap_to_atoms(text, start, end) == (start, end)
-        for low, high in phrases(text, start, end):
+        for low, high in (*phrases(text, start, end), *phrases(text, start, end, body)):
             assert snap_to_atoms(text, low, high) == (low, high)
 
 
@@ -123,8 +124,8 @@ def test_stops(text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("# Radium\nFound in\n1898. By whom?", ["# Radium", "Found in\n1898.", "By whom?"]),
-        ("Radium\n======\nAn element", ["Radium", "======", "An element"]),
+        ("# Radium\nFound in\n1898. By whom?", ["# Radium\nFound in\n1898.", "By whom?"]),
+        ("Radium\n======\nAn element", ["Radium\n======\nAn element"]),
         (
             "- one thing\n- another\n  goes on\n2. Second. Yes",
             ["- one thing", "- another\n  goes on", "2. Second.", "Yes"],
@@ -132,7 +133,7 @@ def test_stops(text, expected):
         ("| a | b |\n|---|---|\n| 1. X | 2 |", ["| a | b |", "|---|---|", "| 1. X | 2 |"]),
         ("a. B\tc\nd\te", ["a. B\tc", "d\te"]),
         ("Run\n```py\nx = 1. Y\n\ny()\n```\nand see.", ["Run", "```py", "x = 1. Y", "y()", "```", "and see."]),
-        ("Ann: Hello. You?\nBob Lee: Fine", ["Ann: Hello.", "You?", "Bob Lee: Fine"]),
+        ("Ann: Hello. You?\nBob Lee: Fine", ["Ann: Hello. You?", "Bob Lee: Fine"]),
         ("one\n\ntwo\r\n\r\nthree", ["one", "two", "three"]),
         ("one\n   \ntwo", ["one", "two"]),
         ("", []),

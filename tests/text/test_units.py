@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.text.sentences import paragraph_breaks, phrases, sentences
+from fgr_retriever.text.sentences import paragraph_breaks, phrases, segments
 from fgr_retriever.text.units import Units
 from tests.text.test_sentences import texts
 
@@ -18,9 +18,9 @@ def lists(units: Units) -> tuple[list, list, list]:
 
 @given(texts)
 def test_the_units_are_those_of_the_text(text):
-    found = sentences(text)
-    clauses = [list(unit) for start, end in found for unit in phrases(text, start, end)]
-    assert lists(Units.of(text)) == (list(map(list, found)), clauses, paragraph_breaks(text))
+    found = [one for one in segments(text) if not one.silent] or segments(text)
+    clauses = [list(unit) for start, end, body, _ in found for unit in phrases(text, start, end, body)]
+    assert lists(Units.of(text)) == ([[start, end] for start, end, *_ in found], clauses, paragraph_breaks(text))
 
 
 @example("")

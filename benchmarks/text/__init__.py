@@ -1,0 +1,1 @@
+"""Where texts are cut, measured on texts with marked cuts and borders."""

@@ -1,0 +1,151 @@
+# ruff: noqa: RUF001 (the look-alike characters are meant)
+"""Where the phrases of a sentence meet: at commas, dashes, brackets and conjunctions, where nothing is torn apart.
+
+A cut is left out where it would part what belongs together: a label from what it labels, the words of a name
+("Department of Health and Social Care"), a verb from its clause with `that`, a condition from what follows from it,
+and what stands in the brackets of a call, in a formula or in short quotation marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import regex
+
+from fgr_retriever.text.atoms import outside_atoms
+from fgr_retriever.text.stops import EXTEND
+
+# A run of marks is tried once, from its first one: from each of them would take quadratic time. Words are told apart
+# by their first letters and behind white space that is matched, not looked back for: this takes half the time.
+_BORDER = regex.compile(
+    rf"(?P<mark>[,;:](?<![,;:]{{2}})[,;:]*+[\"'”’)\]]*+(?=\s)|[，、；：]+[{EXTEND}]*|\s(?:--|[–—-])(?=\s)|—[{EXTEND}]*)"
+    r"|(?P<open>(?<=\s)[(\[](?=\w+[^\w()\[\]]+\w+[^\w()\[\]]+\w))"
+    r"|(?P<close>(?<=\w)[)\]][,;:]?(?=\s))"
+    r"|\s\K(?P<word>[aA](?:nd|fter|lthough|ber)|[bB](?:ut|ecause|efore)|[oO](?:r|der|u)|[nN]or|[yY]et|[sS](?:o|ince)"
+    r"|[wW](?:hich|ho(?:m|se)?|he(?:re|n)|hile|hereas|eil)|[tT]hough|[uU](?:ntil|nd)|[eE]t|[mM]ais|[pP](?:ero|orque)"
+    # A clause with `that` and no subject of its own tells about a noun; no verb governs it.
+    r"|that(?=\s(?:is|are|was|were|will|would|can|could|has|have|had|may|might|must|do|does|did|should)\s))(?=\s)"
+)
+MIN_WORDS_BEFORE_CONJUNCTION = 4
+MIN_WORDS_AFTER_CONJUNCTION = 3
+_WORDS = regex.compile(r"\w+")
+_LAST_WORD_CHARACTER = regex.compile(r"(?r)\w")
+# What is never cut inside: the brackets of a call, a formula, a short quotation. Bounded, for stray marks.
+_SHIELD = regex.compile(
+    r"(?<=[\w\\])(?:\((?:[^()\r\n]|\([^()\r\n]{0,100}\)){0,300}\)|\[[^\[\]\r\n]{0,200}\])"
+    r"|\{[^{}\r\n]{0,200}\}|(?<=\s)\([^()\r\n]{1,60}\)"
+    r"|(?<![\w$])\$(?![\s$])[^$\r\n]{1,200}(?<![\s$\\])\$(?![\w$])"
+    r"|(?<!\w)\"(?=\S)[^\"\r\n]{1,80}(?<=\S)\"(?!\w)|“[^“”\r\n]{1,80}”|«[^«»\r\n]{1,80}»|„[^„“”\r\n]{1,80}[“”]"
+)
+_SHIELD_MARK = regex.compile(r"[({\[$\"“«„]")
+_LABEL_WORDS = 4  # words before a colon that make a label
+# A sentence that begins so is no label, even if a colon comes soon: "It was so: ...".
+_CLAUSE_BEFORE = regex.compile(
+    r"(?i:i|it|he|she|we|they|you|this|that|these|there|and|but|so|es|er|sie|wir|das|il|elle|c'est)\b"
+)
+_CONDITION = regex.compile(
+    r"(?i:if|unless|when|whenever|once|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
+)
+# A comma before these does not end what the verb before it says.
+_GOVERNED = regex.compile(r"\s+(?:dass|daß|ob|že|että|hogy|что)\s")
+_NAME_BEFORE = regex.compile(r"(?r)(?<![\p{L}\p{N}])(?:\p{Lu}[\p{L}\p{M}\p{N}.'’&\-]*|\p{N}[\p{N}.:,\-–]*),?\s*")
+_NAME_BEHIND = regex.compile(
+    r"\s*(?:(?:and|or|und|oder|et|ou|y|e|&|of|for|the|für|de|del|des|der|la|las|los)\s+){0,3}(?:\p{Lu}\p{L}|\p{N})"
+)
+# The rest of a series of names or a number: ", Media and Sport".
+_NAMED = r"\s*(?:the[ ])?\p{Lu}[\p{L}\p{M}.'’\-]*,"
+_SERIES_BEHIND = regex.compile(
+    rf"\s*\p{{N}}|(?:{_NAMED}){{0,4}}{_NAMED}?\s+(?:and|or|und|oder|et|ou|y|e|&)\s+(?:the[ ])?\p{{Lu}}"
+)
+_NUMBER_BEHIND = regex.compile(r"\w+\s+\d")
+_WORD_BEHIND = 40
+
+
+def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield where the phrases of a sentence meet, ascending.
+
+    Args:
+        text: Any text.
+        start: First character of the sentence.
+        end: One past its last character.
+    """
+    last_word = _LAST_WORD_CHARACTER.search(text, start, end)
+    word = _WORDS.search(text, start, end)
+    last = start
+    opened = False  # a bracket that holds a phrase
+    condition = _CONDITION.match(text, start, end) is not None  # until the comma behind it
+    for border, match in _outside_shields(text, start, end):
+        if match.lastgroup == "close" and not opened:
+            continue
+        if match.lastgroup in ("open", "close"):
+            opened = match.lastgroup == "open"
+        if word is None or last_word is None or last_word.end() <= border:
+            return
+        if word.start() >= border:  # nothing but punctuation since the last border
+            continue
+        if match.lastgroup == "word" and not _parts_phrases(text, last, border, end):
+            continue
+        if match.lastgroup == "mark" and _holds_together(text, start, match, end):
+            continue
+        if condition and match.lastgroup == "mark":
+            condition = False
+            continue
+        last, word = border, _WORDS.search(text, border, end)
+        yield border
+
+
+def _outside_shields(text: str, start: int, end: int) -> Iterator[tuple[int, regex.Match[str]]]:
+    """Yield the borders that lie in no inline code, link, call, formula or quotation."""
+    borders = (
+        (match.end() if match.lastgroup in ("mark", "close") else match.start(), match)
+        for match in _BORDER.finditer(text, start, end)
+    )
+    free = outside_atoms(text, start, end, borders)
+    if _SHIELD_MARK.search(text, start, end) is None:
+        yield from free
+        return
+    shields = (shield.span() for shield in _SHIELD.finditer(text, start, end))
+    shield = next(shields, (end, end))
+    for border, match in free:
+        while shield[1] < border:
+            shield = next(shields, (end, end))
+        if not shield[0] < border < shield[1]:
+            yield border, match
+
+
+def _holds_together(text: str, start: int, mark: regex.Match[str], end: int) -> bool:
+    """Say whether what stands before and behind a mark is one: a label, a name, what a verb says."""
+    first = text[mark.start()]
+    if first == ":":
+        return _CLAUSE_BEFORE.match(text, start, end) is None and not _has_words(
+            text, start, mark.start(), _LABEL_WORDS + 1
+        )
+    if first != ",":
+        return False
+    behind = min(end, mark.end() + _WORD_BEHIND)
+    return _GOVERNED.match(text, mark.end(), behind) is not None or _is_name(
+        text, start, mark.end(), behind, _SERIES_BEHIND
+    )
+
+
+def _is_name(text: str, start: int, border: int, end: int, rest: regex.Pattern[str]) -> bool:
+    """Say whether a capitalised word lies before a border, and the rest of its name behind it."""
+    if rest.match(text, border, end) is None:
+        return False
+    return _NAME_BEFORE.match(text, max(start, border - _WORD_BEHIND), border) is not None
+
+
+def _parts_phrases(text: str, last: int, border: int, end: int) -> bool:
+    """Say whether a conjunction parts two phrases: enough words on both sides, and no name or number around it."""
+    behind = min(end, border + _WORD_BEHIND)
+    if _is_name(text, last, border, behind, _NAME_BEHIND) or (
+        text[border : border + 5].lower() == "after" and _NUMBER_BEHIND.match(text, border, behind)
+    ):
+        return False
+    return _has_words(text, last, border, MIN_WORDS_BEFORE_CONJUNCTION) and _has_words(
+        text, border, end, MIN_WORDS_AFTER_CONJUNCTION
+    )
+
+
+def _has_words(text: str, start: int, end: int, least: int) -> bool:
+    return sum(1 for _ in zip(range(least), _WORDS.finditer(text, start, end), strict=False)) == least

@@ -1,0 +1,99 @@
+"""Statements of code: lines that belong together by their brackets, strings, comments and line continuations.
+
+Not a parser: brackets, quotation marks and the ends of lines tell enough in most languages, also in an excerpt that
+begins in the middle, and no language needs to be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import regex
+
+from fgr_retriever.text.lines import COMMENT, Line
+
+_TOKEN = regex.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?:\#|//|--[ ]).*|[()\[\]{}]")
+_LONG_STRING = regex.compile(r"\"\"\"|'''")
+_SQL = regex.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WITH|MERGE|GRANT)\b", regex.IGNORECASE)
+_GOES_ON = regex.compile(r"\s*(?:\.\w|\?\.|&&|\|\||[)\]])")  # a closing brace ends a block of statements
+_DEFAULT = "([{"
+LONGEST_STATEMENT = 800
+"""Characters of a statement beyond which its lines are units of their own."""
+
+
+def depth(line: str, opening: str = _DEFAULT) -> int:
+    """Count the brackets that a line opens, less those that it closes; those in strings and comments do not count."""
+    if not any(mark in line for mark in "()[]{}"):
+        return 0
+    closing = "".join({"(": ")", "[": "]", "{": "}"}[mark] for mark in opening)
+    marks = [match.group() for match in _TOKEN.finditer(line)]
+    return sum(mark in opening for mark in marks if len(mark) == 1) - sum(
+        mark in closing for mark in marks if len(mark) == 1
+    )
+
+
+def statements(text: str, lines: Sequence[Line]) -> Iterator[tuple[Line, bool]]:
+    """Join lines of code to statements.
+
+    Args:
+        text: Any text.
+        lines: Lines of it that are code, without blank lines between them.
+
+    Yields:
+        Range of each statement, and whether it is a comment that belongs to what follows.
+    """
+    shapes = [_Shape.of(text[start:end]) for start, end in lines]
+    place = 0
+    while place < len(lines):
+        start, end = lines[place]
+        if shapes[place].is_comment and place + 1 < len(lines):
+            yield (start, end), True
+            place += 1
+            continue
+        last = _last_line(lines, shapes, place)
+        if lines[last][1] - start > LONGEST_STATEMENT:
+            last = place
+        yield (start, lines[last][1]), False
+        place = last + 1
+
+
+class _Shape(NamedTuple):
+    """What of a line of code matters for where a statement ends; looked at once, since statements look ahead."""
+
+    is_comment: bool
+    is_sql: bool
+    opened: int
+    quotes: bool
+    semicolon: bool
+    backslash: bool
+    goes_on: bool
+
+    @classmethod
+    def of(cls, line: str) -> _Shape:
+        """Look at a line."""
+        bare = line.rstrip()
+        return cls(
+            COMMENT.match(line) is not None,
+            _SQL.match(line) is not None,
+            depth(line, "(["),
+            len(_LONG_STRING.findall(line)) % 2 == 1,
+            bare.endswith(";"),
+            bare.endswith("\\") and not bare.endswith("\\\\"),
+            _GOES_ON.match(line) is not None,
+        )
+
+
+def _last_line(lines: Sequence[Line], shapes: Sequence[_Shape], first: int) -> int:
+    """Find the last line of the statement that a line begins; looks no further than a statement may be long."""
+    limit = lines[first][0] + LONGEST_STATEMENT
+    opened, quoted, last = shapes[first].opened, shapes[first].quotes, first
+    is_sql = shapes[first].is_sql
+    while last + 1 < len(lines) and lines[last][1] <= limit:
+        ended = shapes[last].semicolon if is_sql else not shapes[last].backslash
+        if opened <= 0 and not quoted and ended and not shapes[last + 1].goes_on:
+            break
+        last += 1
+        opened += shapes[last].opened
+        quoted ^= shapes[last].quotes
+    return last

@@ -1,0 +1,123 @@
+# ruff: noqa: RUF001 (the look-alike characters are meant)
+"""What a line is, by itself: a heading, a rule, a list item, a labelled line, a log line, a line of code."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import regex
+
+Line: TypeAlias = tuple[int, int]
+"""Where a line starts and ends in its text, without its line break."""
+
+FENCE = regex.compile(r"[ ]{0,3}(`{3,}|~{3,})")
+MARKER = regex.compile(
+    r"[^\S\r\n]*(?:(?:[-*+•‣◦▪●–]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]|\(?[A-Z]\))[^\S\r\n]+|\\item\b)"
+)
+HEADING = regex.compile(
+    r"[ ]{0,3}\#{1,6}\s+\S|\*{2,6}[ ]+\S[^*]*$|(={2,6})[ ]\S.*[ ]\1\s*$"
+    r"|\s*\\(?:part|chapter|(?:sub){0,2}section|paragraph)\*?\{|\[[^\]\[,\"]{1,60}\]\s*$"
+)
+RULE = regex.compile(r"[^\S\r\n]*(?:[-=_*~^]{3,}|(?:[-_*][ ]){2,}[-_*]|\+[-=+]{3,}\+)\s*$")
+COMMENT = regex.compile(r"\s*(?:\#(?!\#|\+)(?!!)|//|--[ ]|;|/\*|\*[ /]|%[ ]|<!--)")
+# A speaker or a label with a colon: "[12:30] Ann Lee (chair): ...", "**Warranty:** ...".
+TURN = regex.compile(
+    r"\s*(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?[ ]*)?\**"
+    r"(?:[\p{Lu}\p{Lo}][\p{L}\p{M}\p{N}.'’_-]*(?:[ ]|(?=[:：*]))){1,4}"
+    r"(?:\([^()\r\n]{1,30}\))?\**(?::\**\s|：)"
+)
+# A key with its value, of a sheet, an INI or a YAML file. `:` needs white space behind it, as in YAML.
+KEY = regex.compile(
+    r"(?P<indent>[^\S\r\n]*+(?:-[ ]+)?)"
+    r"(?!(?:def|class|if|for|while|else|elif|try|except|finally|with|return|async|case|switch|do|https?)\b)"
+    r"[\"'*]*[\p{L}_$@.\d](?:[\p{L}\p{M}\p{N}_.\-/()'’&@$]|[ ](?![ ]|=)){0,40}+[\"'*]*"
+    r"(?:[ ]*=(?![=>])|[:：][\"'*]*(?:(?=[^\S\r\n])|$))(?P<value>.*)"
+)
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_TIME = r"\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?"
+_DATE = (
+    rf"(?:\d{{4}}[-/.]\d\d[-/.]\d\d|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}}"
+    rf"|(?:\p{{Lu}}[a-z]{{2}},?[ ])?{_MONTH}[ ]{{1,2}}\d{{1,2}}(?:,?[ ]\d{{4}})?|\d{{1,2}}[-/ ]{_MONTH}[-/ ]\d{{4}})"
+)
+STAMP = regex.compile(
+    r"(?:<\d{1,3}>\d?[ ]?)?(?:\[?[A-Z]{4,8}\]?:?[ ]+)?[ ]{0,4}[\[(]?"
+    rf"(?:{_DATE}[T ,:_-]{{1,3}}{_TIME}|{_TIME}(?=[\])\s])"
+    rf"|[IWEFD]\d{{4}}[ ]{_TIME}|\d{{10}}(?:\d{{3}})?(?:\.\d{{1,9}})?(?=[\s:\]]))"
+    rf"|[\w.:]{{2,60}}[ ]\S{{1,40}}[ ]\S{{1,40}}[ ]\[{_DATE}:"
+)
+CUE = regex.compile(r"\s*(?:\d{1,3}:)?\d{1,3}:\d\d[.,]\d{1,3}[ ]+-->[ ]")
+TRACE = regex.compile(
+    r"\s+at[ ]\S|\s+File[ ]\"|Caused by:|Traceback \(|\s+\.{3}[ ]\d+[ ]more|goroutine \d|\t\S+\.go:\d"
+)
+CODE_LINE = regex.compile(
+    r".*(?:[{}]|[)\]}];|\):)\s*$|\s*[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|\s*(?:import|from)\s+[\w.]+\s*$"
+)
+_CODE_START = regex.compile(
+    r"\s*(?:[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|(?:import|from)\s+[\w.]+\s*(?:$|import\b)|@\w+(?:\(.*\))?\s*$|\#!/"
+    r"|(?:def|class|async|func|fn|function|const|let|var|public|private|protected|static|export|package|using"
+    r"|struct|enum|interface|impl|raise|throw|return|yield|await|elif|switch|case|try|except|catch|finally|\#include"
+    r"|\#define)\b.*(?:[(){}:;=<\"'\]]|\w)\s*$"
+    r"|(?:if|for|while|else|with|do)\b.*[:{]\s*$"
+    r"|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|WITH|FROM|WHERE|GROUP BY|ORDER BY|JOIN"
+    r"|LEFT JOIN|VALUES|SET|HAVING|LIMIT|GRANT)\b"
+    r"|\$[ ]|sudo[ ]|(?:\w+=\S*[ ])*[a-z][\w.\-]+(?:[ ]\S+)*[ ]-{1,2}[A-Za-z][\w\-]*\b.*$|set[ ]-"
+    r"|[\w.]+\([^()]*\)\s*$|\"\"\"|\.\w+\()"
+)
+_CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;|[^\s\\][ ]\\)")  # of a line without white space behind it
+_DIGIT = regex.compile(r"\d")
+_STAMP_WITHIN = 130  # characters in which the first digit of a time stands
+_HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
+_ENDS_PROSE = frozenset(".!?…。")
+_ENDS_SENTENCE = ".!?…。！？؟۔।:;,，；："
+_LONGEST_HEADING = 70
+_MOST_HEADING_WORDS = 9
+
+
+def is_code(line: str) -> bool:
+    """Say whether a line looks like code."""
+    bare = line.rstrip()
+    last = bare[-1:]
+    if last in _ENDS_PROSE:
+        return False
+    if last in "{};)\\:" and _CODE_END.match(bare):
+        return True
+    return _CODE_START.match(line) is not None
+
+
+def is_stamped(line: str) -> bool:
+    """Say whether a line begins with a time, as entries of a log and of a chat do."""
+    return _DIGIT.search(line, 0, _STAMP_WITHIN) is not None and STAMP.match(line) is not None
+
+
+def is_turn(line: str) -> bool:
+    """Say whether a line begins with a speaker or a label and a colon."""
+    return (":" in line or "：" in line) and TURN.match(line) is not None
+
+
+def is_heading(line: str) -> bool:
+    """Say whether a line is marked as a heading."""
+    return line.lstrip()[:1] in _HEADING_MARKS and HEADING.match(line) is not None
+
+
+def is_rule(line: str) -> bool:
+    """Say whether a line is a rule, such as the one below a heading."""
+    return line.lstrip()[:1] in _RULE_MARKS and RULE.match(line) is not None
+
+
+def begins_block(line: str) -> bool:
+    """Say whether a line begins a list item, a speaker turn or a log entry."""
+    return MARKER.match(line) is not None or is_turn(line) or is_stamped(line)
+
+
+def is_plain_heading(line: str) -> bool:
+    """Say whether a line that stands between blank lines is a heading: short, without a stop, begun in capitals."""
+    bare = line.strip()
+    return (
+        len(bare) <= _LONGEST_HEADING
+        and bare[-1:] not in _ENDS_SENTENCE
+        and (bare[:1].isupper() or bare[:1].isdigit() or bare[:1] == "§")
+        and any(map(str.isalpha, bare))
+        and bare.count(" ") < _MOST_HEADING_WORDS
+        and "|" not in bare
+        and "\t" not in bare
+    )

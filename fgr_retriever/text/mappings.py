@@ -1,0 +1,117 @@
+# ruff: noqa: RUF001 (the look-alike characters are meant)
+"""Keys with values: JSON, YAML, INI files, sheets and turns of speakers. A value never stands without its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import regex
+
+from fgr_retriever.text.code import depth
+from fgr_retriever.text.lines import COMMENT, KEY, Line, is_heading, is_turn
+from fgr_retriever.text.piece import Piece, whole
+
+_LONGEST_GROUP = 400  # of an object or mapping that is one unit with all its pairs
+_FIRST_LINES = 4  # in which a key must stand
+_LONGEST_TURN = 200
+_JSON = regex.compile(
+    r"\s*(?:[{\[]\s*(?:$|[\"{\[\]}\-]|\d(?!\d*\]\s)|true\b|false\b|null\b)|\"[^\"\n]{1,80}\"\s*:(?:\s|$)|[}\]],?\s*$)"
+)
+
+
+_JSON_MARKS = tuple('{["}]')
+
+
+def json_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
+    """Read JSON: a line that is closed in itself, or an object or list without another one inside, is a record."""
+    if first.lstrip()[:1] not in _JSON_MARKS or _JSON.match(first) is None:
+        return None
+    changes = [depth(text[start:end]) for start, end in lines]
+    found, place = [], 0
+    while place < len(lines):
+        last = _leaf(lines, changes, place)
+        start, end = lines[place][0], lines[last][1]
+        opens = last == place and changes[place] > 0
+        found.append(Piece(start, end, "head") if opens else whole(start, end))
+        place = last + 1
+    return found
+
+
+def _leaf(lines: Sequence[Line], changes: Sequence[int], first: int) -> int:
+    """Find the line that closes the brackets of a line, if nothing is opened in between; else the line itself."""
+    opened = changes[first]
+    if opened <= 0:
+        return first
+    for place in range(first + 1, len(lines)):
+        opened += changes[place]
+        if changes[place] > 0 or lines[place][1] - lines[first][0] > _LONGEST_GROUP:
+            return first
+        if opened <= 0:
+            return place
+    return first
+
+
+_KEY_MARK = regex.compile(r"[:=：\[\#;-]")
+
+
+def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
+    """Read keys with values: pairs, mappings without a mapping inside, sections, turns of speakers."""
+    if _KEY_MARK.search(first) is None or (
+        KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- "))
+    ):
+        return None
+    if not any(KEY.match(text, *line) for line in lines[:_FIRST_LINES]):
+        return None
+    keys = [KEY.match(text, *line) for line in lines]
+    if len(lines) == 1:
+        return [whole(*lines[0])] if keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN else None
+    pairs = sum(key is not None for key in keys)
+    if pairs + is_heading(first) < 2 or not all(
+        key or is_heading(text[slice(*line)]) or COMMENT.match(text, *line) or _continues(text, line)
+        for key, line in zip(keys, lines, strict=True)
+    ):
+        return None
+    return list(_mappings(text, lines, keys))
+
+
+def _continues(text: str, line: Line) -> bool:
+    """Say whether a line goes on with the value of the line before: it is indented, or an item."""
+    return text[line[0]] in " \t" or text.startswith("- ", line[0])
+
+
+def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] | None]) -> Iterator[Piece]:
+    """Join each key to its value: what is indented deeper, unless there are mappings in it."""
+    indents = [_indent(text, line) for line in lines]
+    place = 0
+    while place < len(lines):
+        start, end = lines[place]
+        key = keys[place]
+        if key is None:
+            is_head = is_heading(text[start:end]) or COMMENT.match(text, start, end)
+            yield Piece(start, end, "head") if is_head else whole(start, end)
+            place += 1
+            continue
+        opens = not key["value"].split("#")[0].strip()
+        last, nested = place, False
+        while last + 1 < len(lines) and _belongs(text, lines, indents, place, last + 1, opens):
+            last += 1
+            inner = keys[last]
+            nested |= inner is not None and not inner["value"].strip()
+            if nested or lines[last][1] - start > _LONGEST_GROUP:
+                last = place
+                break
+        yield Piece(start, end, "head") if opens and last == place else whole(start, lines[last][1])
+        place = last + 1
+
+
+def _belongs(text: str, lines: Sequence[Line], indents: Sequence[int], key: int, place: int, opens: bool) -> bool:
+    """Say whether a line is part of a key's value: indented deeper, or an item below a key without a value."""
+    if indents[place] > indents[key]:
+        return True
+    return opens and indents[place] == indents[key] and text.startswith("- ", lines[place][0] + indents[place])
+
+
+def _indent(text: str, line: Line) -> int:
+    """Count the white space that a line begins with."""
+    start, end = line
+    return end - start - len(text[start:end].lstrip())
