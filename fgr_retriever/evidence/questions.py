@@ -24,6 +24,10 @@ class Questions:
         self._recent: dict[str, Question] = {}  # the last one that was asked for comes last
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[Questions], tuple[TokenEncoder]]:
+        """Copy and pickle the model alone."""
+        return Questions, (self._encoder,)
+
     def encode(self, texts: Sequence[str]) -> list[Question]:
         """Encode questions that are not remembered, each once.
 

