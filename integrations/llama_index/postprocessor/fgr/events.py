@@ -14,13 +14,10 @@ _dispatcher = get_dispatcher(__name__)
 
 
 class TrustReportEvent(BaseEvent):
-    """What a retriever or a postprocessor of this library kept and dropped, and how long it took.
-
-    Args:
-        report: `TrustReport.to_dict()`: `mass_kept`, `uncovered`, `weak`, `times_ms`, ...
-    """
+    """What a retriever or a postprocessor of this library kept and dropped, and how long it took."""
 
     report: dict[str, Any]
+    """`TrustReport.to_dict()`: `mass_kept`, `uncovered`, `weak`, `times_ms`, ..."""
 
     @classmethod
     def class_name(cls) -> str:
