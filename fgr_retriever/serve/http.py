@@ -58,9 +58,15 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Stop listening, and give up what does not end in time."""
-        asyncio.get_running_loop().call_later(self._slots.config.grace, self._slots.stop)
+        loop, grace = asyncio.get_running_loop(), self._slots.config.grace
+        loop.call_later(grace, self._slots.stop)
+        loop.call_later(grace / 2, self._end_connections)  # those that came while the others were told
         await super().shutdown(sockets)
         self._slots.stop()
+
+    def _end_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
 
 class _Connection(H11Protocol):
