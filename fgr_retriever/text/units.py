@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 from typing_extensions import Self
 
@@ -24,6 +25,7 @@ from fgr_retriever.text.sentences import Segment, paragraph_breaks, phrases, seg
 Ranges: TypeAlias = NDArray[np.int64]  # (n, 2): start and end, ascending
 
 _VERSION = 1
+_WORD = regex.compile(r"[\w\p{S}]")
 _HEAD = 3  # numbers before the first phrase
 _LONGEST = 5  # bytes of a number: 35 bits, more than any text has characters
 
@@ -46,7 +48,7 @@ class Units:
     @classmethod
     def of(cls, text: str) -> Self:
         """Work out the units of a text."""
-        return cls._of(text, _audible(segments(text)))
+        return cls._of(text, _audible(text, segments(text)))
 
     @classmethod
     def near(cls, text: str, positions: NDArray[np.int64]) -> Self:
@@ -56,7 +58,7 @@ class Units:
             text: Any text.
             positions: Characters of it, (n,). One between two sentences counts to the one before it.
         """
-        found = _audible(segments(text))
+        found = _audible(text, segments(text))
         starts = np.array([one.start for one in found], dtype=np.int64)
         held = np.unique(np.maximum(starts.searchsorted(positions, "right") - 1, 0)).tolist() if found else []
         return cls._of(text, found, [found[place] for place in held])
@@ -147,9 +149,10 @@ class Units:
         return [cls(*piece) for piece in pieces]
 
 
-def _audible(found: list[Segment]) -> list[Segment]:
-    """Leave out what is never evidence, unless there is nothing else."""
-    return [one for one in found if not one.silent] or found
+def _audible(text: str, found: list[Segment]) -> list[Segment]:
+    """Leave out what is never evidence, unless nothing else has a word."""
+    heard = [one for one in found if not one.silent]
+    return heard if any(_WORD.search(text, one.start, one.end) for one in heard) else found
 
 
 def as_ranges(pairs: Sequence[tuple[int, int]]) -> Ranges:

@@ -67,6 +67,7 @@ def check(text: str, evidence: TokenEvidence, spans) -> None:
 
 
 LINE_BEFORE_A_DASH = "word \u2028 - word", TokenEvidence(np.array([[0, 4], [9, 13]], np.int32), np.zeros(2, np.float32))
+TITLE_OF_NOTHING = "Dr.word\n\n\u061f", TokenEvidence(np.array([[0, 2], [3, 7]], np.int32), np.zeros(2, np.float32))
 SEPARATOR_AFTER_A_URL = "https://a.b/c?x=2.\x1f", TokenEvidence(np.array([[0, 5]], np.int32), np.zeros(1, np.float32))
 ACCENT_OF_A_STOP = "。\u0301word", TokenEvidence(np.array([[1, 6]], np.int32), np.array([0.5], np.float32))
 
@@ -83,6 +84,7 @@ def test_spans_are_sorted_disjoint_bare_and_whole(passage, config, threshold):
 
 
 @example(LINE_BEFORE_A_DASH, TrimConfig(unit="token"))
+@example(TITLE_OF_NOTHING, TrimConfig())
 @given(passages(), configs)
 def test_the_best_span_is_whole_and_there_if_there_are_tokens(passage, config):
     text, evidence = passage
