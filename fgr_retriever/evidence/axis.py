@@ -74,14 +74,17 @@ class Axis:
         """
         if len(ranges) < 2:
             return ranges
-        own, owners = self.passage_of(ranges).tolist(), self.sentence_of(ranges[:, 0])
-        seen: dict[tuple[int, str, int], int] = {}
+        own, owners = self.passage_of(ranges).tolist(), self.sentence_of(ranges[:, 0]).tolist()
+        said: dict[tuple[int, str], int] = {}
+        first: dict[int, int] = {}  # of each sentence, which one said the same first: found once, however many ranges
+        seen: dict[tuple[int, int], int] = {}
         kept = []
-        for place, (passage, (start, end)) in enumerate(zip(own, self.units.sentences[owners].tolist(), strict=True)):
-            shift = int(self.tokens.starts[passage])
-            sentence = self.texts[passage][start - shift : end - shift]
-            within = int(ranges[place, 0]) - start
-            if len(sentence) < _SHORTEST_REPEAT or seen.setdefault((passage, sentence, within), start) == start:
+        for place, (passage, owner, begin) in enumerate(zip(own, owners, ranges[:, 0].tolist(), strict=True)):
+            start, end = self.units.sentences[owner].tolist()
+            if owner not in first:
+                shift = int(self.tokens.starts[passage])
+                first[owner] = said.setdefault((passage, self.texts[passage][start - shift : end - shift]), owner)
+            if end - start < _SHORTEST_REPEAT or seen.setdefault((first[owner], begin - start), owner) == owner:
                 kept.append(place)
         return ranges if len(kept) == len(ranges) else ranges[kept]
 
