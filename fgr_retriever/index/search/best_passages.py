@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 
 import numpy as np
@@ -55,7 +56,9 @@ def best_passages(
     search = partial(_search, snapshot, k=k, allowed=allowed, config=config)
     if len(groups) > 1 and threads > 1:
         with ThreadPoolExecutor(threads) as pool:
-            results = list(pool.map(search, groups))
+            # Each thread has the time limit of the call, which is a context variable.
+            contexts = [copy_context() for _ in groups]
+            results = list(pool.map(lambda context, group: context.run(search, group), contexts, groups))
     else:
         results = list(map(search, groups))
     return [(found.positions, found.scores) for group in results for found in group]

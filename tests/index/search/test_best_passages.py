@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from fgr_retriever.calls import TimeLimit
 from fgr_retriever.config import SearchConfig
-from fgr_retriever.errors import ConfigError
+from fgr_retriever.errors import ConfigError, TimeLimitError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.search.best_passages import _groups, best_passages
 from fgr_retriever.index.search.candidates import _gains, _nearest, _probe, find_candidates
@@ -247,6 +248,16 @@ class TestSearch:
             [(alone, alone_scores)] = found(snapshot, [query], candidates=30)
             assert positions.tolist() == alone.tolist()
             np.testing.assert_allclose(scores, alone_scores, rtol=0, atol=2e-5)
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_a_time_limit_holds_on_all_threads(self, snapshot, threads, request):
+        request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+        torch.set_num_threads(threads)
+        limit = TimeLimit(3_600)
+        with limit():
+            limit.stop()
+            with pytest.raises(TimeLimitError):
+                found(snapshot, queries(80), exact=True)
 
     @pytest.mark.parametrize("settings", [{"exact": True}, {"candidates": 40, "nprobe": 1_000}])
     def test_equals_come_in_the_order_of_adding(self, codec, settings):
