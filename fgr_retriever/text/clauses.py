@@ -21,8 +21,8 @@ _BORDER = regex.compile(
     rf"(?P<mark>[,;:](?<![,;:]{{2}})[,;:]*+[\"'”’)\]]*+(?=\s)|[，、；：]+[{EXTEND}]*|\s(?:--|[–—-])(?=\s)|—[{EXTEND}]*)"
     r"|(?P<open>(?<=\s)[(\[](?=\w+[^\w()\[\]]+\w+[^\w()\[\]]+\w))"
     r"|(?P<close>(?<=\w)[)\]][,;:]?(?=\s))"
-    r"|\s\K(?P<word>[aA](?:nd|fter|lthough|ber)|[bB](?:ut|ecause|efore)|[oO](?:r|der|u)|[nN]or|[yY]et|[sS](?:o|ince)"
-    r"|[wW](?:hich|ho(?:m|se)?|he(?:re|n)|hile|hereas|eil)|[tT]hough|[uU](?:ntil|nd)|[eE]t|[mM]ais|[pP](?:ero|orque)"
+    r"|\s\K(?P<word>[aA](?:nd|lthough|ber)|[bB](?:ut|ecause)|[oO](?:r|der|u)|[nN]or|[yY]et|[sS](?:o|ince)"
+    r"|[wW](?:hich|ho(?:m|se)?|here|hile|hereas|eil)|[tT]hough|[uU]nd|[eE]t|[mM]ais|[pP](?:ero|orque)"
     # A clause with `that` and no subject of its own tells about a noun; no verb governs it.
     r"|that(?=\s(?:is|are|was|were|will|would|can|could|has|have|had|may|might|must|do|does|did|should)\s))(?=\s)"
 )
@@ -44,10 +44,13 @@ _CLAUSE_BEFORE = regex.compile(
     r"(?i:i|it|he|she|we|they|you|this|that|these|there|and|but|so|es|er|sie|wir|das|il|elle|c'est)\b"
 )
 _CONDITION = regex.compile(
-    r"(?i:if|unless|when|whenever|once|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
+    r"(?i:if|unless|when|whenever|once|before|until|provided|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
 )
-# A comma before these does not end what the verb before it says.
-_GOVERNED = regex.compile(r"\s+(?:dass|daß|ob|že|että|hogy|что)\s")
+# A comma before these does not end what the verb before it says; nor what holds only under a condition, or in time.
+_GOVERNED = regex.compile(
+    r"\s+(?:dass|daß|ob|že|että|hogy|что|(?i:(?:but\s|and\s)?(?:only\s|even\s)?(?:if|when|before|after|until|unless|once)"
+    r"|provided|except|wenn|falls|sobald|sofern|bevor|nachdem|bis))\s"
+)
 _NAME_BEFORE = regex.compile(r"(?r)(?<![\p{L}\p{N}])(?:\p{Lu}[\p{L}\p{M}\p{N}.'’&\-]*|\p{N}[\p{N}.:,\-–]*),?\s*")
 _NAME_BEHIND = regex.compile(
     r"\s*(?:(?:and|or|und|oder|et|ou|y|e|&|of|for|the|für|de|del|des|der|la|las|los)\s+){0,3}(?:\p{Lu}\p{L}|\p{N})"
@@ -57,7 +60,6 @@ _NAMED = r"\s*(?:the[ ])?\p{Lu}[\p{L}\p{M}.'’\-]*,"
 _SERIES_BEHIND = regex.compile(
     rf"\s*\p{{N}}|(?:{_NAMED}){{0,4}}{_NAMED}?\s+(?:and|or|und|oder|et|ou|y|e|&)\s+(?:the[ ])?\p{{Lu}}"
 )
-_NUMBER_BEHIND = regex.compile(r"\w+\s+\d")
 _WORD_BEHIND = 40
 
 
@@ -138,9 +140,7 @@ def _is_name(text: str, start: int, border: int, end: int, rest: regex.Pattern[s
 def _parts_phrases(text: str, last: int, border: int, end: int) -> bool:
     """Say whether a conjunction parts two phrases: enough words on both sides, and no name or number around it."""
     behind = min(end, border + _WORD_BEHIND)
-    if _is_name(text, last, border, behind, _NAME_BEHIND) or (
-        text[border : border + 5].lower() == "after" and _NUMBER_BEHIND.match(text, border, behind)
-    ):
+    if _is_name(text, last, border, behind, _NAME_BEHIND) or _GOVERNED.match(text, border - 1, behind):
         return False
     return _has_words(text, last, border, MIN_WORDS_BEFORE_CONJUNCTION) and _has_words(
         text, border, end, MIN_WORDS_AFTER_CONJUNCTION

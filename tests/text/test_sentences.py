@@ -255,3 +255,29 @@ def test_time_is_linear(piece):
         phrases(text, start, end)
     snap_to_atoms(text, 1, 2)
     assert time.process_time() - started < 8  # quadratic time would be minutes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Let the kiln cool to room temperature before you open its door.",
+        "Open the valve of the boiler, but only if the pressure is below two bar.",
+        "You may cancel the order at any time, unless it was sent already.",
+        "Close the inlet of the tank after the pump has come to rest.",
+        "Keep both hands on the wheel until the car stands still.",
+        "Stop the second dose when the rash has spread to the face.",
+        "Before you open the door of the kiln, let it cool to room temperature.",
+        "Der Hahn bleibt den ganzen Tag offen, bis der Kessel leer ist.",
+    ],
+)
+def test_what_holds_under_a_condition_is_not_parted_from_it(text):
+    assert clauses(text) == [text]
+
+
+def test_a_condition_parts_only_what_it_governs():
+    text = "Once the kiln is cold, open it, but the glaze of the pots remains soft for hours, and dust sticks to it."
+    assert clauses(text) == [
+        "Once the kiln is cold, open it,",
+        "but the glaze of the pots remains soft for hours,",
+        "and dust sticks to it.",
+    ]
