@@ -81,6 +81,18 @@ def test_import_is_light():
     assert not heavy & set(loaded)
 
 
+def test_help_loads_no_model_code():
+    code = """
+    import json, sys
+    from fgr_retriever.cli import main
+    code = main(["serve", "--help"])
+    print(json.dumps(sorted(sys.modules)))
+    """
+    loaded = json.loads(run_python(textwrap.dedent(code)).splitlines()[-1])
+    assert "fgr_retriever.serve.config" in loaded
+    assert not {"torch", "transformers", "sentence_transformers", "starlette", "fastapi"} & set(loaded)
+
+
 @pytest.mark.parametrize(
     "adapters",
     [
