@@ -45,7 +45,7 @@ _DEFAULT_DOC_MAXLEN = 256
 
 
 def open_checkpoint(
-    folder_or_hub_id: str | Path, *, revision: str | None = None, name: str | None = None
+    folder_or_hub_id: str | Path, *, revision: str | None = None, name: str | None = None, branch: int | None = None
 ) -> Checkpoint:
     """Open a folder, or download from the Hugging Face hub.
 
@@ -54,6 +54,7 @@ def open_checkpoint(
             gives it.
         revision: Branch, tag or commit on the hub.
         name: What the caller calls it; None for the folder or hub id.
+        branch: Number of the last layers that come after the states in `hidden`; None for what its head reads.
 
     Raises:
         CheckpointError: There is nothing, it is no late-interaction model, or a file is damaged.
@@ -73,10 +74,12 @@ def open_checkpoint(
         )
     model.eval().float()
     transformer: Any = model[0]
-    transformer.register_forward_hook(_show_hidden)
     length = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
     head = _open_head(name, place, model, revision)
-    return Checkpoint(name, model, head, fingerprint(model), length, partial(_query_mask, model), Attending)
+    branch = head.branch if branch is None else branch
+    _show_hidden(transformer, branch)
+    attending = partial(Attending, branch=branch)
+    return Checkpoint(name, model, head, fingerprint(model), length, partial(_query_mask, model), attending)
 
 
 def fingerprint(model: MultiVectorEncoder | SentenceTransformer) -> str:
@@ -168,9 +171,15 @@ def _query_mask(model: MultiVectorEncoder, features: Features) -> Tensor:
     return kept
 
 
-def _show_hidden(transformer: Any, inputs: Any, features: Features) -> Features:
-    """Keep the hidden states, which the projection replaces, for evidence codes."""
-    return {**features, "hidden": features["token_embeddings"]}
+def _show_hidden(transformer: Any, branch: int) -> None:
+    """Let a transformer keep hidden states for evidence codes: those that its last `branch` layers follow."""
+    transformer.model.config.output_hidden_states = branch > 0
+
+    def keep(module: Any, inputs: Any, features: Features) -> Features:
+        layers = features.pop("all_layer_embeddings", None)
+        return {**features, "hidden": layers[-1 - branch] if branch else features["token_embeddings"]}
+
+    transformer.register_forward_hook(keep)
 
 
 def _module_settings(module: Any) -> dict[str, Any]:

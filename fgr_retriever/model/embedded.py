@@ -8,23 +8,35 @@ which every other checkpoint takes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.nn.functional import embedding, gelu, layer_norm, linear, normalize, scaled_dot_product_attention
+from torch.nn.functional import embedding, layer_norm, linear, normalize, scaled_dot_product_attention
 
 from fgr_retriever.errors import CheckpointError
+from fgr_retriever.model.bert import BertLayer, seen
 from fgr_retriever.model.head import SUBFOLDER
 from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.importance import received_attention
 from fgr_retriever.model.token_model import Attend, Checkpoint, Features
+
+_EMBEDDINGS = [
+    f"embeddings.{name}"
+    for name in (
+        "word_embeddings.weight",
+        "position_embeddings.weight",
+        "token_type_embeddings.weight",
+        "LayerNorm.weight",
+        "LayerNorm.bias",
+    )
+]
 
 FINGERPRINT = "fingerprint"
 """The file beside the weights that holds what `checkpoint.fingerprint` gives for them."""
@@ -54,7 +66,7 @@ def open_embedded() -> Checkpoint:
     folder = embedded_model()
     head = load_head(folder / SUBFOLDER)
     try:
-        model = EmbeddedModel(folder)
+        model = EmbeddedModel(folder, head.branch)
         fingerprint = (folder / FINGERPRINT).read_text(encoding="ascii").strip()
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"the embedded model in {folder} is damaged: {error}. Reinstall fgr-retriever") from error
@@ -83,21 +95,25 @@ class EmbeddedModel(nn.Module):
 
     Args:
         folder: The checkpoint, in the layout of sentence-transformers.
+        branch: Number of the last layers that come after the states in `hidden`.
     """
 
     prompts: Mapping[str, str | None] = {}
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, branch: int = 0) -> None:
         super().__init__()
         config = _read_json(folder / "config.json")
         self.document_length: int = _read_json(folder / "sentence_bert_config.json")["document_length"]
         self.tokenizer = EmbeddedTokenizer(folder / "tokenizer.json")
-        self._layers, self._heads = config["num_hidden_layers"], config["num_attention_heads"]
         self._epsilon = config["layer_norm_eps"]
         weights = load_file(folder / "model.safetensors")
-        weights |= {f"projection.{name}": one for name, one in load_file(folder / "1_Dense/model.safetensors").items()}
-        for name, value in weights.items():
-            self.register_parameter(_key(name), nn.Parameter(value.float(), requires_grad=False))
+        layers, shape = config["num_hidden_layers"], (config["num_attention_heads"], self._epsilon)
+        self.layers = nn.ModuleList(BertLayer.of(weights, number, *shape) for number in range(layers))
+        self._branching = layers - branch
+        for name in _EMBEDDINGS:
+            self.register_parameter(_key(name), nn.Parameter(weights[name].float()))
+        self.projection = nn.Parameter(load_file(folder / "1_Dense/model.safetensors")["linear.weight"].float())
+        self.requires_grad_(False)
         skipped = _read_json(folder / "2_MultiVectorMask/config.json")["skiplist_words"]
         self._skipped = torch.tensor([self.tokenizer.backend_tokenizer.token_to_id(word) for word in skipped])
 
@@ -118,7 +134,7 @@ class EmbeddedModel(nn.Module):
 
         Returns:
             The features, with `token_embeddings` (b, t, 128), L2-normalised; which of them are stored or compared in
-            `attention_mask`; and `hidden`, the states before the projection, (b, t, 384).
+            `attention_mask`; and `hidden`, the states from which evidence branches off, (b, t, 384).
         """
         return self._run(features, task, attend=False)[0]
 
@@ -126,46 +142,28 @@ class EmbeddedModel(nn.Module):
         """Encode a batch, and give the attention that each token receives in the last layer, (b, t) float32."""
         return self._run(features, task, attend=True)
 
+    @property
+    def _layers(self) -> Iterable[BertLayer]:
+        return cast("Iterable[BertLayer]", self.layers)
+
     def _run(self, features: Features, task: str, attend: bool) -> tuple[Features, Tensor]:
         ids, mask = features["input_ids"], features["attention_mask"].bool()
-        found = embedding(ids, self._of("embeddings.word_embeddings"))
-        found = found + self._of("embeddings.position_embeddings")[: ids.shape[1]]
-        found = self._normed("embeddings.LayerNorm", found + self._of("embeddings.token_type_embeddings")[0])
-        seen = None if bool(mask.all()) else mask[:, None, None, :]
-        received = torch.empty(0)
-        for number in range(self._layers):
-            at = f"encoder.layer.{number}"
-            query, key, value = self._heads_of(at, found)
-            if attend and number == self._layers - 1:
+        words, positions, types, scale, shift = (getattr(self, _key(name)) for name in _EMBEDDINGS)
+        found = embedding(ids, words) + positions[: ids.shape[1]] + types[0]
+        found = hidden = layer_norm(found, found.shape[-1:], scale, shift, self._epsilon)
+        looked_at, received = seen(mask), torch.empty(0)
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self._layers):
+            query, key, value = layer.heads_of(found)
+            if attend and number == last:
                 received = received_attention(_weights(query, key, mask), mask)
-            found = self._layer(at, found, scaled_dot_product_attention(query, key, value, attn_mask=seen))
-        vectors = normalize(linear(found, self._of("projection.linear")), dim=-1)
+            found = layer.finish(found, scaled_dot_product_attention(query, key, value, attn_mask=looked_at))
+            if number < self._branching:
+                hidden = found
+        vectors = normalize(linear(found, self.projection), dim=-1)
         if task == "document":
             mask = mask & ~torch.isin(ids, self._skipped.to(ids.device))
-        return {**features, "token_embeddings": vectors, "attention_mask": mask, "hidden": found}, received
-
-    def _heads_of(self, at: str, tokens: Tensor) -> Iterator[Tensor]:
-        """Give the queries, keys and values of a layer, (b, heads, t, width of a head) each."""
-        for part in ("query", "key", "value"):
-            values = self._linear(f"{at}.attention.self.{part}", tokens)
-            yield values.view(*values.shape[:2], self._heads, -1).transpose(1, 2)
-
-    def _layer(self, at: str, tokens: Tensor, read: Tensor) -> Tensor:
-        """Run the rest of a layer on its input, (b, t, width), and on what its heads read, (b, heads, t, ...)."""
-        read = self._linear(f"{at}.attention.output.dense", read.transpose(1, 2).flatten(2))
-        tokens = self._normed(f"{at}.attention.output.LayerNorm", tokens + read)
-        hidden = gelu(self._linear(f"{at}.intermediate.dense", tokens))
-        return self._normed(f"{at}.output.LayerNorm", tokens + self._linear(f"{at}.output.dense", hidden))
-
-    def _linear(self, name: str, values: Tensor) -> Tensor:
-        return linear(values, self._of(name), self._of(name, "bias"))
-
-    def _normed(self, name: str, values: Tensor) -> Tensor:
-        return layer_norm(values, values.shape[-1:], self._of(name), self._of(name, "bias"), self._epsilon)
-
-    def _of(self, name: str, kind: str = "weight") -> Tensor:
-        found: Tensor = getattr(self, _key(f"{name}.{kind}"))
-        return found
+        return {**features, "token_embeddings": vectors, "attention_mask": mask, "hidden": hidden}, received
 
 
 def _attended(features: Features) -> Tensor:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -25,15 +24,14 @@ from typing_extensions import Self
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.model.embedded import open_embedded
-from fgr_retriever.model.evidence_code import Coder
-from fgr_retriever.model.forward import Forward
+from fgr_retriever.model.forward import Forward, Found, Take, Whole, stored, whole
 from fgr_retriever.model.head import hash_weights
 from fgr_retriever.model.importance import standardise
 from fgr_retriever.model.precision import best_dtype, open_device
 from fgr_retriever.model.reopening import Reopenable, twin
 from fgr_retriever.model.token_model import Checkpoint
 from fgr_retriever.model.tokens import EvidenceCode, TokenBlock
-from fgr_retriever.model.windows import Windows, aligned
+from fgr_retriever.model.windows import Window, Windows, aligned
 
 # Windows that wait to be sorted by length, about 17 MB of vectors at 256 x 128.
 _BUFFER_WINDOWS = 512
@@ -60,7 +58,7 @@ class Encoder(Reopenable):
         self.model = checkpoint.model.to(self.device, self.dtype)
         self.head = checkpoint.head
         self._reading = self.head.in_precision(best_dtype(torch.device("cpu")))  # stored vectors are read on the CPU
-        self._coder = deepcopy(self.head.coder).to(self.device) if self.head.coder else None
+        self._coder = self.head.coder.ready(self.device, self.dtype) if self.head.coder else None
         self._query_mask = checkpoint.query_mask
         self._run = Forward(self.model, self.device, checkpoint.attending)
         prompts = self.model.prompts
@@ -261,23 +259,24 @@ class Encoder(Reopenable):
         coder = self._coder if evidence else None
         if evidence and coder is None:
             raise ConfigError(f"evidence=True: the evidence head of {self.name} reads no codes, so none are made")
-        return self._blocks(texts, show_progress, importance, coder)
+        found = self._each_window(texts, partial(stored, coder=coder), show_progress, importance)
+        return (TokenBlock(passage, *one[:2], window.last, *one[2:]) for passage, window, one in found)
 
-    def encode_with(self, coder: Coder, texts: Iterable[str]) -> Iterator[TokenBlock]:
-        """Encode passages lazily with the evidence codes of another coder than the head's; training does."""
-        return self._blocks(texts, False, False, coder)
+    def encode_whole(self, texts: Iterable[str]) -> Iterator[tuple[int, Whole]]:
+        """Give the number of each passage with what training needs of it, one after the other for each window."""
+        return ((passage, one) for passage, _, one in self._each_window(texts, whole))
 
-    def _blocks(
-        self, texts: Iterable[str], show_progress: bool, importance: bool, coder: Coder | None
-    ) -> Iterator[TokenBlock]:
+    def _each_window(
+        self, texts: Iterable[str], take: Take[Found], show_progress: bool = False, attend: bool = False
+    ) -> Iterator[tuple[int, Window, Found]]:
         total = len(texts) if isinstance(texts, Sequence) else None
         with tqdm(total=total, unit=" passages", desc="encoding", disable=not show_progress) as bar:
             windows = ((i, window) for i, text in enumerate(texts) for window in self._windows.of(text))
             while buffer := list(islice(windows, _BUFFER_WINDOWS)):
                 with torch.inference_mode():
-                    encoded = self._run.windows([window for _, window in buffer], importance, coder)
-                for (passage, window), (rows, offsets, *sides) in zip(buffer, encoded, strict=True):
-                    yield TokenBlock(passage, rows, offsets, window.last, *sides)
+                    encoded = self._run.windows([window for _, window in buffer], take, attend)
+                for (passage, window), one in zip(buffer, encoded, strict=True):
+                    yield passage, window, one
                 bar.update(sum(window.last for _, window in buffer))
 
     def evidence(

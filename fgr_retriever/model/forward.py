@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from fgr_retriever.model.evidence_code import Coder
+from fgr_retriever.errors import ConfigError
+from fgr_retriever.model.evidence_code import EvidenceCoder
 from fgr_retriever.model.importance import quantise, standardise
 from fgr_retriever.model.token_model import Attend, Features, TokenModel
 from fgr_retriever.model.windows import Window, batches, model_input
@@ -28,13 +29,15 @@ class Output(NamedTuple):
     Args:
         vectors: Token embeddings, (b, t, d) float32, L2-normalised.
         kept: True for the tokens that are stored or compared, (b, t) bool.
-        hidden: The encoder's states before the projection, (b, t, h); None if the model does not show them.
+        hidden: The encoder's states from which evidence branches off, (b, t, h); None if the model does not show them.
+        real: True for all tokens but padding, (b, t) bool.
         attention: How much attention each token receives, (b, t) float32; None if nobody asked.
     """
 
     vectors: Tensor
     kept: Tensor
     hidden: Tensor | None
+    real: Tensor
     attention: Tensor | None
 
 
@@ -45,6 +48,27 @@ class Encoded(NamedTuple):
     offsets: NDArray[np.int32]
     importance: NDArray[np.uint8] | None
     evidence: NDArray[np.uint8] | None
+
+
+class Whole(NamedTuple):
+    """A window as training needs it: all n tokens of it, and the t that are kept.
+
+    Args:
+        vectors: Of the kept tokens, (t, d).
+        offsets: Of the kept tokens, (t, 2).
+        hidden: The states from which evidence branches off, of all tokens, (n, h).
+        kept: Which tokens are kept, (n,).
+    """
+
+    vectors: NDArray[np.float16]
+    offsets: NDArray[np.int32]
+    hidden: NDArray[np.float16]
+    kept: NDArray[np.bool_]
+
+
+Found = TypeVar("Found")
+Take: TypeAlias = Callable[[Sequence[Window], Output], list[Found]]
+"""Takes what is wanted of a batch of windows: one thing for each."""
 
 
 class Forward:
@@ -64,23 +88,24 @@ class Forward:
         moved = {key: value.to(self._device) if isinstance(value, Tensor) else value for key, value in features.items()}
         found, received = self._attending(moved, task) if attend else (self._model(moved, task=task), None)
         vectors = normalize(found["token_embeddings"].float(), dim=-1)
-        return Output(vectors, found["attention_mask"].bool(), found.get("hidden"), received)
+        real = moved["attention_mask"].bool()
+        return Output(vectors, found["attention_mask"].bool(), found.get("hidden"), real, received)
 
-    def windows(self, windows: Sequence[Window], importance: bool, coder: Coder | None) -> list[Encoded]:
-        """Encode windows of passages, those of similar length together.
+    def windows(self, windows: Sequence[Window], take: Take[Found], attend: bool = False) -> list[Found]:
+        """Run the model on windows of passages, on those of similar length together, and take what is wanted of each.
 
         Args:
             windows: Any windows.
-            importance: Also compute the importance of each token.
-            coder: What makes evidence codes, on the device; None for none.
+            take: See `Take`.
+            attend: Also find out how much attention each token receives.
         """
-        found: dict[int, Encoded] = {}
+        found: dict[int, Found] = {}
         lengths = np.array([len(window.ids) for window in windows])
-        batch_tokens = _BATCH_TOKENS[self._device.type] // (_ATTENTION_COST if importance else 1)
+        batch_tokens = _BATCH_TOKENS[self._device.type] // (_ATTENTION_COST if attend else 1)
         for batch in batches(lengths, batch_tokens):
             chosen = [windows[i] for i in batch]
-            output = self(model_input(chosen, self._model.tokenizer), "document", importance)
-            found |= zip(batch, _kept(chosen, output, coder), strict=True)
+            output = self(model_input(chosen, self._model.tokenizer), "document", attend)
+            found |= zip(batch, take(chosen, output), strict=True)
         return [found[i] for i in range(len(windows))]
 
     @cached_property
@@ -88,19 +113,46 @@ class Forward:
         return self._make_attending(self._model)
 
 
-def _kept(windows: Sequence[Window], output: Output, coder: Coder | None) -> list[Encoded]:
-    """Take what is stored of a batch."""
-    kept, vectors = output.kept.cpu().numpy(), output.vectors.to(torch.float16).cpu().numpy()
+def stored(windows: Sequence[Window], output: Output, coder: EvidenceCoder | None) -> list[Encoded]:
+    """Take what is stored of a batch, with the codes that `coder` makes, if any."""
+    vectors = output.vectors.to(torch.float16).cpu().numpy()
     attention = None if output.attention is None else output.attention.cpu().numpy()
-    codes = None if coder is None or output.hidden is None else coder.pack(output.hidden)
+    codes = None
+    if coder is not None and output.hidden is not None:
+        codes = coder.pack(coder.states(output.hidden, output.real))
     found = []
-    for row, window in enumerate(windows):
-        size = len(window.ids)
-        keep = kept[row, :size] & window.owned
+    for row, (window, keep) in enumerate(zip(windows, _kept(windows, output), strict=True)):
+        size = len(keep)
+        weights = own = None
+        if attention is not None:
+            visible = (window.offsets[:, 1] > window.offsets[:, 0])[keep]
+            weights = quantise(standardise(attention[row, :size][keep], visible))
+        if codes is not None:
+            own = codes[row, :size][keep]
+        found.append(Encoded(vectors[row, :size][keep], window.offsets[keep], weights, own))
+    return found
+
+
+def whole(windows: Sequence[Window], output: Output) -> list[Whole]:
+    """Take what training needs of a batch.
+
+    Raises:
+        ConfigError: The model does not show its hidden states.
+    """
+    if output.hidden is None:
+        raise ConfigError("the model does not show its hidden states, so no evidence codes can be learned for it")
+    vectors, hidden = (one.to(torch.float16).cpu().numpy() for one in (output.vectors, output.hidden))
+    return [
+        Whole(vectors[row, : len(keep)][keep], window.offsets[keep], hidden[row, : len(keep)], keep)
+        for row, (window, keep) in enumerate(zip(windows, _kept(windows, output), strict=True))
+    ]
+
+
+def _kept(windows: Sequence[Window], output: Output) -> Iterator[NDArray[np.bool_]]:
+    """Say which tokens of each window are kept, (n,)."""
+    for window, kept in zip(windows, output.kept.cpu().numpy(), strict=True):
+        keep = kept[: len(window.ids)] & window.owned
         visible = window.offsets[:, 1] > window.offsets[:, 0]
         if window.first and window.last and not (keep & visible).any():
             keep[:] = False  # a text without a single token must never be found
-        weights = None if attention is None else quantise(standardise(attention[row, :size][keep], visible[keep]))
-        own = None if codes is None else codes[row, :size][keep]
-        found.append(Encoded(vectors[row, :size][keep], window.offsets[keep], weights, own))
-    return found
+        yield keep

@@ -67,6 +67,11 @@ class Head(nn.Module, ABC):
     coder: EvidenceCoder | None
     """What makes the evidence codes that this head reads; None if it reads none."""
 
+    @property
+    def branch(self) -> int:
+        """Number of the encoder's last layers that come after the states of which codes are made."""
+        return len(self.coder.branch) if self.coder else 0
+
     @abstractmethod
     def probabilities(
         self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: Tensor | None = None
@@ -109,8 +114,13 @@ class Head(nn.Module, ABC):
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"kind": self.KIND, **asdict(self.config)}
         (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        weights = save({name: value.detach().float().contiguous() for name, value in self.state_dict().items()})
+        weights = save({name: _stored(name, value.detach()) for name, value in self.state_dict().items()})
         (folder / WEIGHTS).write_bytes(weights)  # where `save_file` would raise an error of its own on a full disk
+
+
+def _stored(name: str, value: Tensor) -> Tensor:
+    """Give a weight as it is stored: those of a branch, which are millions, in half the bytes."""
+    return value.to(torch.bfloat16 if name.startswith("coder.branch.") else torch.float32).contiguous()
 
 
 def hash_weights(update: Callable[[bytes], object], weights: Mapping[str, Tensor]) -> None:

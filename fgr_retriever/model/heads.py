@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -31,11 +32,12 @@ def load_head(folder: Path) -> Head:
     try:
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         config, kind = _KINDS[settings.pop("kind", EvidenceHead.KIND)]  # the first heads did not say
-        head = kind(config(**settings))
-        head.load_state_dict(load_file(folder / WEIGHTS))
+        with torch.device("meta"):  # what is taken at once needs no first values
+            head = kind(config(**settings))
+        head.load_state_dict(load_file(folder / WEIGHTS), assign=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"the evidence head in {folder} cannot be read: {error}. Restore the folder, or delete it to fall "
             "back to raw MaxSim evidence."
         ) from error
-    return head.eval()
+    return head.float().eval()

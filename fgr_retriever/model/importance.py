@@ -40,9 +40,11 @@ class Attending:
 
     Args:
         model: A late-interaction model; stays as it is.
+        branch: Number of the last layers that come after the states in `hidden`.
     """
 
-    def __init__(self, model: MultiVectorEncoder) -> None:
+    def __init__(self, model: MultiVectorEncoder, branch: int = 0) -> None:
+        self._branch = branch
         first, *self._following = model.children()
         transformer: Any = first
         shared = {id(one): one for one in (*transformer.parameters(), *transformer.buffers())}
@@ -63,7 +65,9 @@ class Attending:
         """
         inputs = {name: features[name] for name in self._inputs if name in features}
         output = self._transformer(**inputs, output_attentions=True)
-        found = {**features, self._output: output.last_hidden_state}
+        last = output.last_hidden_state
+        hidden = output.hidden_states[-1 - self._branch] if self._branch else last
+        found = {**features, self._output: last, "hidden": hidden}
         for module in self._following:
             found = module(found, **({"task": task} if "task" in getattr(module, "forward_kwargs", ()) else {}))
         return found, received_attention(output.attentions[-1], features["attention_mask"].bool())

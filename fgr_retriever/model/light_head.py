@@ -45,12 +45,18 @@ class LightConfig(HeadConfig):
         code: Numbers of a token's evidence code.
         width: Width of the head.
         layers: Number of its blocks.
+        branch: Layers of the encoder that evidence has to itself; see `EvidenceCoder`.
+        branch_heads: Attention heads of each.
+        branch_inner: Width between the dense layers of each.
     """
 
     hidden: int
     code: int = 16
     width: int = 32
     layers: int = 2
+    branch: int = 0
+    branch_heads: int = 1
+    branch_inner: int = 1
 
 
 class Interaction(NamedTuple):
@@ -129,7 +135,8 @@ class LightHead(Head):
         width = config.width
         # Entries of a unit vector are about 1 / sqrt(dim); the layers want entries of about 1.
         self._gain = math.sqrt(config.dim)
-        self.coder = EvidenceCoder(config.hidden, config.code)
+        branch = config.branch, config.branch_heads, config.branch_inner
+        self.coder = EvidenceCoder(config.hidden, config.code, *branch)
         self.content = nn.Linear(config.code, width)
         self.unknown = nn.Parameter(torch.zeros(width))  # the content where an index has no codes
         self.matches = nn.Linear(MATCHES + 1, width)

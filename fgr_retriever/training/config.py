@@ -15,7 +15,7 @@ _POSITIVE = (
     "coarse_odds", "longest", "labeller_coarse_epochs", "labeller_epochs", "labeller_learning_rate", "dim",
     "head_width", "query_maxlen", "doc_maxlen", "epochs", "head_epochs", "batch_size", "learning_rate",
     "head_learning_rate", "head_alone_learning_rate", "positive_weight", "light_layers", "code_size", "light_epochs",
-    "light_learning_rate",
+    "light_learning_rate", "branch_learning_rate",
 )  # fmt: skip
 
 
@@ -50,10 +50,13 @@ class TrainingConfig:
         light_width: Width of the light head that learns from head and reader, and takes their place in the model; 0
             to keep these.
         light_layers: Its blocks.
+        light_branch: Last layers of the encoder, a BERT, that it has to itself, as a copy to start from; 0 for none.
         code_size: Numbers in the evidence code of a token, even.
         teacher_weight: Share of what the reader says in the labels of the light head, from 0 to 1.
         light_epochs: Passes of the light head over all examples.
         light_learning_rate: Its peak rate.
+        light_average_from: Share of that stage, in [0, 1], from which its weights are averaged; 1 keeps the last ones.
+        branch_learning_rate: The peak rate of the layers that it has to itself.
         query_maxlen: Most tokens of a query.
         doc_maxlen: Most tokens of a window over a passage.
         frozen_layers: Lowest layers of the encoder that are not trained, with the embeddings; 0 trains all.
@@ -104,10 +107,13 @@ class TrainingConfig:
     reader_width: int = 128
     light_width: int = 0
     light_layers: int = 2
+    light_branch: int = 0
     code_size: int = 16
     teacher_weight: float = 0.5
     light_epochs: float = 4.0
     light_learning_rate: float = 3e-3
+    light_average_from: float = 1.0
+    branch_learning_rate: float = 1e-4
     query_maxlen: int = 256
     doc_maxlen: int = 256
     frozen_layers: int = 0
@@ -158,12 +164,16 @@ class TrainingConfig:
         self._check_retrieval()
 
     def _check_light(self) -> None:
-        if type(self.light_width) is not int or self.light_width < 0:
-            raise ConfigError(f"light_width={self.light_width!r}: must be a whole number, 0 or more")
+        for name in ("light_width", "light_branch"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 0:
+                raise ConfigError(f"{name}={value!r}: must be a whole number, 0 or more")
         if type(self.code_size) is not int or self.code_size % 2:
             raise ConfigError(f"code_size={self.code_size!r}: must be an even number, two to a byte")
-        if not _is_number(self.teacher_weight) or not 0 <= self.teacher_weight <= 1:
-            raise ConfigError(f"teacher_weight={self.teacher_weight!r}: must lie between 0 and 1")
+        for name in ("teacher_weight", "light_average_from"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise ConfigError(f"{name}={value!r}: must lie between 0 and 1")
 
     def _check_retrieval(self) -> None:
         if self.noise_bits not in (0, 1, 2, 4):

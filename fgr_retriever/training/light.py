@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import Subset
 
+from fgr_retriever.errors import ConfigError
+from fgr_retriever.model.bert import BertLayer
+from fgr_retriever.model.checkpoint import open_checkpoint
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.model.light_head import Interaction, LightConfig, LightHead, interact
 from fgr_retriever.training.config import TrainingConfig
-from fgr_retriever.training.data import Labelled, Row, mismatched
+from fgr_retriever.training.data import Labelled, Row, mismatched, pad
 from fgr_retriever.training.losses import evidence_loss
 from fgr_retriever.training.noise import CodecNoise
 from fgr_retriever.training.stage import Stage, run_stage
@@ -38,23 +44,20 @@ class LightModel(nn.Module):
         self.head, self.recipe = head, recipe
         self._noise = CodecNoise(recipe.noise_bits)
 
-    def forward(
-        self, queries: Tensor, query_lengths: Tensor, passages: Tensor, lengths: Tensor, hidden: Tensor, labels: Tensor
-    ) -> dict[str, Tensor]:
+    def forward(self, hidden: Tensor, kept: Tensor, labels: Tensor, **vectors: Tensor) -> dict[str, Tensor]:
         """Give the losses of one batch of b pairs.
 
         Args:
-            queries: The vectors of all queries, one query after the other, (m, d).
-            query_lengths: Tokens of each query, (b,) int64.
-            passages: The vectors of all passages, (n, d).
-            lengths: Tokens of each passage, (b,) int64.
-            hidden: The encoder's states of all tokens of passages, (n, h).
+            hidden: The encoder's states of all windows of the passages, (w, t, h).
+            kept: Which of them are kept, (w, t) int8: 1 for yes, 0 for no, -1 where a window has ended.
             labels: The probability of evidence, -1 for no label, (n,).
+            vectors: What late interaction compares; see `_interaction`.
         """
         blind = self.training and float(torch.rand(())) < _WITHOUT_CODES
-        with torch.autocast(passages.device.type, enabled=False):  # so small that lower precision gains nothing
-            found = self._interaction(queries.float(), query_lengths, passages.float(), lengths)
-            logits, relevance = self.head(found, None if blind else self.head.coder(hidden.float()))
+        states = None if blind else self.head.coder.states(hidden.float(), kept >= 0)[kept > 0]
+        with torch.autocast(labels.device.type, enabled=False):  # so small that lower precision gains nothing
+            found = self._interaction(**vectors)
+            logits, relevance = self.head(found, None if states is None else self.head.coder(states))
         evidence = evidence_loss(logits, labels, labels >= 0, self.recipe.positive_weight)
         has = (found.rows.maxima(labels[:, None])[:, 0] > _LIKELY).float()
         whole = binary_cross_entropy_with_logits(relevance, has)
@@ -63,10 +66,17 @@ class LightModel(nn.Module):
 
     @torch.no_grad()
     def _interaction(self, queries: Tensor, query_lengths: Tensor, passages: Tensor, lengths: Tensor) -> Interaction:
-        """Work out what late interaction says of each pair; nothing of that is learned."""
+        """Work out what late interaction says of each of b pairs; nothing of that is learned.
+
+        Args:
+            queries: The vectors of all queries, one query after the other, (m, d).
+            query_lengths: Tokens of each query, (b,) int64.
+            passages: The vectors of all passages, (n, d).
+            lengths: Tokens of each passage, (b,) int64.
+        """
         sides = (
-            torch.split(queries, query_lengths.tolist()),
-            torch.split(passages, lengths.tolist()),
+            torch.split(queries.float(), query_lengths.tolist()),
+            torch.split(passages.float(), lengths.tolist()),
             torch.split(lengths, 1),
         )
         return Interaction.joined(
@@ -78,9 +88,17 @@ def collate_pairs(rows: Sequence[Row]) -> dict[str, Tensor]:
     """Make a batch of `StoredVectors` with hidden states, for `LightModel`."""
     found = {"query_lengths": torch.tensor([len(row["queries"]) for row in rows])}
     found["lengths"] = torch.tensor([len(row["input_ids"]) for row in rows])
-    for name, side in (("queries", "queries"), ("passages", "input_ids"), ("hidden", "hidden"), ("labels", "labels")):
+    for name, side in (("queries", "queries"), ("passages", "input_ids"), ("labels", "labels")):
         found[name] = torch.from_numpy(np.concatenate([row[side] for row in rows]))
+    for name, padding in (("hidden", 0), ("kept", -1)):
+        found[name] = pad([window for row in rows for window in _windows(row, name)], padding)
     return found
+
+
+def _windows(row: Row, name: str) -> list[NDArray[Any]]:
+    """Cut what a row has of all its tokens into its windows; flags become numbers, beside which -1 has room."""
+    told = row[name].astype(np.int8) if row[name].dtype == np.bool_ else row[name]
+    return np.split(told, np.cumsum(row["windows"])[:-1])
 
 
 def train_light(
@@ -104,39 +122,58 @@ def train_light(
     Returns:
         The trained head, not yet calibrated.
     """
-    encoder = Encoder.from_pretrained(model)
+    encoder = Encoder(open_checkpoint(model, branch=config.light_branch))
     everything = [*examples, *mismatched(examples, config.mismatched, config.seed)]
     shown = [place for place, example in enumerate(everything) for _ in range(example.times)]
     vectors = store_vectors(encoder, everything, out / "examples", states=True)
     seen = store_vectors(encoder, judged, out / "judged", states=True)
     taught = teach(vectors, encoder.evidence, config.teacher_weight)
-    return fit_light(config, stage, Subset(taught, shown), seen, out)
+    torch.manual_seed(config.seed)
+    transformer: Any = cast(MultiVectorEncoder, encoder.model)[0]
+    head = untrained_light(config, transformer.model)
+    run_stage(LightModel(head, config), Subset(taught, shown), collate_pairs, stage, out, seen)
+    return head
 
 
-def fit_light(
-    config: TrainingConfig, stage: Stage, examples: Subset[Row], judged: StoredVectors, out: Path
-) -> LightHead:
-    """Train a light head on examples that are encoded, or resume.
+def untrained_light(config: TrainingConfig, transformer: Any) -> LightHead:
+    """Build a light head. The layers that it has to itself start as the last ones of the encoder.
 
     Args:
         config: The recipe.
-        stage: How long and how fast.
-        examples: What a pass shows, of `StoredVectors` with hidden states.
-        judged: Examples that are not trained on.
-        out: Folder of this stage.
+        transformer: The encoder, a model of transformers.
+
+    Raises:
+        ConfigError: The head shall have layers to itself, and the encoder has none that can be copied.
     """
-    torch.manual_seed(config.seed)
+    layers = _last_layers(config.light_branch, transformer)
     head = LightHead(
         LightConfig(
             dim=config.dim,
-            hidden=judged.hidden,
+            hidden=transformer.config.hidden_size,
             code=config.code_size,
             width=config.light_width,
             layers=config.light_layers,
+            branch=len(layers),
+            branch_heads=transformer.config.num_attention_heads if layers else 1,
+            branch_inner=layers[0].inner.out_features if layers else 1,
         )
     )
-    run_stage(LightModel(head, config), examples, collate_pairs, stage, out, judged)
+    for layer, start in zip(head.coder.branch, layers, strict=True):
+        layer.load_state_dict(start.state_dict())
     return head
+
+
+def _last_layers(count: int, transformer: Any) -> list[BertLayer]:
+    """Copy the last layers of a BERT."""
+    settings, weights = transformer.config, transformer.state_dict()
+    first = settings.num_hidden_layers - count
+    try:
+        return [BertLayer.of(weights, first + number, settings.num_attention_heads) for number in range(count)]
+    except KeyError as error:
+        raise ConfigError(
+            f"light_branch={count}: copies the last layers of BERT, and {type(transformer).__name__} has no {error}; "
+            "set it to 0"
+        ) from None
 
 
 def teach(

@@ -156,7 +156,14 @@ def _train_light(config: TrainingConfig, stage: Stage, sets: list[list[Labelled]
     folder, finished = out / MODEL_FOLDER, out / "light" / "finished"
     if not finished.exists():
         unfinished = finished.with_suffix(".unfinished")
-        stage = replace(stage, epochs=config.light_epochs, head_learning_rate=config.light_learning_rate)
+        stage = replace(
+            stage,
+            epochs=config.light_epochs,
+            learning_rate=config.branch_learning_rate,
+            head_learning_rate=config.light_learning_rate,
+            average_from=config.light_average_from,
+            patience=0,  # the loss on held-out examples rises while their F1 still does
+        )
         examples, judged = sets
         train_light(config, stage, folder, examples, judged, out / "light").save(unfinished)
         unfinished.rename(finished)

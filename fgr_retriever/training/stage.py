@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
@@ -19,6 +20,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 _LOGGED = 0.02  # share of a stage between two lines of its log
 _JUDGED = 0.1  # share of a stage between two looks at the held-out examples
+_BRANCH = ".branch."
 _SAVED = 100  # steps between two checkpoints of a stage without held-out examples
 STATE_FILE = "trainer_state.json"
 
@@ -34,6 +36,8 @@ class Stage:
         batch_size: Examples a step.
         patience: Looks at the held-out examples without a lower loss, after which the stage ends
             early and keeps its best weights; 0 to train to the end and keep the last.
+        average_from: Share of the stage, in [0, 1], from which each checkpoint counts: the model ends with the mean of
+            their weights (Izmailov et al. 2018, arXiv 1803.05407). 1 keeps the last weights.
         seed: Of the order and of dropout.
     """
 
@@ -42,6 +46,7 @@ class Stage:
     head_learning_rate: float = 0.0
     batch_size: int = 32
     patience: int = 0
+    average_from: float = 1.0
     seed: int = 1
 
 
@@ -68,6 +73,8 @@ def run_stage(
     callbacks: list[TrainerCallback] = [_Clock()]
     if judged and stage.patience:
         callbacks.append(EarlyStoppingCallback(stage.patience))
+    snapshots = _Snapshots(stage.average_from, out)
+    callbacks.append(snapshots)
     trainer = _Trainer(
         stage,
         model=model,
@@ -80,6 +87,7 @@ def run_stage(
     last = last_checkpoint(out)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     model.eval().cpu()
+    snapshots.average(model)
 
 
 def without_dropout(model: Module) -> Module:
@@ -136,6 +144,26 @@ class _Clock(TrainerCallback):
         state.log_history[-1]["seconds"] = round(time.monotonic() - self._start, 1)
 
 
+class _Snapshots(TrainerCallback):
+    """Keeps the trained weights of the last part of a stage in files, so that an interruption loses none."""
+
+    def __init__(self, first: float, out: Path) -> None:
+        self._first, self._out = first, out
+
+    def on_save(self, args: Any, state: TrainerState, control: Any, model: nn.Module, **_: Any) -> None:
+        """Keep the weights beside a checkpoint."""
+        if self._first < 1 and state.global_step >= self._first * state.max_steps:
+            trained = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+            save_file(trained, self._out / f"snapshot-{state.global_step}.safetensors")
+
+    def average(self, model: nn.Module) -> None:
+        """Give a model the mean of what was kept, if anything was."""
+        found = [load_file(file) for file in sorted(self._out.glob("snapshot-*.safetensors"))]
+        if found:
+            means = {name: torch.stack([one[name] for one in found]).mean(dim=0) for name in found[0]}
+            model.load_state_dict(means, strict=False)
+
+
 class _Trainer(Trainer):
     """transformers' Trainer with a rate of its own for the head, and every loss in the log."""
 
@@ -145,13 +173,13 @@ class _Trainer(Trainer):
         super().__init__(**settings)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Build AdamW with two groups: the head and the rest."""
+        """Build AdamW with two groups: the head, and the rest with those layers of the head that are an encoder's."""
         if self.optimizer is None:
             groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
             trained: nn.Module = self.model  # type: ignore[assignment]
             for name, parameter in trained.named_parameters():
                 if parameter.requires_grad:
-                    groups[name.startswith("head.")].append(parameter)
+                    groups[name.startswith("head.") and _BRANCH not in name].append(parameter)
             rates = {True: self._stage.head_learning_rate, False: self._stage.learning_rate}
             self.optimizer = torch.optim.AdamW(
                 [{"params": group, "lr": rates[head]} for head, group in groups.items() if group],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,24 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from fgr_retriever.model.encoder import Encoder
-from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.training.data import Labelled, Row, pad, token_labels
 
 _BATCH = 512
 _VECTORS, _STATES = "vectors.bin", "states.bin"
+
+
+class PlacedWindows(NamedTuple):
+    """Where the hidden states of a passage lie: those of all tokens that the encoder saw.
+
+    Args:
+        first: Where they begin.
+        lengths: Tokens of each window, (w,).
+        kept: Which of the tokens are kept, (n,); an index stores vectors of these only.
+    """
+
+    first: int
+    lengths: NDArray[np.int64]
+    kept: NDArray[np.bool_]
 
 
 class Place(NamedTuple):
@@ -30,12 +44,14 @@ class Place(NamedTuple):
         middle: Where its passage begins.
         last: Where its passage ends.
         labels: The probability of evidence of each token of the passage, -1 for no label, (t,).
+        windows: The windows of the passage with all their tokens, where hidden states are stored.
     """
 
     first: int
     middle: int
     last: int
     labels: NDArray[np.float32]
+    windows: PlacedWindows | None = None
 
 
 class StoredVectors(Dataset[Row]):
@@ -66,20 +82,16 @@ class StoredVectors(Dataset[Row]):
     def __getitem__(self, index: int) -> Row:
         """Give one example: `queries`, `input_ids` (the passage's vectors, named for the sampler), `labels`.
 
-        Where hidden states are stored, `hidden` has those of the passage.
+        Where hidden states are stored, `hidden` has those of all tokens of the passage's windows, (n, h), `kept` says
+        which tokens have a vector, (n,), and `windows` has the tokens of each window, (w,).
         """
-        first, middle, last, labels = self.places[index]
+        first, middle, last, labels, windows = self.places[index]
         vectors = self._vectors
         found = {"queries": vectors[first:middle].copy(), "input_ids": vectors[middle:last].copy(), "labels": labels}
-        return found if self._states is None else {**found, "hidden": self._states[middle:last].copy()}
-
-
-class _HiddenStates:
-    """In place of a coder: keeps hidden states as they are, in half precision."""
-
-    def pack(self, hidden: Tensor) -> NDArray[np.uint8]:
-        """Give the bytes of hidden states, (..., h) to (..., 2 h)."""
-        return hidden.half().cpu().numpy().view(np.uint8)
+        if self._states is None or windows is None:
+            return found
+        hidden = self._states[windows.first : windows.first + len(windows.kept)].copy()
+        return {**found, "hidden": hidden, "kept": windows.kept, "windows": windows.lengths}
 
 
 def store_vectors(
@@ -95,29 +107,28 @@ def store_vectors(
     """
     folder.mkdir(parents=True, exist_ok=True)
     places: list[Place] = []
-    end = width = 0
+    end = shown = width = 0
     progress = tqdm(total=len(examples), desc="Encoding", unit=" examples")
     with (folder / _VECTORS).open("wb") as out, (folder / _STATES).open("wb") as beside, progress as bar:
         for start in range(0, len(examples), _BATCH):
             batch = examples[start : start + _BATCH]
             queries = encoder.encode_queries([example.query for example in batch])
-            texts = (one.passage for one in batch)
-            found = encoder.encode_with(_HiddenStates(), texts) if states else encoder.encode_passages(texts)
-            blocks = groupby(found, key=lambda block: block.passage)
-            for example, query, (_, parts) in zip(batch, queries, blocks, strict=True):
-                tokens = StoredTokens.of(list(parts))
-                out.write(query.half().numpy().tobytes() + tokens.vectors.tobytes())
-                if tokens.evidence is not None:
-                    width = tokens.evidence.shape[1]
-                    # Rows of a query stay empty, which a sparse file does not store, so that one number finds both.
-                    beside.seek(len(query) * width, 1)
-                    beside.write(tokens.evidence.tobytes())
+            found = groupby(encoder.encode_whole(one.passage for one in batch), key=itemgetter(0))
+            for example, query, (_, parts) in zip(batch, queries, found, strict=True):
+                windows = [one for _, one in parts]
+                vectors, offsets, hidden, kept = (np.concatenate(side) for side in zip(*windows, strict=True))
+                out.write(query.half().numpy().tobytes() + vectors.tobytes())
                 middle = end + len(query)
-                last = middle + len(tokens.vectors)
-                places.append(Place(end, middle, last, token_labels(tokens.offsets, example.ranges)))
+                last = middle + len(vectors)
+                placed = None
+                if states:
+                    beside.write(hidden.tobytes())
+                    placed = PlacedWindows(shown, np.array([len(one.kept) for one in windows]), kept)
+                    shown, width = shown + len(kept), hidden.shape[1]
+                places.append(Place(end, middle, last, token_labels(offsets, example.ranges), placed))
                 end = last
             bar.update(len(batch))
-    return StoredVectors(folder, places, encoder.dim, width // 2)
+    return StoredVectors(folder, places, encoder.dim, width)
 
 
 def collate_vectors(rows: Sequence[Row]) -> dict[str, Tensor]:

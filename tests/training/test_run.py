@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import DistilBertConfig, DistilBertModel
 
 from fgr_retriever.cli import main
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
@@ -34,6 +35,7 @@ from fgr_retriever.training.data import (
 )
 from fgr_retriever.training.joint import JointModel
 from fgr_retriever.training.labeller import label, train_labeller
+from fgr_retriever.training.light import untrained_light
 from fgr_retriever.training.losses import evidence_loss, hold_loss, in_batch_maxsim, ranking_loss
 from fgr_retriever.training.mixture import prepare
 from fgr_retriever.training.run import MODEL_FOLDER, run, train
@@ -112,7 +114,7 @@ def finished(config, data, precision, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     everything = replace(
         config, lists=("lists.jsonl",), coarse={"coarse.jsonl": 0.5}, pairs={"beir": 1.0}, aside=("aside.jsonl",),
-        light_width=8, code_size=4, light_epochs=2.0,
+        light_width=8, code_size=4, light_epochs=2.0, light_branch=1,
     )  # fmt: skip
     return out, run(everything, data, out), everything
 
@@ -122,6 +124,7 @@ def test_training_writes_a_model_that_opens_and_searches(finished, precision):
     encoder = Encoder.from_pretrained(folder)
     assert encoder.head.config.width == 8
     assert encoder.evidence_code.nbytes == 2
+    assert len(encoder.head.coder.branch) == 1
     report = json.loads((out / "report.json").read_text())
     assert encoder.calibration.threshold == report["threshold"]
     assert report["held_out"] > 0
@@ -415,3 +418,17 @@ def test_examples_of_a_file_are_seen_as_often_as_the_recipe_says(finished, data,
         replace(config, repeat={"nowhere.jsonl": 2})
     with pytest.raises(ConfigError, match="whole number"):
         replace(config, repeat={config.spans[0]: 0})
+
+
+def test_only_layers_of_bert_can_be_copied_for_evidence(config):
+    model = DistilBertModel(DistilBertConfig(vocab_size=9, dim=8, n_layers=2, n_heads=2, hidden_dim=8))
+    recipe = replace(config, light_width=4, light_branch=1)
+    with pytest.raises(ConfigError, match=r"light_branch=1: .* DistilBertModel has no 'encoder\.layer\.1\."):
+        untrained_light(recipe, model)
+    assert untrained_light(replace(recipe, light_branch=0), model).branch == 0
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, True])
+def test_a_branch_has_a_whole_number_of_layers(config, wrong):
+    with pytest.raises(ConfigError, match="light_branch"):
+        replace(config, light_branch=wrong)

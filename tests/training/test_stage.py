@@ -1,11 +1,13 @@
 """A stage of training, and what a run leaves behind: early stopping, resuming, curves and the model card."""
 
 import json
+import shutil
 
 import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 from transformers import TrainerState
 
@@ -49,6 +51,25 @@ def slide(out, patience, *, towards=1.0, best=0.25, steps=100):
     stage = Stage(epochs=1, learning_rate=0.01, batch_size=1, patience=patience)
     run_stage(model, rows(towards, steps), collate, stage, out, rows(best, 3))
     return model.place.item()
+
+
+def test_a_stage_may_end_with_the_mean_of_its_last_weights_also_if_it_was_interrupted(tmp_path):
+    stage = Stage(epochs=1, learning_rate=0.01, batch_size=1, average_from=0.5)
+    means = []
+    for name in ("whole", "resumed"):
+        out = tmp_path / name
+        model = Slider()
+        run_stage(model, rows(1, 100), collate, stage, out, rows(1, 3))
+        kept = {int(file.stem.split("-")[1]): load_file(file)["place"].item() for file in out.glob("snapshot-*")}
+        assert sorted(kept) == [50, 60, 70, 80, 90, 100]
+        assert model.place.item() == pytest.approx(sum(kept.values()) / 6)
+        assert model.place.item() < kept[100]  # it rises towards 1
+        means.append(model.place.item())
+        if name == "whole":
+            # What is there when a run is killed after its ninetieth step.
+            shutil.copytree(out, tmp_path / "resumed", ignore=shutil.ignore_patterns("*-100*"))
+            assert last_checkpoint(tmp_path / "resumed").name == "checkpoint-90"
+    assert means[1] == pytest.approx(means[0])
 
 
 def log_of(out):
