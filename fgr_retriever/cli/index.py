@@ -36,6 +36,20 @@ from fgr_retriever.types import Added, Passage
 
 _STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
 
+_Words = Annotated[
+    str | None,
+    typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
+]
+_KeepMissing = Annotated[
+    bool, typer.Option("--keep-missing", help="Keep what the index has of files that are gone from a folder.")
+]
+_FromEncoded = Annotated[
+    bool, typer.Option("--from-encoded", help="FILES are folders of encoded shards: index these, without a model.")
+]
+_Incomplete = Annotated[
+    bool, typer.Option("--incomplete", help="With --from-encoded: do without the shards that are missing.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -56,25 +70,16 @@ def index(
     text_field: TextField = "text",
     title_field: TitleField = None,
     passage_chars: PassageChars = 1500,
-    words: Annotated[
-        str | None,
-        typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
-    ] = None,
+    words: _Words = None,
     importance: Annotated[
         bool, typer.Option("--importance", help="A new index also keeps how important tokens are, for ColBERT-Att.")
     ] = False,
     refine: Annotated[
         bool, typer.Option("--refine", help="A new index also keeps a second layer of bits, for its last candidates.")
     ] = False,
-    from_encoded: Annotated[
-        bool, typer.Option("--from-encoded", help="FILES are folders of encoded shards: index these, without a model.")
-    ] = False,
-    incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="With --from-encoded: do without the shards that are missing.")
-    ] = False,
-    keep_missing: Annotated[
-        bool, typer.Option("--keep-missing", help="Keep what the index has of files that are gone from a folder.")
-    ] = False,
+    from_encoded: _FromEncoded = False,
+    incomplete: _Incomplete = False,
+    keep_missing: _KeepMissing = False,
     dry_run: DryRun = False,
     model: Model = None,
     device: Device = None,
@@ -94,9 +99,7 @@ def index(
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
     if from_encoded:
         if reading != Reading() or keep_missing or dry_run or model is not None or device is not None:
-            others = (
-                "--out, --words, --importance, --refine and --incomplete only: all else was settled by `fgr encode`"
-            )
+            others = "--out, --words, --importance, --refine and --incomplete: `fgr encode` settled all else"
             raise typer.BadParameter(f"goes with {others}", param_hint="--from-encoded")
         return index_encoded(files, out, _config(out, words, importance=importance, refine=refine), incomplete)
     if incomplete:
