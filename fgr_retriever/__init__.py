@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
     from fgr_retriever.errors import FgrError
     from fgr_retriever.evidence.hit import Hit
+    from fgr_retriever.index.encoded.writing import EncodedShard, encode_shard
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
     from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed
@@ -27,6 +28,7 @@ __all__ = [
     "Added",
     "Citation",
     "Context",
+    "EncodedShard",
     "Encoder",
     "Engine",
     "Excerpt",
@@ -44,6 +46,7 @@ __all__ = [
     "Trimmer",
     "TrustReport",
     "__version__",
+    "encode_shard",
     "verify_citations",
 ]
 
@@ -51,6 +54,7 @@ _HOME = {
     "Added": "types",
     "Citation": "agents.citations",
     "Context": "trim.context",
+    "EncodedShard": "index.encoded.writing",
     "Encoder": "model.encoder",
     "Engine": "engine",
     "Excerpt": "trim.context",
@@ -67,6 +71,7 @@ _HOME = {
     "Trimmed": "trim.context",
     "Trimmer": "trim.trimmer",
     "TrustReport": "trim.trust",
+    "encode_shard": "index.encoded.writing",
     "verify_citations": "agents.citations",
 }
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 import fgr_retriever
-from fgr_retriever.cli import calibrate, demo, evaluate, index, label, mcp, mine, search, serve, train, upkeep
+from fgr_retriever.cli import calibrate, demo, encode, evaluate, index, label, mcp, mine, search, serve, train, upkeep
 from fgr_retriever.cli.failures import exit_code, report
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for group in (demo, index, upkeep, search, evaluate, calibrate, label, mine, train, mcp, serve):
+for group in (demo, index, encode, upkeep, search, evaluate, calibrate, label, mine, train, mcp, serve):
     group.register(app)
 
 

@@ -13,9 +13,20 @@ from typing import Annotated
 
 import typer
 
-from fgr_retriever.cli.options import Device, DryRun, Model, load_encoder
+from fgr_retriever.cli.encode import index_encoded
+from fgr_retriever.cli.options import (
+    Device,
+    DryRun,
+    FormatName,
+    IdField,
+    Model,
+    PassageChars,
+    TextField,
+    TitleField,
+    load_encoder,
+)
 from fgr_retriever.cli.output import note
-from fgr_retriever.cli.reading.files import Format, Reading, read_passages
+from fgr_retriever.cli.reading.files import Reading, read_passages
 from fgr_retriever.cli.reading.records import Fields
 from fgr_retriever.cli.reading.sources import Source, Sources, find_sources
 from fgr_retriever.config import IndexConfig
@@ -24,6 +35,20 @@ from fgr_retriever.index.sources import is_within
 from fgr_retriever.types import Added, Passage
 
 _STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
+
+_Words = Annotated[
+    str | None,
+    typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
+]
+_KeepMissing = Annotated[
+    bool, typer.Option("--keep-missing", help="Keep what the index has of files that are gone from a folder.")
+]
+_FromEncoded = Annotated[
+    bool, typer.Option("--from-encoded", help="FILES are folders of encoded shards: index these, without a model.")
+]
+_Incomplete = Annotated[
+    bool, typer.Option("--incomplete", help="With --from-encoded: do without the shards that are missing.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,33 +59,27 @@ def register(app: typer.Typer) -> None:
 def index(
     files: Annotated[
         list[str],
-        typer.Argument(help="Text, Markdown, HTML, PDF, code, JSON, JSON Lines or CSV files, folders, or - for stdin."),
+        typer.Argument(
+            help="Text, Markdown, HTML, PDF, code, JSON, JSON Lines or CSV files, folders, or - for stdin; or folders "
+            "that `fgr encode` wrote."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the index; made if missing.")],
-    format: Annotated[Format, typer.Option(help="What the files are; auto goes by their names.")] = "auto",
-    id_field: Annotated[
-        str | None, typer.Option(help="Field with a record's id.", show_default="id or _id, else path#n")
-    ] = None,
-    text_field: Annotated[str, typer.Option(help="Field with a record's text, or several, as in a,b.")] = "text",
-    title_field: Annotated[
-        str | None, typer.Option(help="Field to put before the text; by default titles stay metadata.")
-    ] = None,
-    passage_chars: Annotated[
-        int, typer.Option(min=1, help="Texts are cut at blank lines into passages of about this size.")
-    ] = 1500,
-    words: Annotated[
-        str | None,
-        typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
-    ] = None,
+    format: FormatName = "auto",
+    id_field: IdField = None,
+    text_field: TextField = "text",
+    title_field: TitleField = None,
+    passage_chars: PassageChars = 1500,
+    words: _Words = None,
     importance: Annotated[
         bool, typer.Option("--importance", help="A new index also keeps how important tokens are, for ColBERT-Att.")
     ] = False,
     refine: Annotated[
         bool, typer.Option("--refine", help="A new index also keeps a second layer of bits, for its last candidates.")
     ] = False,
-    keep_missing: Annotated[
-        bool, typer.Option("--keep-missing", help="Keep what the index has of files that are gone from a folder.")
-    ] = False,
+    from_encoded: _FromEncoded = False,
+    incomplete: _Incomplete = False,
+    keep_missing: _KeepMissing = False,
     dry_run: DryRun = False,
     model: Model = None,
     device: Device = None,
@@ -71,11 +90,20 @@ def index(
     they were, and files that are gone from a folder are deleted, in one step that happens as a whole or not at all.
     What is stored with the same text is not encoded again. After an interruption, run the same command again.
 
+    With --from-encoded, the passages that `fgr encode` encoded are added in one step, and nothing is deleted.
+
     In JSON Lines, JSON and CSV every record is a passage, and the fields that are neither id nor text become its
     metadata.
     """
     fields = Fields(id=id_field, text=text_field, title=title_field)
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
+    if from_encoded:
+        if reading != Reading() or keep_missing or dry_run or model is not None or device is not None:
+            others = "--out, --words, --importance, --refine and --incomplete: `fgr encode` settled all else"
+            raise typer.BadParameter(f"goes with {others}", param_hint="--from-encoded")
+        return index_encoded(files, out, _config(out, words, importance=importance, refine=refine), incomplete)
+    if incomplete:
+        raise typer.BadParameter("goes with --from-encoded only", param_hint="--incomplete")
     run = _Run(out, find_sources(files), reading, keep_missing)
     if dry_run:
         found = run.planned()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fgr_retriever.cli.reading.files import Format
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 
@@ -30,6 +31,13 @@ def _check_query(query: str) -> str:
 Model = Annotated[str | None, typer.Option(help="Folder or hub id of a model; by default the embedded one.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the best there is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+FormatName = Annotated[Format, typer.Option(help="What the files are; auto goes by their names.")]
+IdField = Annotated[str | None, typer.Option(help="Field with a record's id.", show_default="id or _id, else path#n")]
+TextField = Annotated[str, typer.Option(help="Field with a record's text, or several, as in a,b.")]
+TitleField = Annotated[str | None, typer.Option(help="Field to put before the text; by default titles stay metadata.")]
+PassageChars = Annotated[
+    int, typer.Option(min=1, help="Texts are cut at blank lines into passages of about this size.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_check_query)]
 IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an index.", show_default=False)]

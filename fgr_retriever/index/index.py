@@ -13,17 +13,18 @@ from pathlib import Path
 from typing_extensions import Self
 
 from fgr_retriever.config import Calibration, IndexConfig
-from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
+from fgr_retriever.errors import InputError
+from fgr_retriever.index.encoded.adding import add_encoded
+from fgr_retriever.index.encoded.reading import EncodedCorpus
 from fgr_retriever.index.info import IndexInfo, describe, evidence_state
 from fgr_retriever.index.search.lookup import Lookup, checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration
-from fgr_retriever.index.storage.creation import create_store
+from fgr_retriever.index.storage.creation import create_store, new_manifest, open_store
 from fgr_retriever.index.storage.folders import MANIFEST
 from fgr_retriever.index.storage.intake import plan
-from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
-from fgr_retriever.model.tokens import ImportanceEncoder, TokenBlock, TokenEncoder, evidence_code_of
+from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
 from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)
@@ -68,21 +69,8 @@ class Index(Lookup):
         folder = Path(path)
         if create and not (folder / MANIFEST).exists():
             config = config or IndexConfig()
-            if config.importance:
-                _telling_importance(encoder)
-            create_store(folder, _new_manifest(encoder, config))
-        store = Store(folder)
-        manifest = store.manifest
-        if (manifest.model, manifest.dim) != (encoder.fingerprint, encoder.dim):
-            store.close()
-            raise ModelMismatchError(
-                f"{folder} was built with the model {manifest.model} (dim {manifest.dim}), not {encoder.fingerprint} "
-                f"(dim {encoder.dim}): open it with that model, or build a new index"
-            )
-        if config is not None and config != manifest.config:
-            store.close()
-            raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: leave config out")
-        return cls(store, encoder)
+            create_store(folder, new_manifest(encoder, config))
+        return cls(open_store(folder, encoder.fingerprint, encoder.dim, config), encoder)
 
     def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
         """Encode and store passages: all of them or, if there is an error, none.
@@ -108,10 +96,40 @@ class Index(Lookup):
         encode = partial(self._encoder.encode_passages, show_progress=show_progress)
         if self.config.importance:
             encode = partial(
-                _telling_importance(self._encoder).encode_passages, show_progress=show_progress, importance=True
+                telling_importance(self._encoder).encode_passages, show_progress=show_progress, importance=True
             )
         gone = checked_ids(replacing)
         return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=show_progress)
+
+    def add_encoded(
+        self,
+        folders: Iterable[str | Path],
+        *,
+        replacing: Iterable[str] = (),
+        incomplete: bool = False,
+        show_progress: bool = False,
+    ) -> Added:
+        """Store passages that `encode_shard` encoded, without the model: all of them or, on any error, none.
+
+        Args:
+            folders: Folders with the files of shards, which together have every shard once.
+            replacing: Ids of passages that are deleted, unless they are among those that are added.
+            incomplete: Do without the shards that are missing.
+            show_progress: Show progress bars on stderr.
+
+        Returns:
+            How many passages there were, and how many of them were added, updated or unchanged.
+
+        Raises:
+            InputError: A shard is missing, or comes twice; or the shards are not of one corpus.
+            ModelMismatchError: They were encoded with another model than that of the index.
+            IndexCorruptError: A file is damaged or missing.
+            IndexFormatError: A file has a format that this version cannot read.
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        corpus = EncodedCorpus([Path(folder) for folder in folders], incomplete=incomplete)
+        return add_encoded(self._store, corpus, replacing=checked_ids(replacing), progress=show_progress)
 
     def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
         """Say what `add` would do with the same arguments, without doing it.
@@ -250,24 +268,3 @@ class Index(Lookup):
     def _maker(self, encode: Callable[..., Iterator[TokenBlock]]) -> CodeMaker | None:
         """Let a call of the encoder make codes, too, if it can."""
         return CodeMaker(self._code, partial(encode, evidence=True)) if self._code else None
-
-
-def _new_manifest(encoder: TokenEncoder, config: IndexConfig) -> Manifest:
-    """Say what a new index is; it keeps evidence codes if the model makes them."""
-    code = evidence_code_of(encoder)
-    kept = (code.fingerprint, code.nbytes) if code else ("", 0)
-    return Manifest(encoder.fingerprint, encoder.dim, config, evidence=kept[0], evidence_bytes=kept[1])
-
-
-def _telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
-    """Take a model that tells the importance of tokens.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if not isinstance(encoder, ImportanceEncoder):
-        raise ConfigError(
-            f"importance=True: {type(encoder).__name__} cannot tell how important tokens are (it has no "
-            "`query_importance`); use an Encoder, or leave importance out"
-        )
-    return encoder

@@ -1,4 +1,7 @@
-"""What an engine does with its stored passages besides searching: fetch, refresh, delete, check, compact, upgrade."""
+"""What an engine does with its stored passages besides searching.
+
+Fetch, refresh, add what is encoded already, delete, check, compact, upgrade.
+"""
 
 from __future__ import annotations
 
@@ -99,6 +102,39 @@ class Upkeep(Closing):
             return self._index.plan(passages, gone)
         return self._index.add(passages, replacing=gone, show_progress=show_progress)
 
+    def add_encoded(
+        self,
+        folders: str | Path | Iterable[str | Path],
+        *,
+        replacing: Iterable[str] = (),
+        incomplete: bool = False,
+        show_progress: bool = False,
+    ) -> Added:
+        """Index passages that `encode_shard` or `fgr encode` encoded: all of them or, if there is an error, none.
+
+        The model does not run. The result is as if you had passed the same passages to `add`, in the same order.
+
+        Args:
+            folders: The folder with the files of all shards, or several that together have every shard once.
+            replacing: Ids of passages that are deleted in the same transaction, unless they are among those
+                that are added. `replacing=engine.ids()` makes the index exactly the encoded corpus.
+            incomplete: Do without the shards that are missing.
+            show_progress: Show progress bars on stderr.
+
+        Returns:
+            How many passages there were, added, updated, unchanged and deleted.
+
+        Raises:
+            InputError: A shard is missing, or comes twice; or the shards are not of one corpus.
+            ModelMismatchError: They were encoded with another model than that of the index.
+            IndexCorruptError: A file is damaged or missing.
+            IndexFormatError: A file has a format that this version cannot read.
+            IndexLockedError: Another process or engine is writing.
+            IndexWriteError: The disk refused the write.
+        """
+        given = [folders] if isinstance(folders, (str, Path)) else folders
+        return self._index.add_encoded(given, replacing=replacing, incomplete=incomplete, show_progress=show_progress)
+
     def __len__(self) -> int:
         """Count the passages."""
         return len(self._index)
@@ -165,6 +201,7 @@ class Upkeep(Closing):
     averify = in_thread(verify)
     asources = in_thread(sources)
     arefresh = in_thread(refresh)
+    aadd_encoded = in_thread(add_encoded)
     acompact = in_thread(compact)
     aupgrade = in_thread(upgrade)
     aclose = in_thread(close)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.config import check, is_count
+from fgr_retriever.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -198,6 +199,20 @@ def encode_for_evidence(
     if makes_codes(encoder):
         return encoder.encode_passages(texts, show_progress=show_progress, evidence=True)
     return encoder.encode_passages(texts, show_progress=show_progress)
+
+
+def telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
+    """Take a model that tells the importance of tokens.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if not isinstance(encoder, ImportanceEncoder):
+        raise ConfigError(
+            f"importance=True: {type(encoder).__name__} cannot tell how important tokens are (it has no "
+            "`query_importance`); use an Encoder, or leave importance out"
+        )
+    return encoder
 
 
 def _joined(arrays: Sequence[NDArray[Any] | None]) -> Any:

@@ -1,15 +1,31 @@
-"""Make the folder of an empty index."""
+"""Make the folder of an empty index, and open one that must be of a certain model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fgr_retriever.errors import IndexNotFoundError
+from fgr_retriever.config import IndexConfig
+from fgr_retriever.errors import ConfigError, IndexNotFoundError, ModelMismatchError
 from fgr_retriever.index.codec.checks import check_sizes
 from fgr_retriever.index.storage.database import create_database, write_errors
 from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK, check_own
 from fgr_retriever.index.storage.manifest import Manifest, sync_folder, write_manifest_text
+from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.word_table import WordTable
+from fgr_retriever.model.tokens import TokenEncoder, evidence_code_of, telling_importance
+
+
+def new_manifest(encoder: TokenEncoder, config: IndexConfig) -> Manifest:
+    """Say what a new index of a model's vectors is; it keeps evidence codes if the model makes them.
+
+    Raises:
+        ConfigError: The index is to keep importance, and the model does not tell it.
+    """
+    if config.importance:
+        telling_importance(encoder)
+    code = evidence_code_of(encoder)
+    kept = (code.fingerprint, code.nbytes) if code else ("", 0)
+    return Manifest(encoder.fingerprint, encoder.dim, config, evidence=kept[0], evidence_bytes=kept[1])
 
 
 def create_store(folder: Path, manifest: Manifest) -> None:
@@ -46,3 +62,30 @@ def create_store(folder: Path, manifest: Manifest) -> None:
     text = create_database(folder, manifest.to_json(), words)
     with write_errors(folder):
         write_manifest_text(folder, text)
+
+
+def open_store(folder: Path, model: str, dim: int, config: IndexConfig | None) -> Store:
+    """Open an index that must be of a model.
+
+    Args:
+        folder: The folder of the index.
+        model: Fingerprint of the model.
+        dim: Width of its token embeddings.
+        config: What the index must have been created with; None for anything.
+
+    Raises:
+        ModelMismatchError: The index was built with another model.
+        ConfigError: The index was created with another config.
+    """
+    store = Store(folder)
+    manifest = store.manifest
+    if (manifest.model, manifest.dim) != (model, dim):
+        store.close()
+        raise ModelMismatchError(
+            f"{folder} was built with the model {manifest.model} (dim {manifest.dim}), not {model} (dim {dim}): "
+            "open it with that model, or build a new index"
+        )
+    if config is not None and config != manifest.config:
+        store.close()
+        raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: leave config out")
+    return store

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fgr_retriever.errors import IndexCorruptError, InputError
 from fgr_retriever.index.storage import rows
 from fgr_retriever.index.storage.database import write_errors
-from fgr_retriever.index.storage.passage_row import Row, to_row, verify_row, with_units
+from fgr_retriever.index.storage.passage_row import Row, to_row, verify_row
 from fgr_retriever.types import Added, Passage
 
 
@@ -23,18 +23,21 @@ class Intake:
     Args:
         folder: The folder of the index.
         connection: In the write transaction.
-        units: Whether units are kept.
+        bordered: Gives a row with the units of its text; None if units are not kept.
         rows: The rows that the segments have.
 
     Attributes:
         next: The row of the next passage that needs vectors.
     """
 
-    def __init__(self, folder: Path, connection: sqlite3.Connection, units: bool, rows: range) -> None:
+    def __init__(
+        self, folder: Path, connection: sqlite3.Connection, bordered: Callable[[Row], Row] | None, rows: range
+    ) -> None:
         """Take nothing yet."""
         self.next = self._first = rows.stop
         self._rows = rows
-        self._folder, self._connection, self._units = folder, connection, units
+        self._folder, self._connection = folder, connection
+        self._bordered, self._units = bordered, bordered is not None
         self._met = bytearray(len(rows))  # marks the rows that this write keeps, to see an id that comes twice
         self._updated = self._unchanged = self._replaced = self._deleted = 0
 
@@ -76,7 +79,7 @@ class Intake:
                 return False
             rows.bury(self._connection, row.id)
             self._replaced += 1
-        rows.put_row(self._connection, self.next, with_units(row) if self._units else row)
+        rows.put_row(self._connection, self.next, self._bordered(row) if self._bordered else row)
         self.next += 1
         return True
 

@@ -50,9 +50,9 @@ def to_row(passage: Passage, units: bool) -> Row:
     return with_units(row) if units else row
 
 
-def with_units(row: Row) -> Row:
-    """Work out the units of an intact row."""
-    units = Units.of(_text(row)).to_bytes()
+def with_units(row: Row, units: bytes | None = None) -> Row:
+    """Put the units of its text into an intact row; None works them out."""
+    units = Units.of(_text(row)).to_bytes() if units is None else units
     return row._replace(units=units, checksum=row.checksum[:ROW_BYTES] + _units_checksum(units))
 
 

@@ -39,6 +39,7 @@ from fgr_retriever.index.storage.manifest import (
     stored_texts,
     sync_folder,
 )
+from fgr_retriever.index.storage.passage_row import Row, with_units
 from fgr_retriever.index.storage.snapshot import Snapshot, load_snapshot
 from fgr_retriever.index.storage.upgrade import CodeMaker, is_complete, upgrade
 from fgr_retriever.index.storage.word_table import WordTable
@@ -89,6 +90,7 @@ class Store:
         *,
         replacing: Iterable[str] = (),
         progress: bool = False,
+        bordered: Callable[[Row], Row] = with_units,
     ) -> Added:
         """Add or replace passages: all of them, or on any error none.
 
@@ -98,6 +100,7 @@ class Store:
             maker: Does so with evidence codes, and is used where the index keeps these codes.
             replacing: Ids of passages to delete, unless they are among `passages`.
             progress: Show bars on stderr while segments are encoded and merged.
+            bordered: Gives the row of the latest passage with the units of its text.
 
         Returns:
             How many passages were added, updated and left as they were.
@@ -107,7 +110,7 @@ class Store:
             first = listed.stop
             if coded := maker is not None and maker.fits(manifest):
                 encode = maker.encode
-            intake = Intake(self.folder, connection, manifest.units, listed)
+            intake = Intake(self.folder, connection, bordered if manifest.units else None, listed)
             with growth.writer(evidence=coded) as segments:
                 writer = BlockWriter(segments, manifest.dim)
                 for block in encode(intake.texts(passages)):

@@ -183,13 +183,8 @@ class BlockWriter:
         Raises:
             InputError: The block has the wrong shape, a vector is not L2-normalised, or a side is missing.
         """
+        check_block(block, self._dim)
         tokens = len(block.vectors)
-        if block.vectors.shape != (tokens, self._dim) or block.offsets.shape != (tokens, 2):
-            shapes = f"vectors {block.vectors.shape} and offsets {block.offsets.shape}"
-            raise InputError(f"the encoder gave {shapes}: must be (t, {self._dim}) and (t, 2)")
-        lengths = np.linalg.norm(block.vectors.astype(np.float32), axis=1)
-        if not (np.abs(lengths - 1) <= _LENGTH_ERROR).all():  # also what is not finite
-            raise InputError(f"the encoder gave vectors that are not L2-normalised for passage {block.passage}")
         sides = [side_of(block, side) for side in self._segments.sides]
         self._segments.write([block.vectors, *sides], compact_offsets(block.offsets, self._end))
         self._length += tokens
@@ -197,6 +192,21 @@ class BlockWriter:
         if block.last:
             self._segments.end_passages(np.array([self._length]))
             self._length = self._end = 0
+
+
+def check_block(block: TokenBlock, dim: int) -> None:
+    """Check the vectors and offsets of a block.
+
+    Raises:
+        InputError: The block has the wrong shape, or a vector is not L2-normalised.
+    """
+    tokens = len(block.vectors)
+    if block.vectors.shape != (tokens, dim) or block.offsets.shape != (tokens, 2):
+        shapes = f"vectors {block.vectors.shape} and offsets {block.offsets.shape}"
+        raise InputError(f"the encoder gave {shapes}: must be (t, {dim}) and (t, 2)")
+    lengths = np.linalg.norm(block.vectors.astype(np.float32), axis=1)
+    if not (np.abs(lengths - 1) <= _LENGTH_ERROR).all():  # also what is not finite
+        raise InputError(f"the encoder gave vectors that are not L2-normalised for passage {block.passage}")
 
 
 def side_of(block: TokenBlock, side: Side) -> NDArray[np.uint8]:
