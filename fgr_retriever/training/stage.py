@@ -150,8 +150,9 @@ class _Snapshots(TrainerCallback):
     def __init__(self, first: float, out: Path) -> None:
         self._first, self._out = first, out
 
-    def on_save(self, args: Any, state: TrainerState, control: Any, model: nn.Module, **_: Any) -> None:
+    def on_save(self, args: Any, state: TrainerState, control: Any, **given: Any) -> None:
         """Keep the weights beside a checkpoint."""
+        model: nn.Module = given["model"]
         if self._first < 1 and state.global_step >= self._first * state.max_steps:
             trained = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
             save_file(trained, self._out / f"snapshot-{state.global_step}.safetensors")
