@@ -40,8 +40,8 @@ def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, NDA
         IndexWriteError: The disk refused.
     """
     kept = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    told = {**header, "format_version": FORMAT_VERSION, "sha256": _checksum(kept)}
-    data = save(kept, {_HEADER: json.dumps(told)})
+    told = {**header, "format_version": FORMAT_VERSION}
+    data = save(kept, {_HEADER: json.dumps({**told, "sha256": _checksum(told, kept)})})
     unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")  # two processes may write the same file
     with write_errors(path.parent):
         try:
@@ -81,7 +81,7 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
                 "encode it again, or index it with the version of fgr-retriever that wrote it"
             )
         arrays = {name: _mapped(path, entry, 8 + size) for name, entry in entries.items()}
-        if header.pop("sha256") != _checksum(arrays):
+        if header.pop("sha256") != _checksum(header, arrays):
             raise ValueError("it differs from what was written")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise damaged(path, error) from error
@@ -112,8 +112,8 @@ def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> NDArray[Any]:
     return np.memmap(path, dtype, "r", start + entry["data_offsets"][0], shape).view(np.ndarray)
 
 
-def _checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
+def _checksum(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.shape}\n".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
