@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fgr_retriever.engine import Engine
     from fgr_retriever.errors import FgrError
     from fgr_retriever.evidence.hit import Hit
+    from fgr_retriever.index.qdrant.place import QdrantCollection
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
     from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed
@@ -35,6 +36,7 @@ __all__ = [
     "IndexConfig",
     "Passage",
     "Pipeline",
+    "QdrantCollection",
     "SearchConfig",
     "Source",
     "Span",
@@ -59,6 +61,7 @@ _HOME = {
     "IndexConfig": "config",
     "Passage": "types",
     "Pipeline": "search.pipeline",
+    "QdrantCollection": "index.qdrant.place",
     "SearchConfig": "config",
     "Source": "trim.context",
     "Span": "types",

@@ -1,11 +1,10 @@
-"""The index: passages with their token vectors on disk, and search over them.
+"""The index in a folder, with its model: passages and their token vectors on disk, and search over them.
 
-This module separates the engine from how vectors are stored; no code above it knows segments.
+No code above it knows segments; what the engine knows of it is in `seam`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,21 +14,19 @@ from typing_extensions import Self
 from fgr_retriever.config import Calibration, IndexConfig
 from fgr_retriever.errors import ConfigError, InputError, ModelMismatchError
 from fgr_retriever.index.info import IndexInfo, describe, evidence_state
-from fgr_retriever.index.search.lookup import Lookup, checked_ids
-from fgr_retriever.index.storage.calibration import StoredCalibration
+from fgr_retriever.index.search.lookup import checked_ids
+from fgr_retriever.index.storage.calibration import StoredCalibration, with_calibration
 from fgr_retriever.index.storage.creation import create_store
 from fgr_retriever.index.storage.folders import MANIFEST
-from fgr_retriever.index.storage.intake import plan
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
-from fgr_retriever.model.tokens import ImportanceEncoder, TokenBlock, TokenEncoder, evidence_code_of
+from fgr_retriever.index.stored import StoredIndex
+from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
 from fgr_retriever.types import Added, Passage
 
-logger = logging.getLogger(__name__)
 
-
-class Index(Lookup):
+class Index(StoredIndex):
     """A persistent index of passages. Make one with `Index.open`.
 
     You can use it from many threads and processes. Only one writes at a time, all others read. A
@@ -69,7 +66,7 @@ class Index(Lookup):
         if create and not (folder / MANIFEST).exists():
             config = config or IndexConfig()
             if config.importance:
-                _telling_importance(encoder)
+                telling_importance(encoder)
             create_store(folder, _new_manifest(encoder, config))
         store = Store(folder)
         manifest = store.manifest
@@ -108,34 +105,10 @@ class Index(Lookup):
         encode = partial(self._encoder.encode_passages, show_progress=show_progress)
         if self.config.importance:
             encode = partial(
-                _telling_importance(self._encoder).encode_passages, show_progress=show_progress, importance=True
+                telling_importance(self._encoder).encode_passages, show_progress=show_progress, importance=True
             )
         gone = checked_ids(replacing)
         return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=show_progress)
-
-    def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
-        """Say what `add` would do with the same arguments, without doing it.
-
-        Raises:
-            InputError: As `add` does.
-            IndexCorruptError: The stored data is damaged.
-        """
-        gone = checked_ids(replacing)
-        with self._store.reading() as (_, connection):
-            return plan(connection, passages, gone)
-
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete passages; unknown ids are ignored.
-
-        Returns:
-            How many passages were deleted.
-
-        Raises:
-            InputError: An id is not a string.
-            IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused the write.
-        """
-        return self._store.delete(checked_ids(ids))
 
     def calibrate(self, calibration: Calibration | None) -> None:
         """Keep a calibration with the index; everyone who opens the index then uses it.
@@ -159,17 +132,7 @@ class Index(Lookup):
         Raises:
             IndexCorruptError: The calibration is damaged.
         """
-        kept = self._store.calibration()
-        if kept is None:
-            return self._encoder
-        if kept.head != self._encoder.head_fingerprint:
-            logger.warning(
-                "%s was calibrated with another evidence head than the model has now: the model's own calibration "
-                "is used. Run `fgr calibrate` again.",
-                self.folder,
-            )
-            return self._encoder
-        return self._encoder.calibrated(kept.calibration)
+        return with_calibration(self._encoder, self._store.calibration(), self.location)
 
     @property
     def encoder(self) -> TokenEncoder:
@@ -181,11 +144,6 @@ class Index(Lookup):
         """The config with which the index was created."""
         return self._store.manifest.config
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the index."""
-        return self._store.folder
-
     def info(self) -> IndexInfo:
         """Describe the index."""
         return describe(self._store, self._code)
@@ -196,32 +154,6 @@ class Index(Lookup):
             has_codes = self._code is None or evidence_state(snapshot, self._code) == "present"
             codes = () if has_codes else ("evidence codes of this model",)
             return codes if snapshot.manifest.units else (*codes, "borders of sentences and phrases")
-
-    def verify(self, *, show_progress: bool = False) -> None:
-        """Check every stored byte.
-
-        Args:
-            show_progress: Show progress bars on stderr.
-
-        Raises:
-            IndexCorruptError: Something is damaged; the message names it.
-        """
-        self._store.verify(progress=show_progress)
-
-    def compact(self, *, show_progress: bool = False) -> None:
-        """Rewrite the live passages into few segments and free the space of deleted ones.
-
-        Vectors that the codec has not encoded yet are encoded. If the index has outgrown its codec, all
-        vectors are encoded again.
-
-        Args:
-            show_progress: Show progress bars on stderr.
-
-        Raises:
-            IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused the write.
-        """
-        self._store.compact(progress=show_progress)
 
     def upgrade(self, *, show_progress: bool = False) -> bool:
         """Add what the index lacks: the evidence codes of this model, and the units of the texts.
@@ -243,10 +175,6 @@ class Index(Lookup):
         """
         return self._store.upgrade(self._maker(self._encoder.encode_passages), progress=show_progress)
 
-    def close(self) -> None:
-        """Close the files; every later call raises InputError."""
-        self._store.close()
-
     def _maker(self, encode: Callable[..., Iterator[TokenBlock]]) -> CodeMaker | None:
         """Let a call of the encoder make codes, too, if it can."""
         return CodeMaker(self._code, partial(encode, evidence=True)) if self._code else None
@@ -257,17 +185,3 @@ def _new_manifest(encoder: TokenEncoder, config: IndexConfig) -> Manifest:
     code = evidence_code_of(encoder)
     kept = (code.fingerprint, code.nbytes) if code else ("", 0)
     return Manifest(encoder.fingerprint, encoder.dim, config, evidence=kept[0], evidence_bytes=kept[1])
-
-
-def _telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
-    """Take a model that tells the importance of tokens.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if not isinstance(encoder, ImportanceEncoder):
-        raise ConfigError(
-            f"importance=True: {type(encoder).__name__} cannot tell how important tokens are (it has no "
-            "`query_importance`); use an Encoder, or leave importance out"
-        )
-    return encoder

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.config import check, is_count
+from fgr_retriever.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,6 +190,20 @@ def makes_codes(encoder: TokenEncoder) -> TypeGuard[EvidenceCodeEncoder]:
 def evidence_code_of(encoder: TokenEncoder) -> EvidenceCode | None:
     """Ask a model what its evidence codes are; None if it makes none."""
     return encoder.evidence_code if makes_codes(encoder) else None
+
+
+def telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
+    """Take a model that tells the importance of tokens.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if not isinstance(encoder, ImportanceEncoder):
+        raise ConfigError(
+            f"importance=True: {type(encoder).__name__} cannot tell how important tokens are (it has no "
+            "`query_importance`); use an Encoder, or leave importance out"
+        )
+    return encoder
 
 
 def encode_for_evidence(
