@@ -18,7 +18,7 @@ Place: TypeAlias = str | Path | QdrantCollection
 
 def open_index(place: Place, encoder: TokenEncoder, config: IndexConfig | None, *, create: bool) -> PassageIndex:
     """Open an index with its model; see `Engine.open`."""
-    if (collection := _collection(place)) is not None:
+    if (collection := as_collection(place)) is not None:
         from fgr_retriever.index.qdrant.index import QdrantIndex
 
         return QdrantIndex.open(collection, encoder, config, create=create)
@@ -35,7 +35,7 @@ def open_stored(place: Place) -> Stored:
         IndexFormatError: The index has a format that this version cannot read.
         IndexCorruptError: What is stored is damaged.
     """
-    if (collection := _collection(place)) is not None:
+    if (collection := as_collection(place)) is not None:
         from fgr_retriever.index.qdrant.stored import QdrantStored
 
         return QdrantStored.open(collection)
@@ -47,7 +47,7 @@ def open_stored(place: Place) -> Stored:
 
 def config_of(place: Place) -> IndexConfig | None:
     """Read how an index stores vectors, without its model; None if there is no index yet."""
-    if (collection := _collection(place)) is not None:
+    if (collection := as_collection(place)) is not None:
         from fgr_retriever.index.qdrant.stored import QdrantStored
 
         return QdrantStored.config_of(collection)
@@ -58,7 +58,8 @@ def config_of(place: Place) -> IndexConfig | None:
     return read_manifest(folder).config if (folder / MANIFEST).exists() else None
 
 
-def _collection(place: Place) -> QdrantCollection | None:
+def as_collection(place: Place) -> QdrantCollection | None:
+    """Give the collection that a place names; None for a folder."""
     if isinstance(place, QdrantCollection):
         return place
     return QdrantCollection.at(str(place)) if is_url(place) else None

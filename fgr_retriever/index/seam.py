@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fgr_retriever.config import Calibration, SearchConfig
+from fgr_retriever.index.contents import Contents
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.match import Match
@@ -60,6 +61,9 @@ class Stored(Protocol):
 
     def info(self) -> IndexInfo:
         """Describe the index."""
+
+    def contents(self) -> Contents:
+        """Give all that the index holds, to be written elsewhere without encoding it again."""
 
     def verify(self, *, show_progress: bool = False) -> None:
         """Check what is stored; raises IndexCorruptError."""

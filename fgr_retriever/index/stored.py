@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
+from fgr_retriever.index.contents import Contents
 from fgr_retriever.index.info import IndexInfo, describe
 from fgr_retriever.index.search.lookup import Lookup, checked_ids
+from fgr_retriever.index.storage import rows
 from fgr_retriever.index.storage.intake import plan
+from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.types import Added, Passage
+
+_COPIED = 128  # passages whose vectors are decoded at once
 
 
 class StoredIndex(Lookup):
@@ -66,6 +73,26 @@ class StoredIndex(Lookup):
     def info(self) -> IndexInfo:
         """Describe the index."""
         return describe(self._store)
+
+    def contents(self) -> Contents:
+        """Give all that the index holds, to be written elsewhere; vectors as they are decoded.
+
+        Raises:
+            IndexCorruptError: The stored data is damaged.
+        """
+        with self._store.reading() as (snapshot, _):
+            manifest, codec = snapshot.manifest, snapshot.codec
+            kept = (snapshot.evidence, manifest.evidence_bytes) if snapshot.evidence else ("", 0)
+        found = self._store.calibration(), codec.float_centroids if codec else None
+        return Contents(manifest.model, manifest.dim, *kept, manifest.config.importance, *found, self._passages())
+
+    def _passages(self) -> Iterator[tuple[Passage, StoredTokens]]:
+        with self._store.reading() as (snapshot, connection):
+            live = np.flatnonzero(snapshot.alive)
+            for positions in np.split(live, range(_COPIED, len(live), _COPIED)):
+                tokens = snapshot.tokens_at(positions, snapshot.evidence)
+                for number, stored in zip(snapshot.rows[positions].tolist(), tokens, strict=True):
+                    yield rows.fetch_number(connection, number), stored
 
     def verify(self, *, show_progress: bool = False) -> None:
         """Check every stored byte.

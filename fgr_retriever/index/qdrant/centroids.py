@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from qdrant_client import models
 from torch import Tensor, from_numpy
 
-from fgr_retriever.index.codec.kmeans import centroid_count, spherical_kmeans
+from fgr_retriever.index.codec.kmeans import MOST_POINTS, centroid_count, spherical_kmeans
 from fgr_retriever.index.qdrant.facts import Facts, read_centroids, read_facts, write_centroids, write_facts
 from fgr_retriever.index.qdrant.layout import CENTROIDS, TOKENS, Shape, sparse, tokens_of
 from fgr_retriever.index.qdrant.reading import VECTORS_PAGE, batches, scroll
@@ -17,6 +18,8 @@ from fgr_retriever.index.qdrant.server import Server
 
 LEARNED_FROM = 5000
 """Passages from which on there are centroids; with fewer, the mean vectors alone find candidates."""
+_EXPECTED = 1 << 20  # tokens: a collection is made to grow, so that there are 4,096 centroids if the sample has enough
+_MOST_SAMPLED = 1 << 19
 
 
 class Centroids:
@@ -42,6 +45,10 @@ class Centroids:
             self._found = read_centroids(self._server, self._facts)
         return self._found
 
+    def are_due(self, passages: int) -> bool:
+        """Say whether there are none yet, and enough passages to learn them from."""
+        return passages >= LEARNED_FROM and self.get() is None
+
     def put(self, centroids: Tensor, *, told: bool) -> None:
         """Keep centroids.
 
@@ -64,9 +71,7 @@ class Centroids:
             vectors = self._sample()
             if not len(vectors):
                 return
-            self.put(
-                spherical_kmeans(vectors, centroid_count(len(vectors), len(vectors)), progress=progress), told=False
-            )
+            self.put(_learned(vectors, progress), told=False)
         if not self._facts.told:
             self._tell()
             self._facts = replace(self._facts, told=True)
@@ -88,15 +93,22 @@ class Centroids:
 
     def _sample(self) -> Tensor:
         """Read the vectors of the first passages by their points' ids, which are hashes: that is as good as chance."""
-        found: list[Any] = []
+        found, tokens = [np.zeros((0, self._facts.dim), np.float16)], 0
         for one in scroll(self._server, _PAYLOAD, vectors=True):
             found.append(tokens_of(one.payload, one.vector, Shape(self._facts.dim)).vectors)
-            if len(found) == LEARNED_FROM:
+            tokens += len(found[-1])
+            if tokens >= _MOST_SAMPLED:
                 break
-        return from_numpy(np.concatenate(found).astype(np.float32)) if found else from_numpy(np.zeros((0, 1)))
+        return from_numpy(np.concatenate(found).astype(np.float32))
 
 
 _PAYLOAD = ("id", "tokens", "offsets")
+
+
+def _learned(vectors: Tensor, progress: bool) -> Tensor:
+    count = centroid_count(_EXPECTED, len(vectors))
+    order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))
+    return spherical_kmeans(vectors[order[: count * MOST_POINTS]], count, progress=progress)
 
 
 def _told(point: Any, centroids: Tensor) -> models.PointVectors:

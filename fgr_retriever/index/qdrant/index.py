@@ -13,7 +13,6 @@ from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, check, 
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError, ModelMismatchError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.match import Match
-from fgr_retriever.index.qdrant import centroids as learning
 from fgr_retriever.index.qdrant.centroids import Centroids
 from fgr_retriever.index.qdrant.collection import created, opened
 from fgr_retriever.index.qdrant.conditions import conditions
@@ -23,7 +22,7 @@ from fgr_retriever.index.qdrant.place import QdrantCollection
 from fgr_retriever.index.qdrant.search import best_points, scored_points
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.qdrant.stored import QdrantStored
-from fgr_retriever.index.qdrant.writing import Writer
+from fgr_retriever.index.qdrant.writing import Writer, write
 from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration, with_calibration
 from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
@@ -104,14 +103,10 @@ class QdrantIndex(QdrantStored):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
         gone = checked_ids(replacing)
         self._centroids.get(again=True)
-        writer, fresh = Writer(self._server, self._centroids.get, self._facts.dim), 0
-        for stored in writer.add(passages, partial(self._encode, show_progress=show_progress), show_progress):
-            fresh += stored
-            if fresh >= learning.LEARNED_FROM and self._centroids.get() is None:
-                self._centroids.learn(progress=show_progress)
+        writer = Writer(self._server, self._centroids.get, self._facts.dim)
+        stored = writer.add(passages, partial(self._encode, show_progress=show_progress), show_progress)
+        write(writer, self._centroids, stored, show_progress)
         writer.drop(gone)
-        if fresh and (self._centroids.get() is not None or len(self) >= learning.LEARNED_FROM):
-            self._centroids.learn(progress=show_progress)
         return writer.count()
 
     def search(

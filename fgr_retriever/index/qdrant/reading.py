@@ -24,7 +24,7 @@ def only_passages(filter: models.Filter | None = None) -> models.Filter:
     return models.Filter(must=[passages] if filter is None else [passages, filter])
 
 
-def count(server: Server, filter: models.Filter | None = None) -> int:
+def all_passages(server: Server, filter: models.Filter | None = None) -> int:
     """Count the passages that pass."""
     return int(server("count", count_filter=only_passages(filter), exact=True).count)
 

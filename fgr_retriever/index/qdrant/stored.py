@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import IndexNotFoundError, InputError
+from fgr_retriever.index.contents import Contents
 from fgr_retriever.index.filters import Filter, wanted_keys
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.qdrant.collection import bits, bytes_per_token, opened
@@ -19,11 +20,12 @@ from fgr_retriever.index.qdrant.conditions import conditions, exists
 from fgr_retriever.index.qdrant.facts import Facts, read_calibration, read_centroids, read_facts
 from fgr_retriever.index.qdrant.layout import MATCH, PASSAGE, ROW, damaged, passage_of, point_id, tokens_of
 from fgr_retriever.index.qdrant.place import QdrantCollection
-from fgr_retriever.index.qdrant.reading import count, retrieve, scroll
+from fgr_retriever.index.qdrant.reading import VECTORS_PAGE, all_passages, batches, retrieve, scroll
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.qdrant.writing import delete, plan
 from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.storage.passage_row import is_id
+from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.types import Added, Passage
 
 _LENGTH_ERROR = 0.05  # of a token vector that was stored in 4 bits a dimension
@@ -134,7 +136,7 @@ class QdrantStored:
     def absent_keys(self, filter: Filter) -> list[str]:
         """List the keys of a filter that no passage has, though only a passage with them can pass it."""
         keys = wanted_keys(filter)
-        return [key for key in keys if not count(self._server, exists(key))] if len(self) else []
+        return [key for key in keys if not all_passages(self._server, exists(key))] if len(self) else []
 
     def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
         """Say what `add` would do with the same arguments, without doing it.
@@ -181,6 +183,20 @@ class QdrantStored:
             calibration=asdict(stored.calibration) if stored else None,
         )
 
+    def contents(self) -> Contents:
+        """Give all that the collection holds, to be written elsewhere."""
+        facts = read_facts(self._server) or self._facts
+        kept = facts.evidence, facts.evidence_bytes, facts.importance
+        found = read_calibration(self._server), read_centroids(self._server, facts)
+        return Contents(facts.model, facts.dim, *kept, *found, self._passages(facts))
+
+    def _passages(self, facts: Facts) -> Iterator[tuple[Passage, StoredTokens]]:
+        for some in batches(self.ids(), VECTORS_PAGE):
+            wanted = [point_id(id) for id in some]
+            points = {str(one.id): one for one in retrieve(self._server, wanted, MATCH, vectors=True)}
+            for one in (points[point] for point in wanted if point in points):
+                yield passage_of(one.payload), tokens_of(one.payload, one.vector, facts.shape())
+
     def verify(self, *, show_progress: bool = False) -> None:
         """Compare every text with its checksum, and see that all tokens have vectors, offsets and codes.
 
@@ -210,7 +226,7 @@ class QdrantStored:
 
     def __len__(self) -> int:
         """Count the passages."""
-        return count(self._server)
+        return all_passages(self._server)
 
     def __contains__(self, id: object) -> bool:
         """Say whether there is a passage with this id."""

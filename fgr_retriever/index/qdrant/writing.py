@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import InputError
 from fgr_retriever.index.codec.checks import check_vectors
+from fgr_retriever.index.qdrant.centroids import Centroids
 from fgr_retriever.index.qdrant.layout import ROW, described, point_id, to_point
-from fgr_retriever.index.qdrant.reading import PAGE, batches, retrieve
+from fgr_retriever.index.qdrant.reading import PAGE, all_passages, batches, retrieve
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.storage.passage_row import READ_BYTES, ROW_BYTES, Row, to_row, with_units
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock
@@ -26,8 +27,6 @@ from fgr_retriever.types import Added, Passage
 
 _LOOKED_UP = 256  # passages at once
 _TOKENS, _POINTS = 8192, 256  # of one request: some megabytes
-
-Centroids = Callable[[], "Tensor | None"]
 
 
 class Writer:
@@ -37,10 +36,13 @@ class Writer:
         server: The collection.
         centroids: Gives those of the collection, once there are any.
         dim: Width of a token vector.
+
+    Attributes:
+        server: The collection.
     """
 
-    def __init__(self, server: Server, centroids: Centroids, dim: int) -> None:
-        self._server, self._centroids, self._dim = server, centroids, dim
+    def __init__(self, server: Server, centroids: Callable[[], Tensor | None], dim: int) -> None:
+        self.server, self._centroids, self._dim = server, centroids, dim
         self._next = time.time_ns() // 1000  # microseconds: later writes have higher numbers
         self._met: set[str] = set()
         self._pending: deque[tuple[Row, int]] = deque()
@@ -75,7 +77,7 @@ class Writer:
 
     def drop(self, ids: Iterable[str]) -> None:
         """Delete stored passages, unless they were among those that were added."""
-        self._counts["deleted"] += delete(self._server, [id for id in ids if id not in self._met])
+        self._counts["deleted"] += delete(self.server, [id for id in ids if id not in self._met])
 
     def count(self) -> Added:
         """Count what was done."""
@@ -86,7 +88,7 @@ class Writer:
         """Take passages, and give the texts that must be encoded."""
         for some in batches(passages, _LOOKED_UP):
             changed = []
-            for row, stored in _looked_up(self._server, some, self._met):
+            for row, stored in _looked_up(self.server, some, self._met):
                 if stored is not None and stored["check"][2 * READ_BYTES : 2 * ROW_BYTES] == _text_check(row):
                     same = stored["check"][: 2 * READ_BYTES] == row.checksum[:READ_BYTES].hex()
                     self._counts["unchanged" if same else "updated"] += 1
@@ -107,7 +109,7 @@ class Writer:
             content = models.SetPayload(payload=payload, points=[point_id(row.id)])
             operations.append(models.SetPayloadOperation(set_payload=content))
         if operations:
-            self._server("batch_update_points", update_operations=operations, wait=True)
+            self.server("batch_update_points", update_operations=operations, wait=True)
 
     def _take(self, tokens: StoredTokens) -> None:
         if not self._pending:
@@ -121,8 +123,26 @@ class Writer:
     def _flush(self) -> int:
         points, self._points, self._tokens = self._points, [], 0
         if points:
-            self._server("upsert", points=points, wait=True)
+            self.server("upsert", points=points, wait=True)
         return len(points)
+
+
+def write(writer: Writer, centroids: Centroids, stored: Iterator[int], progress: bool) -> None:
+    """Let a write run, and learn the centroids of the collection as soon as they are due.
+
+    Args:
+        writer: Which writes.
+        centroids: Those of the collection.
+        stored: What `writer.add` gives: how many passages were stored after each request.
+        progress: Show bars on stderr.
+    """
+    fresh = 0
+    for count in stored:
+        fresh += count
+        if centroids.are_due(fresh):
+            centroids.learn(progress=progress)
+    if fresh and (centroids.get() is not None or centroids.are_due(all_passages(writer.server))):
+        centroids.learn(progress=progress)
 
 
 def plan(server: Server, passages: Iterable[Passage], gone: Iterable[str]) -> Added:

@@ -130,6 +130,11 @@ class CoreClient:
         for shard in self._shards:
             shard.optimize()
 
+    def flush(self):
+        """Write everything to its place."""
+        for shard in self._shards:
+            shard.flush()
+
     def close(self):
         shards, self._shards = self._shards, []
         for shard in shards:
