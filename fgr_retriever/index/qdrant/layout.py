@@ -170,7 +170,7 @@ def tokens_of(payload: Mapping[str, Any], vector: Any, shape: Shape) -> StoredTo
 
 def score_of(point: Any) -> float:
     """Give the score of a point, rounded as in a folder: equal passages come out equal."""
-    return round(float(point.score), 5)
+    return float(np.float32(point.score).round(5))
 
 
 def in_order(points: Sequence[Any]) -> list[Any]:

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from fgr_retriever import Engine, IndexConfig, Passage, QdrantCollection
+from fgr_retriever import Engine, IndexConfig, Passage
 from fgr_retriever.cli import main
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, ModelMismatchError
 from fgr_retriever.index.copying import copy
 from fgr_retriever.index.opening import open_stored
-from fgr_retriever.index.qdrant import place as places
 from fgr_retriever.testing import WordEncoder
 from tests.index.qdrant.conftest import QUESTIONS, corpus
+from tests.index.qdrant.serving import served
 
 
 def hits(engine, k=50):
@@ -49,7 +49,8 @@ def test_there_and_back_gives_the_same(folder, place, tmp_path):
         back.verify()
 
 
-def test_a_coded_folder_takes_its_centroids_along(tmp_path, place):
+def test_a_coded_folder_takes_its_centroids_along(tmp_path, place, monkeypatch):
+    monkeypatch.setattr("fgr_retriever.index.storage.growth.FLUSH_TOKENS", 500)
     with Engine.open(tmp_path / "coded", encoder=WordEncoder(), config=IndexConfig(segment_tokens=300)) as coded:
         coded.add([Passage(str(number), f"{one.text} {one.text}") for number, one in enumerate(corpus(90))])
         coded.compact()
@@ -119,39 +120,34 @@ def test_what_does_not_fit_is_refused(folder, place, tmp_path):
 
 
 @pytest.fixture
-def served(client, monkeypatch):
-    """Let a URL name the collection of a client: a server that is in this process."""
-    met = places.QdrantCollection.connected
-
-    def connected(self):
-        return met(self) if self.client else (QdrantCollection(client, self.name, self.storage, _url=self.url), False)
-
-    monkeypatch.setattr(places.QdrantCollection, "connected", connected)
-    return "qdrant://localhost/passages?storage=exact"
+def url(client):
+    """A URL that leads to a server in this process."""
+    with served(client):
+        yield "qdrant://localhost/passages?storage=exact"
 
 
-def test_commands_take_a_url(served, folder, tmp_path, capsys):
+def test_commands_take_a_url(url, folder, tmp_path, capsys):
     file = tmp_path / "notes.jsonl"
     file.write_text('{"id": "a", "text": "Radium glows."}\n{"id": "b", "text": "A kiln is hot."}\n', encoding="utf-8")
-    assert main(["copy", str(folder.folder), served]) == 0
+    assert main(["copy", str(folder.folder), url]) == 0
     assert "41 passages copied" in capsys.readouterr().err
-    assert main(["info", served, "--json"]) == 0
+    assert main(["info", url, "--json"]) == 0
     assert '"passages": 41' in capsys.readouterr().out
-    assert main(["delete", served, "files", "blank"]) == 0
+    assert main(["delete", url, "files", "blank"]) == 0
     assert "deleted 41 passages; qdrant://localhost/passages?storage=exact has 0" in capsys.readouterr().err
-    assert main(["index", str(file), "--out", served, "--dry-run"]) == 0
+    assert main(["index", str(file), "--out", url, "--dry-run"]) == 0
     assert "would add 2 passages" in capsys.readouterr().err
-    assert main(["verify", served]) == 0
-    assert main(["copy", served, str(tmp_path / "back"), "--nbits", "16"]) == 0
+    assert main(["verify", url]) == 0
+    assert main(["copy", url, str(tmp_path / "back"), "--nbits", "16"]) == 0
     assert main(["info", "qdrant://localhost/passages?key=x"]) == 1
     assert main(["search", str(tmp_path / "none"), "radium"]) == 3
 
 
 @pytest.mark.golden
-def test_index_and_search_take_a_url(served, tmp_path, capsys):
+def test_index_and_search_take_a_url(url, tmp_path, capsys):
     file = tmp_path / "notes.jsonl"
     file.write_text('{"id": "a", "text": "Radium glows."}\n{"id": "b", "text": "A kiln is hot."}\n', encoding="utf-8")
-    place = served.replace("passages", "embedded")
+    place = url.replace("passages", "embedded")
     assert main(["search", place, "what glows?"]) == 3
     assert main(["index", str(file), "--out", place]) == 0
     assert main(["index", str(file), "--out", place]) == 0

@@ -29,6 +29,7 @@ from fgr_retriever.search.stages.late import Late
 from fgr_retriever.search.stages.words import Words
 from fgr_retriever.testing import WordEncoder
 from tests.index.qdrant.conftest import QUESTIONS, corpus
+from tests.index.qdrant.serving import served
 
 FACTS = str(facts_module._id("fgr"))
 FILTERS = (None, {"year": {"$gte": 1930}}, {"lang": "en", "kept": True}, {"$not": {"kept": False}}, {"year": 1})
@@ -372,3 +373,20 @@ class TestDamage:
         place.client.update_vectors("passages", [models.PointVectors(id=point_id("a"), vector=vector)], wait=True)
         with pytest.raises(IndexCorruptError, match="passage 'a'"):
             engine.verify()
+
+
+def test_stores_of_both_frameworks_write_and_delete_by_url(client):
+    documents, nodes = pytest.importorskip("langchain_core.documents"), pytest.importorskip("llama_index.core.schema")
+    langchain_fgr = pytest.importorskip("langchain_fgr")
+    from llama_index.vector_stores.fgr import FGRVectorStore
+
+    url = "qdrant://localhost/passages?storage=exact"
+    with served(client):
+        store = langchain_fgr.FGRVectorStore.from_texts(["Radium glows."], ids=["a"], path=url, encoder=WordEncoder())
+        store.add_documents([documents.Document("A kiln is hot.", id="b", metadata={"year": 1900})])
+        other = FGRVectorStore.from_path(url, encoder=WordEncoder())
+        other.add([nodes.TextNode(id_="c", text="A violin of copper.")])
+        assert [one.id for one in store.similarity_search("violin", k=1)] == ["c"]
+        assert [one.id for one in store.similarity_search("hot", k=3, filter={"year": {"$lt": 1950}})] == ["b"]
+        store.delete(["a"])
+        assert other.engine.ids() == ["b", "c"]
