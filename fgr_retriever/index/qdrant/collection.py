@@ -69,7 +69,7 @@ def created(server: Server, facts: Facts) -> Facts:
             if not server("collection_exists"):  # else another process was faster
                 raise ConfigError(
                     f"{place.location}: the server cannot make a collection with storage {facts.storage!r} ({error}); "
-                    "TurboQuant storage needs a server of 2026: take storage='exact' with an older one"
+                    "TurboQuant needs a server as new as qdrant-client 1.20: take storage='exact' with an older one"
                 ) from error
     _check(server, facts)
     # To list passages in their order, and to tell them from the points that say what the collection is.

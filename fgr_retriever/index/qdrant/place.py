@@ -87,10 +87,11 @@ class QdrantCollection:
             raise InputError(f"the URL of the index has a user or password: put the key into {API_KEY}, give {_FORM}")
         name = unquote(parts.path.strip("/"))
         if parts.scheme not in SCHEMES or not parts.hostname or not name or "/" in name or parts.fragment:
-            raise InputError(f"{url!r:.200} names no collection: give {_FORM}")
+            # Not which URL: somebody may have put a key there.
+            raise InputError(f"the URL of the index names no collection: give {_FORM}")
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
         if wrong := sorted(given.keys() - {"storage", "fields", "protocol", *_NUMBERS}):
-            # Not what they are set to: somebody may have put a key there.
+            # Not what they are set to, for the same reason.
             raise InputError(f"the URL of the index has unknown options {wrong}; a key belongs into {API_KEY}")
         protocol = given.pop("protocol", "grpc")
         check("protocol", protocol, protocol in _PORTS, f"one of {tuple(_PORTS)}")

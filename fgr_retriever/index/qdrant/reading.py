@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 def only_passages(filter: models.Filter | None = None) -> models.Filter:
     """Leave out the points that say what the collection is: only passages have a row."""
     passages = models.FieldCondition(key=ROW, range=models.Range(gte=0))
-    return models.Filter(must=[passages] if filter is None else [passages, filter])
+    return models.Filter(must=[passages] if filter in (None, models.Filter()) else [passages, filter])
 
 
 def all_passages(server: Server, filter: models.Filter | None = None) -> int:

@@ -1,6 +1,7 @@
 """The same passages in a folder and in collections: in the client's own copy of a server, and in the real core."""
 
 import warnings
+from pathlib import Path
 
 import pytest
 from qdrant_client import QdrantClient
@@ -10,6 +11,7 @@ from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage
 from tests.index.qdrant.core import CoreClient
 
+HERE = Path(__file__).parent
 # The client says so of every call that it takes and ignores when it stands in for a server.
 LOCAL_IGNORES = ("ignore:Local mode performs exact", "ignore:Payload indexes have no effect")
 KINDS = ("memory", "core", "three shards")
@@ -17,6 +19,8 @@ KINDS = ("memory", "core", "three shards")
 
 def pytest_collection_modifyitems(items):
     for item in items:
+        if HERE not in item.path.parents:
+            continue
         for warning in LOCAL_IGNORES:
             item.add_marker(pytest.mark.filterwarnings(warning))
 

@@ -36,6 +36,8 @@ def test_a_url_says_little():
         f"qdrant://{SECRET}@host/p",
         f"qdrant://host/p?api_key={SECRET}",
         f"qdrant://host/p?key={SECRET}&storage=small",
+        f"qdrant://host?api_key={SECRET}",
+        f"qdrant://host/p#{SECRET}",
         "qdrant://host",
         "qdrant://host/",
         "qdrant:///p",
