@@ -81,8 +81,8 @@ class QdrantCollection:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise InputError(f"the URL of the index is none ({error}): give {_FORM}") from None
+        except ValueError:
+            raise InputError(f"the URL of the index has no valid host and port: give {_FORM}") from None
         if parts.username is not None or parts.password is not None:
             raise InputError(f"the URL of the index has a user or password: put the key into {API_KEY}, give {_FORM}")
         name = unquote(parts.path.strip("/"))

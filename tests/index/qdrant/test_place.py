@@ -42,7 +42,7 @@ def test_a_url_says_little():
         "qdrant://host/",
         "qdrant:///p",
         "qdrant://host/a/b",
-        "qdrant://host:x/p",
+        f"qdrant://host:{SECRET}/p",
         "qdrant://host:99999/p",
         "qdrant://host/p#part",
     ],
