@@ -1,8 +1,8 @@
 r"""What filters read of metadata: one small object for each key, in a form in which equality and order are exact.
 
 Qdrant compares payload values in its own way: `1` never equals `1.0`, a list equals each of its elements, strings have
-no order, keys with dots are paths, and the embedded core takes a boolean for 1 or 0. A filter must mean the same over a folder
-and over a collection. So each point has, beside the metadata as they are, its *facets*: `f.KEY.eq` and so on.
+no order, keys with dots are paths, and the embedded core takes a boolean for 1 or 0. A filter must mean the same over a
+folder and over a collection. So each point has, beside the metadata as they are, its *facets*: `f.KEY.eq` and so on.
 
 ==========  ==========================================================================================
 `eq`        the whole value as a keyword: its JSON, or the hash of a long one; `true` and `1.0` as `true` and `1`
