@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fgr_retriever.errors import FgrError
     from fgr_retriever.evidence.hit import Hit
     from fgr_retriever.index.encoded.writing import EncodedShard, encode_shard
+    from fgr_retriever.index.qdrant.place import QdrantCollection
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
     from fgr_retriever.trim.context import Context, Excerpt, Source, Trimmed
@@ -37,6 +38,7 @@ __all__ = [
     "IndexConfig",
     "Passage",
     "Pipeline",
+    "QdrantCollection",
     "SearchConfig",
     "Source",
     "Span",
@@ -63,6 +65,7 @@ _HOME = {
     "IndexConfig": "config",
     "Passage": "types",
     "Pipeline": "search.pipeline",
+    "QdrantCollection": "index.qdrant.place",
     "SearchConfig": "config",
     "Source": "trim.context",
     "Span": "types",

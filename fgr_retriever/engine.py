@@ -18,7 +18,8 @@ from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
 from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
-from fgr_retriever.index.index import Index
+from fgr_retriever.index.opening import Place, open_index
+from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
@@ -48,7 +49,7 @@ class Engine(Upkeep):
     """
 
     def __init__(
-        self, index: Index, encoder: TokenEncoder, search: SearchConfig, pipeline: Pipeline | None = None
+        self, index: PassageIndex, encoder: TokenEncoder, search: SearchConfig, pipeline: Pipeline | None = None
     ) -> None:
         """Join an open index with its model; use `Engine.open`."""
         super().__init__(index)
@@ -61,7 +62,7 @@ class Engine(Upkeep):
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: Place,
         *,
         encoder: TokenEncoder | None = None,
         model: str | Path | None = None,
@@ -70,12 +71,13 @@ class Engine(Upkeep):
         pipeline: Pipeline | None = None,
         create: bool = True,
     ) -> Self:
-        """Open the index in a folder, and use the calibration that `fgr calibrate` stored there.
+        """Open an index, and use the calibration that `fgr calibrate` stored there.
 
         If the index lacks something that this model can use, a warning names it; see `upgrade`.
 
         Args:
-            path: The folder of the index.
+            path: The folder of the index; or the URL of a Qdrant collection, as in
+                `qdrant://localhost/passages`, or a `QdrantCollection` with a client of your own.
             encoder: An open model; None uses the one that `model` names.
             model: Folder or hub id of a ColBERT checkpoint; None uses the embedded model.
             config: How a new index stores vectors; None uses the defaults.
@@ -94,12 +96,13 @@ class Engine(Upkeep):
             IndexCorruptError: A file is damaged, missing or has the wrong size.
             IndexLockedError: Another process is creating the index and does not finish.
             IndexWriteError: The disk refused to create the index.
+            IndexServerError: The server of a collection does not answer, or refuses.
         """
-        index = Index.open(path, choose_model(encoder, model), config, create=create)
+        index = open_index(path, choose_model(encoder, model), config, create=create)
         if lacking := index.lacks():
             logger.warning(
                 "%s has no %s: everything works, but evidence is less exact. `fgr upgrade` or Engine.upgrade adds it.",
-                index.folder,
+                index.location,
                 " and no ".join(lacking),
             )
         return cls(index, index.calibrated_model(), search, pipeline)
@@ -130,7 +133,7 @@ class Engine(Upkeep):
         """
         self.last_added = found = self._index.add(passages, replacing=replacing, show_progress=show_progress)
         counts = found.added, found.updated, found.unchanged, found.deleted
-        logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.folder, *counts)
+        logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.location, *counts)
         return found
 
     def search(
@@ -231,7 +234,7 @@ class Engine(Upkeep):
     @classmethod
     async def aopen(
         cls,
-        path: str | Path,
+        path: Place,
         *,
         encoder: TokenEncoder | None = None,
         model: str | Path | None = None,
@@ -240,27 +243,19 @@ class Engine(Upkeep):
         pipeline: Pipeline | None = None,
         create: bool = True,
     ) -> Self:
-        """Open the index in a folder, in a worker thread; see `open`."""
-        return await asyncio.to_thread(
-            cls.open,
-            path,
-            encoder=encoder,
-            model=model,
-            config=config,
-            search=search,
-            pipeline=pipeline,
-            create=create,
-        )
+        """Open an index, in a worker thread; see `open`."""
+        which: dict[str, Any] = {"encoder": encoder, "model": model, "config": config, "create": create}
+        return await asyncio.to_thread(cls.open, path, search=search, pipeline=pipeline, **which)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Say how to open the index again, for copies and pickles.
 
         Raises:
-            InputError: The index lies in a temporary folder.
+            InputError: The index lies in a temporary folder, or in a collection with a client of one's own.
         """
         if self.temporary:
             raise InputError(
-                f"{self.folder} is deleted with this engine, so it cannot be copied or pickled: give the index a "
+                f"{self.location} is deleted with this engine, so it cannot be copied or pickled: give the index a "
                 "folder of its own (`path`)"
             )
         again = partial(
@@ -270,7 +265,7 @@ class Engine(Upkeep):
             pipeline=self._pipeline,
             create=False,
         )
-        return again, (self.folder.absolute(),)
+        return again, (self._index.place,)
 
     def _search(
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch

@@ -10,6 +10,7 @@ Catch `FgrError` for all of them, or the built-in error from which an error also
     ├── IndexFormatError                    the index has a format that this version cannot read
     ├── IndexCorruptError                   stored bytes are damaged or missing
     ├── IndexWriteError(OSError)            the disk refused a write; stored data is as it was
+    ├── IndexServerError(ConnectionError)   the server of an index does not answer, or refuses a call
     ├── IndexLockedError                    another writer holds the index
     ├── ModelMismatchError                  the index was built with another model
     ├── MissingExtraError(ImportError)      an optional dependency is not installed
@@ -52,6 +53,10 @@ class IndexCorruptError(FgrError):
 
 class IndexWriteError(FgrError, OSError):
     """The disk refused a write; what was stored before is unchanged."""
+
+
+class IndexServerError(FgrError, ConnectionError):
+    """The server of an index cannot be reached, or refuses a call. What it has acknowledged is stored."""
 
 
 class IndexLockedError(FgrError):

@@ -228,6 +228,7 @@ def test_every_import_is_a_declared_dependency():
     with_it = {  # comes with, and only with, the distribution that needs it
         "accelerate": "sentence_transformers",
         "datasets": "sentence_transformers",
+        "grpc": "qdrant_client",
         "httpx": "cohere",
         "huggingface_hub": "transformers",
         "pydantic": "langchain_core",

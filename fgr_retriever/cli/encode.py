@@ -72,22 +72,25 @@ def encode(
     note(f"shard {part}: {found.passages} passages in {out}, {found.encoded} of them encoded now, in {seconds:.1f} s")
 
 
-def index_encoded(folders: Sequence[str], out: Path, config: IndexConfig | None, incomplete: bool) -> None:
+def index_encoded(folders: Sequence[str], place: str, config: IndexConfig | None, incomplete: bool) -> None:
     """Make an index of encoded files, or add them to one; needs no model.
 
     Args:
         folders: Folders that `encode` wrote.
-        out: The folder of the index.
+        place: The folder of the index.
         config: How the index stores vectors; None for that of the index, or the defaults.
         incomplete: Do without the shards that are missing.
     """
     from fgr_retriever.index.encoded.adding import add_encoded, check_fits
     from fgr_retriever.index.encoded.reading import EncodedCorpus
     from fgr_retriever.index.info import describe
+    from fgr_retriever.index.opening import as_collection
     from fgr_retriever.index.storage.creation import create_store, open_store
     from fgr_retriever.index.storage.folders import MANIFEST
 
-    started = time.perf_counter()
+    if as_collection(place) is not None:
+        raise typer.BadParameter("makes a folder; `fgr copy` brings it to a collection", param_hint="--from-encoded")
+    started, out = time.perf_counter(), Path(place)
     corpus = EncodedCorpus([Path(folder) for folder in folders], incomplete=incomplete)
     encoded = corpus.manifest
     if not (out / MANIFEST).exists():

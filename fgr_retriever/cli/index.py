@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +35,9 @@ from fgr_retriever.types import Added, Passage
 
 _STORED_AT_ONCE = 10_000  # passages: what an interrupted run loses at most
 
+_Out = Annotated[
+    str, typer.Option(metavar="DIR|URL", help="The folder of the index, or qdrant://HOST/COLLECTION; made if missing.")
+]
 _Words = Annotated[
     str | None,
     typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
@@ -64,7 +66,7 @@ def index(
             "that `fgr encode` wrote."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the index; made if missing.")],
+    out: _Out,
     format: FormatName = "auto",
     id_field: IdField = None,
     text_field: TextField = "text",
@@ -119,7 +121,7 @@ class _Run:
     """One run of the command.
 
     Args:
-        out: The folder of the index.
+        out: Where the index is.
         sources: The files.
         reading: How they become passages.
         keep_missing: Keep what is no longer in a folder.
@@ -128,7 +130,7 @@ class _Run:
         gone: Names of stored files that are to be deleted.
     """
 
-    def __init__(self, out: Path, sources: Sources, reading: Reading, keep_missing: bool) -> None:
+    def __init__(self, out: str, sources: Sources, reading: Reading, keep_missing: bool) -> None:
         self._out, self._reading, self._stored = out, reading, _stored(out)
         names = {source.name for source in sources.files}
         self._new = [source for source in sources.files if source.name not in self._stored]
@@ -138,14 +140,13 @@ class _Run:
 
     def planned(self) -> Added:
         """Say what `go` would do; needs no model."""
-        from fgr_retriever.index.storage.intake import plan
-        from fgr_retriever.index.storage.store import Store
+        from fgr_retriever.index.opening import config_of, open_stored
 
         passages = self._passages([*self._new, *self._known])
-        if not _exists(self._out):
+        if config_of(self._out) is None:
             return Added(sum(1 for _ in passages), 0, 0)
-        with closing(Store(self._out)) as store, store.reading() as (_, connection):
-            return plan(connection, passages, chain.from_iterable(self._stored[name] for name in self._replaced))
+        with closing(open_stored(self._out)) as stored:
+            return stored.plan(passages, chain.from_iterable(self._stored[name] for name in self._replaced))
 
     def go(self, config: IndexConfig | None, model: str | None, device: str | None) -> None:
         """Bring the index up to date."""
@@ -189,32 +190,25 @@ class _Run:
             yield passage
 
 
-def _config(out: Path, words: str | None, **kept: bool) -> IndexConfig | None:
+def _config(out: str, words: str | None, **kept: bool) -> IndexConfig | None:
     """Say how the index is to be: as it is, but with what is asked for; an index that differs is then refused."""
-    from fgr_retriever.index.storage.manifest import read_manifest
+    from fgr_retriever.index.opening import config_of
 
     asked = {name: True for name, wanted in kept.items() if wanted}
     if words is None and not asked:
         return None
-    config = read_manifest(out).config if _exists(out) else IndexConfig()
+    config = config_of(out) or IndexConfig()
     return replace(config, words=config.words if words is None else words, **asked)
 
 
-def _stored(out: Path) -> dict[str, list[str]]:
+def _stored(out: str) -> dict[str, list[str]]:
     """List the ids that an index has by source; none if there is no index yet."""
-    from fgr_retriever.index.search.lookup import Lookup
-    from fgr_retriever.index.storage.store import Store
+    from fgr_retriever.index.opening import config_of, open_stored
 
-    if not _exists(out):
+    if config_of(out) is None:
         return {}
-    with closing(Store(out)) as store:
-        return Lookup(store).sources()
-
-
-def _exists(out: Path) -> bool:
-    from fgr_retriever.index.storage.folders import MANIFEST
-
-    return (out / MANIFEST).exists()
+    with closing(open_stored(out)) as stored:
+        return stored.sources()
 
 
 def _does_something(planned: Added) -> bool:

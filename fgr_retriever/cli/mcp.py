@@ -11,7 +11,7 @@ import typer
 
 from fgr_retriever.cli.options import (
     Device,
-    IndexFolder,
+    IndexPlace,
     Model,
     PipelineFile,
     Results,
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mcp(
-    folder: IndexFolder,
+    place: IndexPlace,
     http: Annotated[
         int | None,
         typer.Option(min=1, max=65535, metavar="PORT", help="Serve streamable HTTP on this port; by default stdio."),
@@ -60,7 +60,7 @@ def mcp(
         searches=searches, queue=queue, time_limit=time_limit, patience=patience, connections=connections, grace=grace
     )
     trim, count = TrimConfig(max_tokens=max_tokens), choose_counter(tokenizer)
-    with serving(config) as slots, open_existing(folder, model, device, pipeline) as engine:
+    with serving(config) as slots, open_existing(place, model, device, pipeline) as engine:
         server = make_server(EvidenceSearch.of(engine, k=k, trim=trim, count_tokens=count), slots)
         note(f"fgr: {len(engine)} passages, at " + ("stdio" if http is None else f"http://{host}:{http}/mcp"))
         if http is None:

@@ -41,6 +41,10 @@ PassageChars = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_check_query)]
 IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of an index.", show_default=False)]
+IndexPlace = Annotated[
+    str,
+    typer.Argument(metavar="DIR|URL", help="The folder of an index, or qdrant://HOST/COLLECTION.", show_default=False),
+]
 Results = Annotated[int, typer.Option("-k", min=1, help="How many passages to find.")]
 MaxTokens = Annotated[
     int | None, typer.Option(min=0, help="Hard limit of tokens for all kept texts together; by default none.")
@@ -92,7 +96,7 @@ def read_pipeline(path: Path | None) -> Pipeline | None:
     return None if path is None else Pipeline.from_json(path.read_bytes())
 
 
-def open_existing(folder: Path, model: str | None, device: str | None, pipeline: Path | None = None) -> Engine:
+def open_existing(place: str, model: str | None, device: str | None, pipeline: Path | None = None) -> Engine:
     """Open an index for reading; unlike `Engine.open`, never make one.
 
     Raises:
@@ -101,11 +105,11 @@ def open_existing(folder: Path, model: str | None, device: str | None, pipeline:
         ConfigError: The file holds no pipeline.
     """
     from fgr_retriever.engine import Engine
-    from fgr_retriever.index.storage.manifest import read_manifest
+    from fgr_retriever.index.opening import open_stored
 
-    read_manifest(folder)
+    open_stored(place).close()
     stages = read_pipeline(pipeline)
-    return Engine.open(folder, encoder=load_encoder(model, device), pipeline=stages)
+    return Engine.open(place, encoder=load_encoder(model, device), pipeline=stages, create=False)
 
 
 def choose_counter(tokenizer: str | None) -> TokenCounter:

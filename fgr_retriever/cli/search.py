@@ -15,7 +15,7 @@ from fgr_retriever.cli.options import (
     AsJson,
     Device,
     Fill,
-    IndexFolder,
+    IndexPlace,
     MaxTokens,
     Model,
     PipelineFile,
@@ -52,7 +52,7 @@ def _parse_filter(text: str) -> dict[str, Any]:
 
 
 def search(
-    folder: IndexFolder,
+    place: IndexPlace,
     query: Query,
     k: Results = 5,
     max_tokens: MaxTokens = None,
@@ -68,7 +68,7 @@ def search(
     device: Device = None,
 ) -> None:
     """Find passages in an index and show the evidence in them."""
-    with open_existing(folder, model, device, pipeline) as engine:
+    with open_existing(place, model, device, pipeline) as engine:
         count = choose_counter(tokenizer)
         config = TrimConfig(max_tokens=max_tokens, fill=fill)
         context = engine.retrieve(query, k=k, filter=filter, trim=config, count_tokens=count)

@@ -9,7 +9,7 @@ import typer
 
 from fgr_retriever.cli.options import (
     Device,
-    IndexFolder,
+    IndexPlace,
     Model,
     PipelineFile,
     Tokenizer,
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    folder: IndexFolder,
+    place: IndexPlace,
     host: Annotated[
         str, typer.Option(help="Address to listen on; by default only this machine gets in.")
     ] = "127.0.0.1",
@@ -56,7 +56,7 @@ def serve(
     config = ServeConfig(
         searches=searches, queue=queue, time_limit=time_limit, patience=patience, connections=connections, grace=grace
     )
-    with serving(config) as slots, open_existing(folder, model, device, pipeline) as engine:
+    with serving(config) as slots, open_existing(place, model, device, pipeline) as engine:
         engine.search("warm up", k=1)  # so that the first search is as quick as the next
         http.serve(create_app(engine, choose_counter(tokenizer), hosts=[host], slots=slots), host, port, slots)
 

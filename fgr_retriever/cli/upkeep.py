@@ -1,28 +1,55 @@
-"""Describe an index and look after it: `fgr info`, `delete`, `verify`, `compact`, `repair`, `upgrade`."""
+"""Describe an index and look after it: `fgr info`, `copy`, `delete`, `verify`, `compact`, `repair`, `upgrade`."""
 
 from __future__ import annotations
 
 import sys
 import time
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from fgr_retriever.cli.options import AsJson, Device, DryRun, IndexFolder, Model, load_encoder
+from fgr_retriever.cli.options import AsJson, Device, DryRun, IndexFolder, IndexPlace, Model, load_encoder
 from fgr_retriever.cli.output import note, terminal, write_json
+from fgr_retriever.config import IndexConfig
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (info, delete, verify, compact, repair, upgrade):
+    for command in (info, copy, delete, verify, compact, repair, upgrade):
         app.command()(command)
 
 
+def copy(
+    source: IndexPlace,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="DIR|URL", help="Another folder or collection; made if missing.", show_default=False),
+    ],
+    nbits: Annotated[
+        int | None, typer.Option(help="Bits for each dimension in a new folder: 1, 2, 4, 8 or 16.", show_default="2")
+    ] = None,
+) -> None:
+    """Copy an index from a folder into a Qdrant collection or back. Needs no model: nothing is encoded again.
+
+    After an interruption, run the same command again.
+    """
+    from fgr_retriever.index.copying import copy as copy_index
+    from fgr_retriever.index.opening import config_of
+
+    config = None if nbits is None else replace(config_of(source) or IndexConfig(), nbits=nbits, refine=False, words="")
+    started = time.perf_counter()
+    done = copy_index(source, target, config, show_progress=sys.stderr.isatty())
+    seconds = time.perf_counter() - started
+    note(
+        f"{target}: {done.added + done.updated} passages copied in {seconds:.1f} s, {done.unchanged} were there already"
+    )
+
+
 def delete(
-    folder: IndexFolder,
+    place: IndexPlace,
     names: Annotated[
         list[str],
         typer.Argument(metavar="SOURCE|ID...", help="Files as they were indexed, folders of them, or ids of passages."),
@@ -33,33 +60,30 @@ def delete(
 
     A name that is neither a source nor an id deletes nothing at all.
     """
-    from fgr_retriever.index.search.lookup import Lookup
+    from fgr_retriever.index.opening import open_stored
     from fgr_retriever.index.sources import is_within
-    from fgr_retriever.index.storage.store import Store
 
-    with closing(Store(folder)) as store:
-        lookup, found = Lookup(store), set[str]()
-        stored = lookup.sources()
+    with closing(open_stored(place)) as stored:
+        found, sources = set[str](), stored.sources()
         for name in names:
-            ids = [id for source, inside in stored.items() if is_within(source, {name.rstrip("/")}) for id in inside]
-            if not ids and name not in lookup:
+            ids = [id for source, inside in sources.items() if is_within(source, {name.rstrip("/")}) for id in inside]
+            if not ids and name not in stored:
                 raise FileNotFoundError(
-                    f"{folder} has no source, folder of sources or passage {name!r}: nothing deleted"
+                    f"{stored.location} has no source, folder of sources or passage {name!r}: nothing deleted"
                 )
             found |= set(ids or [name])
         if dry_run:
-            note(f"would delete {len(found)} of {len(lookup)} passages")
+            note(f"would delete {len(found)} of {len(stored)} passages")
             return
-        note(f"deleted {store.delete(found)} passages; {folder} has {len(lookup)}")
+        note(f"deleted {stored.delete(found)} passages; {stored.location} has {len(stored)}")
 
 
-def info(folder: IndexFolder, as_json: AsJson = False) -> None:
+def info(place: IndexPlace, as_json: AsJson = False) -> None:
     """Describe an index. Needs no model."""
-    from fgr_retriever.index.info import describe
-    from fgr_retriever.index.storage.store import Store
+    from fgr_retriever.index.opening import open_stored
 
-    with closing(Store(folder)) as store:
-        found = asdict(describe(store))
+    with closing(open_stored(place)) as stored:
+        found = asdict(stored.info())
     if as_json:
         return write_json(found)
     table = Table(box=None, show_header=False)
@@ -68,24 +92,23 @@ def info(folder: IndexFolder, as_json: AsJson = False) -> None:
     terminal().print(table)
 
 
-def verify(folder: IndexFolder) -> None:
+def verify(place: IndexPlace) -> None:
     """Check every stored byte of an index. Needs no model."""
-    from fgr_retriever.index.storage.store import Store
+    from fgr_retriever.index.opening import open_stored
 
-    with closing(Store(folder)) as store:
-        store.verify(progress=sys.stderr.isatty())
-    note(f"{folder}: every byte is as it was written")
+    with closing(open_stored(place)) as stored:
+        stored.verify(show_progress=sys.stderr.isatty())
+    note(f"{place}: every byte is as it was written")
 
 
-def compact(folder: IndexFolder) -> None:
+def compact(place: IndexPlace) -> None:
     """Rewrite an index without what was deleted or replaced, into few files. Needs no model."""
-    from fgr_retriever.index.info import describe
-    from fgr_retriever.index.storage.store import Store
+    from fgr_retriever.index.opening import open_stored
 
-    with closing(Store(folder)) as store:
-        before = describe(store).bytes
-        store.compact(progress=sys.stderr.isatty())
-        note(f"{folder}: {before / 1e6:.1f} MB before, {describe(store).bytes / 1e6:.1f} MB now")
+    with closing(open_stored(place)) as stored:
+        before = stored.info().bytes
+        stored.compact(show_progress=sys.stderr.isatty())
+        note(f"{place}: {before / 1e6:.1f} MB before, {stored.info().bytes / 1e6:.1f} MB now")
 
 
 def repair(folder: IndexFolder) -> None:

@@ -96,7 +96,7 @@ def _clause(key: Any, condition: Any) -> Predicate:
     if not isinstance(key, str) or key.startswith("$"):
         raise InputError(f"unknown filter operator {key!r:.200}: use a metadata key, $and, $or or $not")
     value_of = _getter(key)
-    tests = [_test(name, operand) for name, operand in _operators(condition).items()]
+    tests = [_test(name, operand) for name, operand in operators_of(condition).items()]
     if len(tests) == 1:
         (test,) = tests
         return lambda metadata: test(value_of(metadata))
@@ -126,7 +126,7 @@ def _merged(combine: str, filters: list[Any]) -> list[Any]:
     others = []
     for one in filters:
         ((key, condition),) = one.items() if isinstance(one, Mapping) and len(one) == 1 else [("$not", None)]
-        operators = {} if not isinstance(key, str) or key.startswith("$") else _operators(condition)
+        operators = {} if not isinstance(key, str) or key.startswith("$") else operators_of(condition)
         ((name, operand),) = operators.items() if len(operators) == 1 else [("", None)]
         joined = _MERGED[combine].get(name)
         found = operand if name == joined else [operand]
@@ -137,7 +137,7 @@ def _merged(combine: str, filters: list[Any]) -> list[Any]:
     return others + [{key: {joined: found}} for (key, joined), found in values.items()]
 
 
-def _operators(condition: Any) -> Mapping[str, Any]:
+def operators_of(condition: Any) -> Mapping[str, Any]:
     """Give the operators of one key; a plain value means `$eq`."""
     is_operators = isinstance(condition, Mapping) and any(str(name).startswith("$") for name in condition)
     if isinstance(condition, Mapping) and not is_operators and any(f"${name}" in _OPERATORS for name in condition):

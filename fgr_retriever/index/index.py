@@ -1,11 +1,10 @@
-"""The index: passages with their token vectors on disk, and search over them.
+"""The index in a folder, with its model: passages and their token vectors on disk, and search over them.
 
-This module separates the engine from how vectors are stored; no code above it knows segments.
+No code above it knows segments; what the engine knows of it is in `seam`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,20 +16,18 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.index.encoded.adding import add_encoded
 from fgr_retriever.index.encoded.reading import EncodedCorpus
 from fgr_retriever.index.info import IndexInfo, describe, evidence_state
-from fgr_retriever.index.search.lookup import Lookup, checked_ids
-from fgr_retriever.index.storage.calibration import StoredCalibration
+from fgr_retriever.index.search.lookup import checked_ids
+from fgr_retriever.index.storage.calibration import StoredCalibration, with_calibration
 from fgr_retriever.index.storage.creation import create_store, new_manifest, open_store
 from fgr_retriever.index.storage.folders import MANIFEST
-from fgr_retriever.index.storage.intake import plan
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
+from fgr_retriever.index.stored import StoredIndex
 from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
 from fgr_retriever.types import Added, Passage
 
-logger = logging.getLogger(__name__)
 
-
-class Index(Lookup):
+class Index(StoredIndex):
     """A persistent index of passages. Make one with `Index.open`.
 
     You can use it from many threads and processes. Only one writes at a time, all others read. A
@@ -131,30 +128,6 @@ class Index(Lookup):
         corpus = EncodedCorpus([Path(folder) for folder in folders], incomplete=incomplete)
         return add_encoded(self._store, corpus, replacing=checked_ids(replacing), progress=show_progress)
 
-    def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
-        """Say what `add` would do with the same arguments, without doing it.
-
-        Raises:
-            InputError: As `add` does.
-            IndexCorruptError: The stored data is damaged.
-        """
-        gone = checked_ids(replacing)
-        with self._store.reading() as (_, connection):
-            return plan(connection, passages, gone)
-
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete passages; unknown ids are ignored.
-
-        Returns:
-            How many passages were deleted.
-
-        Raises:
-            InputError: An id is not a string.
-            IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused the write.
-        """
-        return self._store.delete(checked_ids(ids))
-
     def calibrate(self, calibration: Calibration | None) -> None:
         """Keep a calibration with the index; everyone who opens the index then uses it.
 
@@ -177,17 +150,7 @@ class Index(Lookup):
         Raises:
             IndexCorruptError: The calibration is damaged.
         """
-        kept = self._store.calibration()
-        if kept is None:
-            return self._encoder
-        if kept.head != self._encoder.head_fingerprint:
-            logger.warning(
-                "%s was calibrated with another evidence head than the model has now: the model's own calibration "
-                "is used. Run `fgr calibrate` again.",
-                self.folder,
-            )
-            return self._encoder
-        return self._encoder.calibrated(kept.calibration)
+        return with_calibration(self._encoder, self._store.calibration(), self.location)
 
     @property
     def encoder(self) -> TokenEncoder:
@@ -199,11 +162,6 @@ class Index(Lookup):
         """The config with which the index was created."""
         return self._store.manifest.config
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the index."""
-        return self._store.folder
-
     def info(self) -> IndexInfo:
         """Describe the index."""
         return describe(self._store, self._code)
@@ -214,32 +172,6 @@ class Index(Lookup):
             has_codes = self._code is None or evidence_state(snapshot, self._code) == "present"
             codes = () if has_codes else ("evidence codes of this model",)
             return codes if snapshot.manifest.units else (*codes, "borders of sentences and phrases")
-
-    def verify(self, *, show_progress: bool = False) -> None:
-        """Check every stored byte.
-
-        Args:
-            show_progress: Show progress bars on stderr.
-
-        Raises:
-            IndexCorruptError: Something is damaged; the message names it.
-        """
-        self._store.verify(progress=show_progress)
-
-    def compact(self, *, show_progress: bool = False) -> None:
-        """Rewrite the live passages into few segments and free the space of deleted ones.
-
-        Vectors that the codec has not encoded yet are encoded. If the index has outgrown its codec, all
-        vectors are encoded again.
-
-        Args:
-            show_progress: Show progress bars on stderr.
-
-        Raises:
-            IndexLockedError: Another process or engine is writing.
-            IndexWriteError: The disk refused the write.
-        """
-        self._store.compact(progress=show_progress)
 
     def upgrade(self, *, show_progress: bool = False) -> bool:
         """Add what the index lacks: the evidence codes of this model, and the units of the texts.
@@ -260,10 +192,6 @@ class Index(Lookup):
             IndexWriteError: The disk refused the write.
         """
         return self._store.upgrade(self._maker(self._encoder.encode_passages), progress=show_progress)
-
-    def close(self) -> None:
-        """Close the files; every later call raises InputError."""
-        self._store.close()
 
     def _maker(self, encode: Callable[..., Iterator[TokenBlock]]) -> CodeMaker | None:
         """Let a call of the encoder make codes, too, if it can."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fgr_retriever.calls import Closing, in_thread
 from fgr_retriever.index.filters import Filter
-from fgr_retriever.index.index import Index
 from fgr_retriever.index.info import IndexInfo
+from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.sources import is_within
 from fgr_retriever.types import Added, Passage
 
@@ -23,7 +23,7 @@ class Upkeep(Closing):
         index: An open index.
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: PassageIndex) -> None:
         """Join nothing yet."""
         self._index = index
 
@@ -145,8 +145,22 @@ class Upkeep(Closing):
 
     @property
     def folder(self) -> Path:
-        """The folder of the index. To back up the index, copy the folder while nobody writes to it."""
+        """The folder of the index. To back up the index, copy the folder while nobody writes to it.
+
+        Raises:
+            InputError: The index lies in no folder.
+        """
         return self._index.folder
+
+    @property
+    def location(self) -> str:
+        """Where the index is: its folder, or the URL of its collection."""
+        return self._index.location
+
+    @property
+    def name(self) -> str:
+        """The name of its folder or collection, to show."""
+        return self._index.name
 
     def info(self) -> IndexInfo:
         """Describe the index in JSON-safe values."""

@@ -192,15 +192,6 @@ def evidence_code_of(encoder: TokenEncoder) -> EvidenceCode | None:
     return encoder.evidence_code if makes_codes(encoder) else None
 
 
-def encode_for_evidence(
-    encoder: TokenEncoder, texts: Iterable[str], *, show_progress: bool = False
-) -> Iterator[TokenBlock]:
-    """Encode passages with all that the evidence head of a model reads."""
-    if makes_codes(encoder):
-        return encoder.encode_passages(texts, show_progress=show_progress, evidence=True)
-    return encoder.encode_passages(texts, show_progress=show_progress)
-
-
 def telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
     """Take a model that tells the importance of tokens.
 
@@ -213,6 +204,15 @@ def telling_importance(encoder: TokenEncoder) -> ImportanceEncoder:
             "`query_importance`); use an Encoder, or leave importance out"
         )
     return encoder
+
+
+def encode_for_evidence(
+    encoder: TokenEncoder, texts: Iterable[str], *, show_progress: bool = False
+) -> Iterator[TokenBlock]:
+    """Encode passages with all that the evidence head of a model reads."""
+    if makes_codes(encoder):
+        return encoder.encode_passages(texts, show_progress=show_progress, evidence=True)
+    return encoder.encode_passages(texts, show_progress=show_progress)
 
 
 def _joined(arrays: Sequence[NDArray[Any] | None]) -> Any:

@@ -69,8 +69,7 @@ class Searches:
     def info(self) -> Info:
         """Say what is served."""
         info = self._engine.info()
-        name = self._engine.folder.resolve().name
-        return Info(name, info.passages, info.tokens, info.model, fgr_retriever.__version__)
+        return Info(self._engine.name, info.passages, info.tokens, info.model, fgr_retriever.__version__)
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Search, trim, and remember what was found.

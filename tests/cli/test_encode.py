@@ -101,3 +101,8 @@ def test_incomplete_goes_with_encoded_files_only(tmp_path, corpus, capsys):
 
 def test_a_folder_without_shards_is_said(tmp_path, capsys):
     assert "run `fgr encode`" in said(capsys, ["index", "--from-encoded", tmp_path, "--out", tmp_path / "index"], 1)
+
+
+def test_encoded_shards_make_a_folder_and_no_collection(tmp_path, capsys):
+    command = ["index", "--from-encoded", tmp_path, "--out", "qdrant://localhost/passages"]
+    assert "makes a folder; `fgr copy`" in said(capsys, command, 2)

@@ -15,6 +15,13 @@ from langchain_fgr import FGRCompressor
 from langchain_fgr import FGRRetriever as LangChainRetriever
 from llama_index.postprocessor.fgr import FGRPostprocessor
 from llama_index.retrievers.fgr import FGRRetriever as LlamaIndexRetriever
+from tests.index.qdrant.serving import served
+
+# The stand-in for a server says of every call what it leaves out.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{told}")
+    for told in ("Local mode performs exact", "Payload indexes have no effect")
+]
 
 QUERIES = ["who found radium", "what was given in his name", "penicillin and dynamite", "zeppelin"]
 CONFIGS = [
@@ -59,13 +66,17 @@ def from_engine(ids, trimmed, metadata):
     ]
 
 
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory, texts, metadata, documents, nodes):
-    """Three indexes of the same texts: filled bare, by LangChain and by LlamaIndex."""
-    bare = Engine.open(tmp_path_factory.mktemp("bare"), encoder=WordEncoder())
-    bare.add(Passage(id, text, metadata[id]) for id, text in texts.items())
-    langchain = LangChainRetriever.from_documents(documents, encoder=WordEncoder()).engine
-    return bare, langchain, LlamaIndexRetriever.from_nodes(nodes, encoder=WordEncoder()).engine
+@pytest.fixture(scope="module", params=("folders", "collections"))
+def engines(request, tmp_path_factory, texts, metadata, documents, nodes):
+    """Three indexes of the same texts: filled bare, by LangChain and by LlamaIndex; in folders, and in Qdrant."""
+    folders = (tmp_path_factory.mktemp("bare"), None, None)
+    urls = tuple(f"qdrant://localhost/{number}?storage=exact" for number in range(3))
+    first, second, third = folders if request.param == "folders" else urls
+    with served(pytest.importorskip("qdrant_client").QdrantClient(":memory:")):
+        bare = Engine.open(first, encoder=WordEncoder())
+        bare.add(Passage(id, text, metadata[id]) for id, text in texts.items())
+        langchain = LangChainRetriever.from_documents(documents, path=second, encoder=WordEncoder()).engine
+        return bare, langchain, LlamaIndexRetriever.from_nodes(nodes, path=third, encoder=WordEncoder()).engine
 
 
 @pytest.mark.parametrize("trim", CONFIGS, ids=range(len(CONFIGS)))

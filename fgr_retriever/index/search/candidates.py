@@ -66,8 +66,8 @@ def find_candidates(
     coded = [(segment, part) for segment, part in snapshot.parts() if segment.codec is not None]
     if snapshot.codec is None or sum(int(allowed[part].sum()) for _, part in coded) <= count:
         return None
-    nearest, scores = _nearest(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
-    centroids, gains = _probe(nearest, scores, nprobe)
+    nearest, scores = nearest_centroids(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
+    centroids, gains = probed(nearest, scores, nprobe)
     owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
     best = [Ranking.empty()] * len(queries)
     for segment, part in coded:
@@ -86,7 +86,7 @@ def _merged(best: Ranking, start: int, gains: NDArray[np.float32], count: int) -
     return best.merged(start + slots, gains[slots], count)
 
 
-def _nearest(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def nearest_centroids(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the centroids that are near each token, the nearest first, and their scores."""
     count = min(_NEAR * nprobe + 1, len(centroids))
     if compiled := kernel():
@@ -95,7 +95,7 @@ def _nearest(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np
     return found.numpy(), scores.numpy()
 
 
-def _probe(
+def probed(
     nearest: NDArray[np.int64], scores: NDArray[np.float32], nprobe: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Take the nearest centroids of each token, the nearest last, and their scores above the next one's."""

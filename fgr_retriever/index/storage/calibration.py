@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from dataclasses import asdict, dataclass
 
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import IndexCorruptError
 from fgr_retriever.index.storage import columns
+from fgr_retriever.model.tokens import TokenEncoder
+
+logger = logging.getLogger(__name__)
 
 _NAME = "calibration"
 
@@ -25,6 +29,23 @@ class StoredCalibration:
 
     calibration: Calibration
     head: str
+
+
+def with_calibration(encoder: TokenEncoder, kept: StoredCalibration | None, where: str) -> TokenEncoder:
+    """Give a model with the calibration that an index keeps, or else with its own.
+
+    A calibration that was fitted with another evidence head is not used; a warning says so.
+    """
+    if kept is None:
+        return encoder
+    if kept.head != encoder.head_fingerprint:
+        logger.warning(
+            "%s was calibrated with another evidence head than the model has now: the model's own calibration "
+            "is used. Run `fgr calibrate` again.",
+            where,
+        )
+        return encoder
+    return encoder.calibrated(kept.calibration)
 
 
 def put(connection: sqlite3.Connection, stored: StoredCalibration | None) -> None:

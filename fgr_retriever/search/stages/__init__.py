@@ -20,7 +20,7 @@ from fgr_retriever.calls import Stopwatch
 from fgr_retriever.config import SearchConfig, TrimConfig, check, is_count
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.index.filters import Filter, compile_filter
-from fgr_retriever.index.index import Index
+from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.types import Json
 
@@ -67,7 +67,7 @@ class Request:
     query: str
     vectors: Tensor
     filter: Filter | None
-    index: Index
+    index: PassageIndex
     encoder: TokenEncoder
     k: int
     trim: TrimConfig

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.config import check
-from fgr_retriever.errors import CheckpointError, MissingExtraError
+from fgr_retriever.errors import CheckpointError, ConfigError, MissingExtraError
 from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.index.index import Index
 from fgr_retriever.index.storage import rows
@@ -69,12 +69,16 @@ class Dense(Stage):
             MissingExtraError: faiss is not installed.
             InputError: The filter is invalid.
             IndexCorruptError: The stored data is damaged.
+            ConfigError: The index lies in no folder.
         """
+        index = request.index
+        if not isinstance(index, Index):
+            raise ConfigError(f"stage 'dense': {index.location} lies in no folder, where its vectors could be kept")
         with _opening:
             model = _open(self.model)
         known = {one.id: one for one in candidates or ()}
-        with request.index.reading() as (snapshot, connection):
-            table, query = model.prepare(request.index, connection, snapshot.generation, request.query)
+        with index.reading() as (snapshot, connection):
+            table, query = model.prepare(index, connection, snapshot.generation, request.query)
             allowed = _allowed(connection, request, candidates)
             found = table.search(query, request.at_least_k(self.count), allowed)
             ids = [(rows.fetch_id(connection, row), score) for row, score in found]

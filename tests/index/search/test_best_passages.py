@@ -16,7 +16,7 @@ from fgr_retriever.config import SearchConfig
 from fgr_retriever.errors import ConfigError, TimeLimitError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.search.best_passages import _groups, best_passages
-from fgr_retriever.index.search.candidates import _gains, _nearest, _probe, find_candidates
+from fgr_retriever.index.search.candidates import _gains, find_candidates, nearest_centroids, probed
 from fgr_retriever.index.storage.inverted_lists import InvertedLists, build_lists
 from fgr_retriever.index.storage.token_reader import TokenReader
 from fgr_retriever.model.maxsim import maxsim_ragged
@@ -71,7 +71,7 @@ class Parts:
 
 
 def probe(tokens, centroids, nprobe):
-    return _probe(*_nearest(tokens, centroids, nprobe), nprobe)
+    return probed(*nearest_centroids(tokens, centroids, nprobe), nprobe)
 
 
 def passages(count, seed, most=12):

@@ -20,7 +20,7 @@ from fgr_retriever import Engine, IndexConfig, Passage, SearchConfig
 from fgr_retriever.errors import ConfigError, IndexCorruptError
 from fgr_retriever.index.codec.checks import NBITS
 from fgr_retriever.index.codec.residual_codec import Codec
-from fgr_retriever.index.search.candidates import _gains, _nearest
+from fgr_retriever.index.search.candidates import _gains, nearest_centroids
 from fgr_retriever.index.storage import growth
 from fgr_retriever.index.storage.inverted_lists import build_lists
 from fgr_retriever.model.kernel.library import LEVELS, VARIABLE, compiles, kernel, levels
@@ -65,7 +65,7 @@ class TestSteps:
     def test_the_nearest_centroids(self, level, monkeypatch, tokens, dim, centroids):
         query, table = unit(tokens, dim, 1), unit(centroids, dim, 2)
         numbers, scores = kernel().nearest(query.numpy(), table.numpy(), 5)
-        expected, best = twin(monkeypatch, _nearest, query, table, 2)
+        expected, best = twin(monkeypatch, nearest_centroids, query, table, 2)
         np.testing.assert_array_equal(numbers, expected)
         np.testing.assert_allclose(scores, best, **CLOSE)
 

@@ -1,0 +1,78 @@
+"""Copy an index into another place: from a folder into a Qdrant collection and back, without its model."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from fgr_retriever.config import IndexConfig
+from fgr_retriever.errors import ConfigError, ModelMismatchError
+from fgr_retriever.index.contents import Contents, Playback
+from fgr_retriever.index.opening import Place, as_collection, open_stored
+from fgr_retriever.index.storage.creation import create_store
+from fgr_retriever.index.storage.folders import MANIFEST
+from fgr_retriever.index.storage.manifest import Manifest
+from fgr_retriever.index.storage.store import Store
+from fgr_retriever.index.storage.upgrade import CodeMaker
+from fgr_retriever.model.tokens import EvidenceCode
+from fgr_retriever.types import Added
+
+
+def copy(source: Place, target: Place, config: IndexConfig | None = None, *, show_progress: bool = False) -> Added:
+    """Copy all passages of an index with their tokens, metadata and calibration; no text is encoded again.
+
+    A passage that the target has with the same text is left as it is, so that an interrupted copy is finished by the
+    same call. What the target has besides stays. Vectors come as the source gives them back, and are compressed as the
+    target stores them. A collection takes the centroids of a folder; a folder learns its own.
+
+    Args:
+        source: Where the index is.
+        target: Another folder or collection; made if missing.
+        config: How a new folder stores vectors; None uses the defaults.
+        show_progress: Show progress bars on stderr.
+
+    Returns:
+        How many passages were added, updated, unchanged and deleted.
+
+    Raises:
+        IndexNotFoundError: There is no source.
+        ModelMismatchError: The target was built with another model.
+        ConfigError: A collection was given a config.
+        IndexCorruptError: What the source holds is damaged.
+        IndexWriteError: The disk refused the write.
+        IndexServerError: A server does not answer, or refuses.
+    """
+    with closing(open_stored(source)) as stored:
+        contents = stored.contents()
+        collection = as_collection(target)
+        if collection is None:
+            return _into_folder(Path(target), contents, config, show_progress)  # type: ignore[arg-type]
+        if config is not None:
+            raise ConfigError(f"{config}: a config is for a folder; the collection says how it stores vectors")
+        from fgr_retriever.index.qdrant.filling import fill
+
+        return fill(collection, contents, show_progress)
+
+
+def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, progress: bool) -> Added:
+    """Write contents into a folder, in one transaction."""
+    if not (folder / MANIFEST).exists():
+        config = config or IndexConfig(importance=contents.importance)
+        made = Manifest(contents.model, contents.dim, config)
+        create_store(folder, replace(made, evidence=contents.evidence, evidence_bytes=contents.evidence_bytes))
+    with closing(Store(folder)) as store:
+        manifest = store.manifest
+        if (manifest.model, manifest.dim) != (contents.model, contents.dim):
+            raise ModelMismatchError(
+                f"{folder} was built with the model {manifest.model}, not {contents.model}: copy into a new folder"
+            )
+        if manifest.config.importance and not contents.importance:
+            raise ConfigError(f"{folder} keeps the importance of tokens, which the source does not: copy elsewhere")
+        played = Playback(contents)
+        code = EvidenceCode(contents.evidence, contents.evidence_bytes) if contents.evidence else None
+        maker = CodeMaker(code, played.encode) if code else None
+        done = store.add(played.passages(), played.encode, maker, progress=progress)
+        if contents.calibration is not None:
+            store.calibrate(contents.calibration)
+        return done
