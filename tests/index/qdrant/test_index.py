@@ -291,7 +291,7 @@ class TestOpening:
             Engine.open(place, encoder=WordEncoder(), config=IndexConfig(nbits=4))
 
     def test_encoded_shards_go_into_a_folder_first(self, engine, tmp_path):
-        with pytest.raises(ConfigError, match="fgr index --from-encoded.*fgr copy"):
+        with pytest.raises(ConfigError, match=r"fgr index --from-encoded.*fgr copy"):
             engine.add_encoded(tmp_path)
 
     def test_a_collection_of_somebody_else_is_left_alone(self, engine, place):
