@@ -55,7 +55,8 @@ class TrainingConfig:
         teacher_weight: Share of what the reader says in the labels of the light head, from 0 to 1.
         light_epochs: Passes of the light head over all examples.
         light_learning_rate: Its peak rate.
-        light_average_from: Share of that stage, in [0, 1], from which its weights are averaged; 1 keeps the last ones.
+        light_average_from: Share of that stage, in [0, 1], from which its weights are averaged, without regard to
+            `patience`; 1 averages none.
         branch_learning_rate: The peak rate of the layers that it has to itself.
         query_maxlen: Most tokens of a query.
         doc_maxlen: Most tokens of a window over a passage.

@@ -167,6 +167,11 @@ def _last_layers(count: int, transformer: Any) -> list[BertLayer]:
     """Copy the last layers of a BERT."""
     settings, weights = transformer.config, transformer.state_dict()
     first = settings.num_hidden_layers - count
+    if count and (first < 0 or getattr(settings, "hidden_act", None) != "gelu"):
+        raise ConfigError(
+            f"light_branch={count}: {type(transformer).__name__} has {settings.num_hidden_layers} layers, which must "
+            "compute GELU as those of BERT do: set it to no more than it has, or to 0"
+        )
     try:
         return [BertLayer.of(weights, first + number, settings.num_attention_heads) for number in range(count)]
     except KeyError as error:

@@ -162,7 +162,8 @@ def _train_light(config: TrainingConfig, stage: Stage, sets: list[list[Labelled]
             learning_rate=config.branch_learning_rate,
             head_learning_rate=config.light_learning_rate,
             average_from=config.light_average_from,
-            patience=0,  # the loss on held-out examples rises while their F1 still does
+            # Where weights are averaged, the loss on held-out examples rises while their F1 still does.
+            patience=config.patience if config.light_average_from == 1 else 0,
         )
         examples, judged = sets
         train_light(config, stage, folder, examples, judged, out / "light").save(unfinished)

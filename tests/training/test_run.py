@@ -423,8 +423,13 @@ def test_examples_of_a_file_are_seen_as_often_as_the_recipe_says(finished, data,
 def test_only_layers_of_bert_can_be_copied_for_evidence(config):
     model = DistilBertModel(DistilBertConfig(vocab_size=9, dim=8, n_layers=2, n_heads=2, hidden_dim=8))
     recipe = replace(config, light_width=4, light_branch=1)
+    with pytest.raises(ConfigError, match=r"light_branch=1: DistilBertModel .* GELU"):
+        untrained_light(recipe, model)
+    model.config.hidden_act = "gelu"
     with pytest.raises(ConfigError, match=r"light_branch=1: .* DistilBertModel has no 'encoder\.layer\.1\."):
         untrained_light(recipe, model)
+    with pytest.raises(ConfigError, match=r"light_branch=3: DistilBertModel has 2 layers"):
+        untrained_light(replace(recipe, light_branch=3), model)
     assert untrained_light(replace(recipe, light_branch=0), model).branch == 0
 
 
