@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from fgr_retriever.errors import IndexCorruptError
@@ -36,7 +36,8 @@ def load_codec(folder: Path) -> Codec:
     """
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-        codec = _codec(load_file(folder / _TENSORS))
+        # From bytes: torch takes Ctrl-C in the middle of `load_file` for a storage that is wrong.
+        codec = _codec(load((folder / _TENSORS).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise IndexCorruptError(f"the codec in {folder} cannot be read: {error}. Restore the folder.") from error
     if config != (held := _config(codec)):
