@@ -53,7 +53,7 @@ def compile_library(library: Path) -> None:
         objects = []
         for (level, flags), source in itertools.product(LEVELS.items(), sorted(library.parent.glob("*.c"))):
             objects.append(str(Path(folder, f"{source.stem}-{level}.o")))
-            how = ["-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", f"-DLEVEL={level}", *flags]
+            how = ["-std=c11", "-ffp-contract=fast", "-O3", "-fPIC", "-fvisibility=hidden", f"-DLEVEL={level}", *flags]
             subprocess.run([*compiler, *how, "-c", str(source), "-o", objects[-1]], check=True)
         built = library.with_suffix(".unfinished")
         subprocess.run([*compiler, "-shared", "-o", str(built), *objects, "-lm"], check=True)

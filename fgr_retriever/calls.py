@@ -111,8 +111,12 @@ class TimeLimit:
 
     def check(self) -> None:
         """Raise TimeLimitError if the time is up."""
-        if time.monotonic() > self._end:
+        if self.is_over():
             raise self.error()
+
+    def is_over(self) -> bool:
+        """Say whether the time is up."""
+        return time.monotonic() > self._end
 
     def error(self) -> TimeLimitError:
         """Say that the time is up."""
@@ -124,9 +128,14 @@ class TimeLimit:
 _limit: ContextVar[TimeLimit | None] = ContextVar("fgr_time_limit", default=None)
 
 
+def time_limit() -> TimeLimit | None:
+    """Give the time limit of the call that runs here."""
+    return _limit.get()
+
+
 def check_time() -> None:
     """Raise TimeLimitError if the call that runs here has a time limit and the time is up."""
-    limit = _limit.get()
+    limit = time_limit()
     if limit is not None:
         limit.check()
 

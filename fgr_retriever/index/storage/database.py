@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from fgr_retriever.calls import time_limit
 from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError
 from fgr_retriever.index.storage.connections import READ_WAIT_S, Connections, connect, is_writable, read_errors
 from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK
@@ -24,6 +25,7 @@ from fgr_retriever.index.storage.word_table import WordTable
 
 logger = logging.getLogger(__name__)
 
+_STEPS = 10_000  # of SQLite between two looks at the time limit: well under a millisecond
 _WRITE_WAIT_S = 0.1
 _SPARE = 0.1  # share of the pages that may be free: later writes take them again
 
@@ -49,8 +51,9 @@ class Database:
         Raises:
             IndexNotFoundError: The index was removed since it was opened.
             IndexCorruptError: The database is damaged or missing.
+            TimeLimitError: The time limit of the call has passed; a statement that is running ends, too.
         """
-        with self._connections.lent() as connection, read_errors(self._folder):
+        with self._connections.lent() as connection, read_errors(self._folder), _in_time(connection):
             connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
@@ -140,6 +143,23 @@ def verify_database(folder: Path, connection: sqlite3.Connection) -> None:
     for (problem,) in connection.execute("PRAGMA integrity_check"):
         if problem != "ok":
             raise IndexCorruptError(f"{folder / DATABASE} is damaged: {problem}")
+
+
+@contextmanager
+def _in_time(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let SQLite look at the time limit of the call while a statement runs: BM25 over many rows takes long."""
+    limit = time_limit()
+    if limit is None:
+        yield
+        return
+    connection.set_progress_handler(limit.is_over, _STEPS)
+    try:
+        yield
+    except sqlite3.OperationalError:
+        limit.check()  # then it was the limit
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 @contextmanager

@@ -57,6 +57,17 @@ INLINE void add_scaled(float *row, const float *other, float scale, int64_t widt
         parts[part] += scale * others[part];
 }
 
+/* Sum up the numbers of a register, by halves: one after the other, each sum would wait for the one before. */
+INLINE float sum_up(Part numbers)
+{
+#pragma GCC unroll 4
+    for (int half = WIDTH / 2; half; half /= 2)
+#pragma GCC unroll 8
+        for (int lane = 0; lane < half; lane++)
+            numbers[lane] += numbers[lane + half];
+    return numbers[0];
+}
+
 /* Sum up a row, or the squares of its distances from `centre`. */
 INLINE float sum_of(const float *row, int64_t width, float centre, int squares)
 {
@@ -68,17 +79,14 @@ INLINE float sum_of(const float *row, int64_t width, float centre, int squares)
             distance *= distance;
         sums += distance;
     }
-    float sum = 0;
-    for (int lane = 0; lane < WIDTH; lane++)
-        sum += sums[lane];
-    return sum;
+    return sum_up(sums);
 }
 
 /* LayerNorm of one row. */
 static void normalise(const float *row, const float *scale_and_shift, int64_t width, float *found)
 {
-    float mean = sum_of(row, width, 0, 0) / (float)width;
-    float scale = 1 / sqrtf(sum_of(row, width, mean, 1) / (float)width + 1e-5f);
+    float share = 1 / (float)width, mean = sum_of(row, width, 0, 0) * share;
+    float scale = 1 / sqrtf(sum_of(row, width, mean, 1) * share + 1e-5f);
     const Part *parts = (const Part *)row, *scales = (const Part *)scale_and_shift;
     for (int64_t part = 0; part < width / WIDTH; part++)
         ((Part *)found)[part] = (parts[part] - mean) * scale * scales[part] + scales[width / WIDTH + part];
@@ -98,7 +106,8 @@ INLINE void exponentials(const float *numbers, float *found)
     memcpy(powers, bits, sizeof bits);
     for (int lane = 0; lane < LANES; lane++) {
         float rest = rests[lane];
-        float series = 1 + rest * (1 + rest / 2 * (1 + rest / 3 * (1 + rest / 4 * (1 + rest / 5 * (1 + rest / 6)))));
+        float end = 1.0f / 24 + rest * (1.0f / 120 + rest * (1.0f / 720)); /* products: a division takes several times as long */
+        float series = 1 + rest * (1 + rest * (0.5f + rest * (1.0f / 6 + rest * end)));
         found[lane] = powers[lane] * series;
     }
 }
@@ -194,8 +203,9 @@ static void interact(const Found *found, int64_t start, int64_t stop, float *top
                 all += shares[first + lane];
             }
         }
-        for (int64_t asked = 0; asked < query_tokens; asked++)
-            shares[asked] /= all;
+        float rest = 1 / all;
+        for (int64_t asked = 0; asked < lanes; asked++)
+            shares[asked] *= rest;
         float *matches = found->matches + token * (MATCHES + 1);
         matches[0] = best, matches[1] = sum / SHRINK, matches[2] = highest, matches[MATCHES] = summary[0];
     }
@@ -216,16 +226,16 @@ static void mix(const Block *block, float *tokens, int64_t count, int64_t width,
     for (int64_t token = 0; token < count; token++)
         normalise(tokens + token * width, block->norm, width, joined + token * 2 * width);
     for (int64_t token = 0; token < count; token++) {
-        float *around = joined + token * 2 * width + width;
-        memset(around, 0, (size_t)width * sizeof *around);
-        for (int64_t tap = 0; tap < TAPS; tap++) {
-            int64_t near = token + tap - TAPS / 2;
-            if (near < 0 || near >= count)
-                continue;
-            const Part *normal = (const Part *)(joined + near * 2 * width);
-            const Part *factors = (const Part *)(block->kernel + tap * width);
-            for (int64_t part = 0; part < width / WIDTH; part++)
-                ((Part *)around)[part] += normal[part] * factors[part];
+        Part *around = (Part *)(joined + token * 2 * width + width);
+        int64_t first = token < TAPS / 2 ? TAPS / 2 - token : 0;
+        int64_t last = count - token <= TAPS / 2 ? count - token + TAPS / 2 : TAPS;
+        for (int64_t part = 0; part < width / WIDTH; part++) {
+            Part sum = {0}; /* in a register, where it need not be read again after each tap */
+            for (int64_t tap = first; tap < last; tap++) {
+                const Part *normal = (const Part *)(joined + (token + tap - TAPS / 2) * 2 * width);
+                sum += normal[part] * ((const Part *)(block->kernel + tap * width))[part];
+            }
+            around[part] = sum;
         }
     }
     memset(inside, 0, (size_t)(count * 2 * width) * sizeof *inside);
@@ -318,8 +328,12 @@ static void read_passage(const Head *head, const Found *found, const Room *room,
         if (!codes)
             add_scaled(tokens + token * width, head->unknown, 1, width);
         const float *shares = found->shares + (start + token) * found->lanes;
-        for (int64_t asked = 0; asked < found->query_tokens; asked++)
-            add_scaled(tokens + token * width, room->asked + asked * width, shares[asked], width);
+        for (int64_t part = 0; part < width / WIDTH; part++) {
+            Part sum = {0};
+            for (int64_t asked = 0; asked < found->query_tokens; asked++)
+                sum += ((const Part *)(room->asked + asked * width))[part] * shares[asked];
+            ((Part *)(tokens + token * width))[part] += sum;
+        }
     }
     apply(&head->matches, found->matches + start * (MATCHES + 1), count, tokens);
     if (codes) {

@@ -7,8 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from fgr_retriever.errors import IndexNotFoundError, ModelMismatchError
+from fgr_retriever.calls import TimeLimit
+from fgr_retriever.errors import IndexCorruptError, IndexNotFoundError, ModelMismatchError, TimeLimitError
 from fgr_retriever.index.index import Index
+from fgr_retriever.index.storage.database import Database
+from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.types import Passage
 from tests.index.storage.test_folders import contents
@@ -133,3 +136,41 @@ def test_a_log_that_nobody_folded_in_is_not_passed_over(media):
     done = on_read_only_media(media, READ)
     assert "IndexWriteError" in done.stderr
     assert "left a log" in done.stderr
+
+
+class OverAtTheThirdLook(TimeLimit):
+    looks = 0
+
+    def is_over(self):
+        self.looks += 1
+        return self.looks > 2
+
+
+LONG_STATEMENT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000000) SELECT sum(i) FROM n"
+
+
+class TestTimeLimit:
+    @pytest.fixture
+    def database(self, opened):
+        with closing(Database(opened.folder, WordTable(""), lambda: None)) as database:
+            yield database
+
+    def test_ends_a_statement_that_runs(self, database):
+        limit = OverAtTheThirdLook(3_600)
+        with pytest.raises(TimeLimitError), limit(), database.reading() as connection:
+            connection.execute(LONG_STATEMENT).fetchone()
+        assert limit.looks == 4  # on the way in, twice while it ran (the second ended it), and to say why it ended
+        with database.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM passages").fetchone() == (1,)
+
+    def test_a_limit_that_has_passed_does_not_end_later_calls(self, database):
+        limit = TimeLimit(3_600)
+        with limit(), database.reading() as connection:
+            connection.execute("SELECT 1").fetchone()
+        limit.stop()
+        with database.reading() as connection:  # the same connection
+            assert connection.execute(LONG_STATEMENT.replace("10000000", "100000")).fetchone()
+
+    def test_other_errors_stay_what_they_are(self, database):
+        with pytest.raises(IndexCorruptError, match="no such table"), TimeLimit(3_600)(), database.reading() as one:
+            one.execute("SELECT * FROM absent")
