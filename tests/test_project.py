@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import fgr_retriever
-from fgr_retriever import demo
+from fgr_retriever import Engine, Passage, demo
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(path for root in ("fgr_retriever", "integrations") for path in (ROOT / root).rglob("*.py"))
@@ -91,6 +91,19 @@ def test_help_loads_no_model_code():
     loaded = json.loads(run_python(textwrap.dedent(code)).splitlines()[-1])
     assert "fgr_retriever.serve.config" in loaded
     assert not {"torch", "transformers", "sentence_transformers", "starlette", "fastapi"} & set(loaded)
+
+
+def test_a_search_by_the_command_line_opens_the_embedded_model_alone(tmp_path):
+    Engine.open(tmp_path / "index").add([Passage("curie", "Marie Curie discovered radium.")])
+    code = f"""
+    import json, sys
+    from fgr_retriever.cli import main
+    assert main(["search", {str(tmp_path / "index")!r}, "radium"]) == 0
+    print(json.dumps(sorted(sys.modules)))
+    """
+    loaded = json.loads(run_python(textwrap.dedent(code)).splitlines()[-1])
+    assert "fgr_retriever.model.embedded" in loaded
+    assert not {"transformers", "sentence_transformers", "huggingface_hub", "torch._dynamo"} & set(loaded)
 
 
 @pytest.mark.parametrize(

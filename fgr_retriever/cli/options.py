@@ -76,11 +76,8 @@ def require_files(*paths: Path) -> None:
 
 def load_encoder(model: str | None, device: str | None) -> Encoder:
     """Load the model that the options name."""
-    from transformers.utils.logging import disable_progress_bar
-
     from fgr_retriever.model.encoder import Encoder
 
-    disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]  # reading weights takes no time
     return Encoder.default(device=device) if model is None else Encoder.from_pretrained(model, device=device)
 
 

@@ -36,8 +36,8 @@ class EvidenceReader(nn.Module):
         # Entries of a unit vector are about 1 / sqrt(dim); the layers want entries of about 1.
         self.gain = math.sqrt(dim)
         self.inputs = nn.Linear(dim, width)
-        self.sides = nn.Parameter(torch.randn(2, width) * 0.02)  # query, passage
-        self.similarity = nn.Parameter(torch.randn(width) * 0.1)
+        self.sides = nn.Parameter(nn.init.uniform_(torch.empty(2, width), -0.03, 0.03))  # query, passage
+        self.similarity = nn.Parameter(nn.init.uniform_(torch.empty(width), -0.2, 0.2))
         self.matches = nn.Linear(MATCHES, width, bias=False)
         layer = nn.TransformerEncoderLayer(
             width, _HEADS, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True

@@ -32,7 +32,9 @@ def load_head(folder: Path) -> Head:
     try:
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         config, kind = _KINDS[settings.pop("kind", EvidenceHead.KIND)]  # the first heads did not say
-        with torch.device("meta"):  # what is taken at once needs no first values
+        # What is taken at once needs no first values. On this device, a normal distribution would import torch's
+        # compiler, which takes a second; so first values of heads are uniform.
+        with torch.device("meta"):
             head = kind(config(**settings))
         head.load_state_dict(load_file(folder / WEIGHTS), assign=True)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:

@@ -242,7 +242,7 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.kernel = nn.Parameter(torch.randn(_KERNEL, width) * 0.05)
+        self.kernel = nn.Parameter(nn.init.uniform_(torch.empty(_KERNEL, width), -0.1, 0.1))
         self.inner = nn.Linear(2 * width, 2 * width)
         self.outer = nn.Linear(2 * width, width)
         nn.init.zeros_(self.outer.weight)
