@@ -19,8 +19,8 @@ from fgr_retriever.model.token_model import Attend, Features, TokenModel
 from fgr_retriever.model.windows import Window, batches, model_input
 
 # Padded tokens in one forward pass: enough to fill the processor, small enough to stay in its caches.
-_BATCH_TOKENS = {"cpu": 4_096, "mps": 16_384, "cuda": 65_536}
-_ATTENTION_COST = 4  # times fewer tokens where the attention of all layers is kept
+_BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
+_ATTENTION_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}  # where the attention of all layers is kept
 
 
 class Output(NamedTuple):
@@ -101,7 +101,7 @@ class Forward:
         """
         found: dict[int, Found] = {}
         lengths = np.array([len(window.ids) for window in windows])
-        batch_tokens = _BATCH_TOKENS[self._device.type] // (_ATTENTION_COST if attend else 1)
+        batch_tokens = (_ATTENTION_TOKENS if attend else _BATCH_TOKENS)[self._device.type]
         for batch in batches(lengths, batch_tokens):
             chosen = [windows[i] for i in batch]
             output = self(model_input(chosen, self._model.tokenizer), "document", attend)
