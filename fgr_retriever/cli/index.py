@@ -95,7 +95,7 @@ def index(
     With --from-encoded, the passages that `fgr encode` encoded are added in one step, and nothing is deleted.
 
     In JSON Lines, JSON and CSV every record is a passage, and the fields that are neither id nor text become its
-    metadata.
+    metadata, also those in an object `metadata`.
     """
     fields = Fields(id=id_field, text=text_field, title=title_field)
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)

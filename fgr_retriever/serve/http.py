@@ -12,7 +12,7 @@ import math
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from socket import socket
+from socket import SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, getaddrinfo, socket
 from typing import Any, cast
 
 import h11
@@ -20,6 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from fgr_retriever.errors import InputError
 from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.serve.slots import RETRY_AFTER, Slots
 
@@ -35,9 +36,26 @@ def serve(app: ASGIApp, host: str, port: int, slots: Slots, **options: Any) -> N
         port: The port; 0 takes a free one.
         slots: Where the application searches, and how long clients are waited for. It is stopped.
         options: Further settings of uvicorn.
+
+    Raises:
+        InputError: Nobody can listen there, for example because another program does.
     """
+    _check_free(host, port)
     with suppress(KeyboardInterrupt):  # uvicorn sends itself the signal again when all is done
         make_server(app, host, port, slots, **options).run()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Try to listen: uvicorn only logs that it cannot."""
+    try:
+        family, kind, protocol, _, address = getaddrinfo(host, port, type=SOCK_STREAM)[0]
+        with socket(family, kind, protocol) as tried:
+            tried.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)  # as asyncio does: the port of a server that has just ended
+            tried.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"{host}:{port}: cannot listen there ({error.strerror}): choose another host or port; port 0 is a free one"
+        ) from error
 
 
 def make_server(app: ASGIApp, host: str, port: int, slots: Slots, **options: Any) -> uvicorn.Server:

@@ -180,6 +180,8 @@ def trim_hits(
         text = done.assembly.text
         before = sum(count(hit.passage.text) for hit in hits) if count else None
         after = count(text) if count else None
+        if limited and not text and any(hit.spans for hit in hits):
+            watch.notes.append(f"max_tokens={config.max_tokens} has no room for any evidence: give a larger budget")
     report = make_report(query, hits, scored, done, (before, after), watch)
     trimmed = tuple(replace(one, scores=hit.scores) for one, hit in zip(done.trimmed, hits, strict=True))
     found = done.assembly

@@ -34,6 +34,19 @@ class TestReadPassages:
             Passage("b", "y", {"source": str(path)}),
         ]
 
+    def test_an_object_named_metadata_holds_fields_of_the_record(self, tmp_path):
+        path = tmp_path / "a.jsonl"
+        path.write_text(
+            '{"id": "a", "text": "x", "title": "T", "metadata": {"title": "inner", "year": 1898}}\n'
+            '{"id": "b", "text": "y", "metadata": "a string"}\n'
+            '{"id": "c", "text": "z", "metadata": {"source": "https://example.org", "metadata": {"deep": 1}}}\n'
+        )
+        assert [one.metadata for one in self.read(path)] == [
+            {"title": "T", "year": 1898, "source": str(path)},
+            {"metadata": "a string", "source": str(path)},
+            {"source": "https://example.org", "fgr_file": str(path), "metadata": {"deep": 1}},
+        ]
+
     def test_fields_can_be_named(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text('key,body,head\nk,"one\ntwo",H\n', encoding="utf-8-sig")

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from fgr_retriever import Engine, Passage
+from fgr_retriever.errors import InputError
 from fgr_retriever.serve import Slots, create_app, http
 from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.testing import WordEncoder
@@ -256,3 +257,11 @@ def test_a_body_that_is_too_long_is_refused_and_not_read_for_ever(engine, count)
                 time.sleep(0.01)
         wait_for(lambda: not server.server_state.connections)
         client.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
+def test_where_nobody_can_listen_is_an_error_of_ours(host):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"^{host}:{port}: cannot listen there \(.+port 0 is a free one"):
+            http.serve(None, host, port, Slots(ServeConfig()))

@@ -36,6 +36,14 @@ def retrieve(word_encoder, query, *texts, **config):
     return Trimmer(word_encoder, TrimConfig(**config), count_tokens=count_words).context(query, found)
 
 
+def test_a_budget_without_room_for_any_evidence_is_noted(word_encoder):
+    found = retrieve(word_encoder, "radium", "Radium is dear.", max_tokens=0)
+    assert found.text == ""
+    assert found.report.notes == ("max_tokens=0 has no room for any evidence: give a larger budget",)
+    assert retrieve(word_encoder, "radium", "Radium is dear.", max_tokens=3).report.notes == ()
+    assert retrieve(word_encoder, "radium", "Gold is dear.", max_tokens=0).report.notes == ()  # there is none
+
+
 # --- mass and what is dropped -----------------------------------------------------------------
 
 

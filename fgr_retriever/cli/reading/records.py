@@ -14,13 +14,14 @@ from fgr_retriever.types import Passage
 
 Record = tuple[str, dict[str, Any]]  # where it stands, and its fields
 _ID_FIELDS = ("id", "_id")
+_METADATA = "metadata"
 _MAX_CELL = 2**31 - 1
 _DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """Which fields of a record are what; all others become metadata.
+    """Which fields of a record are what; all others become metadata, and so do those of an object named `metadata`.
 
     Args:
         id: Field with the passage's id; None takes `id` or `_id`, and numbers the records of a file that has neither.
@@ -46,6 +47,9 @@ class Fields:
         if self.title is not None:
             text = f"{_value(values, self.title, '--title-field', where)}\n\n{text}"
         metadata = {key: value for key, value in values.items() if key not in (id_field, *texts)}
+        if isinstance(inner := metadata.get(_METADATA), dict):  # as many tools write passages
+            del metadata[_METADATA]
+            metadata = {**inner, **metadata}
         metadata.setdefault("source", name)
         if metadata["source"] != name:  # the record has a source of its own
             metadata[FILE] = name
