@@ -14,6 +14,7 @@ from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, check, 
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError, ModelMismatchError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.match import Match
+from fgr_retriever.index.qdrant.aliases import check_current
 from fgr_retriever.index.qdrant.centroids import Centroids
 from fgr_retriever.index.qdrant.collection import created, opened
 from fgr_retriever.index.qdrant.conditions import conditions
@@ -103,6 +104,7 @@ class QdrantIndex(QdrantStored):
         if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
         gone = checked_ids(replacing)
+        check_current(self._server)
         self._centroids.get(again=True)
         writer = Writer(self._server, self._centroids.get, self._facts.dim)
         stored = writer.add(passages, partial(self._encode, show_progress=show_progress), show_progress)
@@ -199,12 +201,13 @@ class QdrantIndex(QdrantStored):
         if self.lacks():
             raise ConfigError(
                 f"{self.location} was made without the evidence codes of this model, and cannot get them: `fgr copy` "
-                "it into a folder, run `fgr upgrade` there, and copy the folder into a new collection"
+                "it into a folder, run `fgr upgrade` there, and copy the folder into a new collection (`--alias`)"
             )
         return False
 
     def calibrate(self, calibration: Calibration | None) -> None:
         """Keep a calibration with the collection; None removes it."""
+        check_current(self._server)
         kept = StoredCalibration(calibration, self._encoder.head_fingerprint) if calibration else None
         write_calibration(self._server, kept)
 

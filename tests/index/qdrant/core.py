@@ -40,6 +40,9 @@ class CoreClient:
     def collection_exists(self, collection_name):
         return bool(self._shards)
 
+    def get_aliases(self):
+        return SimpleNamespace(aliases=[])
+
     def create_collection(
         self, collection_name, vectors_config, sparse_vectors_config, on_disk_payload, shard_number=None, **cluster
     ):
