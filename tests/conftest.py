@@ -21,6 +21,26 @@ settings.register_profile("fgr", deadline=None)  # a busy machine is no failure
 settings.load_profile("fgr")
 
 
+def pytest_generate_tests(metafunc):
+    """Run each test that uses `kept_in` twice, unless it is about folders."""
+    if "kept_in" in metafunc.fixturenames:
+        kinds = ("folder",) if metafunc.definition.get_closest_marker("folders") else ("folder", "collection")
+        metafunc.parametrize("kept_in", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def kept_in(request, tmp_path_factory):
+    """What an index is: a folder, or a collection of Qdrant's own core in the place of every folder."""
+    if request.param == "folder":
+        yield
+        return
+    pytest.importorskip("qdrant_edge")
+    from tests.index.qdrant.serving import moved
+
+    with moved(tmp_path_factory.mktemp("moved")):
+        yield
+
+
 @pytest.fixture
 def word_encoder() -> WordEncoder:
     """A predictable encoder: one vector per word."""

@@ -102,7 +102,9 @@ def times(engine: Engine, client: CoreClient, queries: list[torch.Tensor]) -> di
     def mean(query: torch.Tensor) -> object:
         nearest = query.mean(dim=0).tolist()
         first = models.Prefetch(query=nearest, using="mean", limit=CANDIDATES, filter=models.Filter())
-        return client.query_points("p", query.tolist(), "tok", K, ["id"], False, prefetch=[first])
+        wanted = {"limit": K, "with_payload": ["id"], "with_vector": False}
+        request = models.QueryRequest(query=query.tolist(), using="tok", prefetch=[first], **wanted)
+        return client.query_batch_points("p", [request])
 
     steps: dict[str, Callable[[torch.Tensor], object]] = {
         "core, mean vector": mean,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,21 +46,29 @@ class Server:
 
 
 @contextmanager
-def running(kind: str, index: Path, *options: str, code: Path = HERE, log: IO[bytes] | None = None) -> Iterator[Server]:
+def running(
+    kind: str,
+    index: str | Path,
+    *options: str,
+    code: Path = HERE,
+    log: IO[bytes] | None = None,
+    program: Sequence[str] = _FGR,
+) -> Iterator[Server]:
     """Start a server, and stop it at the end.
 
     Args:
         kind: `serve` or `mcp` (over HTTP).
-        index: The folder of the index.
+        index: The folder of the index, or its URL.
         options: More options of the command.
         code: The checkout whose code runs.
         log: What the server says goes here; by default nowhere.
+        program: What stands for `fgr`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     name, port_option = _KINDS[kind]
-    words = [*_FGR, name, str(index), port_option, str(port), *options]
+    words = [*program, name, str(index), port_option, str(port), *options]
     to = log or subprocess.DEVNULL
     # In a session of its own: Linux then gives it the same share of a busy machine, however many threads it has.
     process = subprocess.Popen(

@@ -31,6 +31,12 @@ def copy(
     nbits: Annotated[
         int | None, typer.Option(help="Bits for each dimension in a new folder: 1, 2, 4, 8 or 16.", show_default="2")
     ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="From one collection into a new one: learn centroids from all passages.")
+    ] = False,
+    alias: Annotated[
+        str, typer.Option(help="Name that the target collection gets in the end, in the place of another one.")
+    ] = "",
 ) -> None:
     """Copy an index from a folder into a Qdrant collection or back. Needs no model: nothing is encoded again.
 
@@ -41,7 +47,7 @@ def copy(
 
     config = None if nbits is None else replace(config_of(source) or IndexConfig(), nbits=nbits, refine=False, words="")
     started = time.perf_counter()
-    done = copy_index(source, target, config, show_progress=sys.stderr.isatty())
+    done = copy_index(source, target, config, retrain=retrain, alias=alias, show_progress=sys.stderr.isatty())
     seconds = time.perf_counter() - started
     note(
         f"{target}: {done.added + done.updated} passages copied in {seconds:.1f} s, {done.unchanged} were there already"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import ConfigError, ModelMismatchError
@@ -18,8 +19,21 @@ from fgr_retriever.index.storage.upgrade import CodeMaker
 from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Added
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def copy(source: Place, target: Place, config: IndexConfig | None = None, *, show_progress: bool = False) -> Added:
+    from fgr_retriever.index.qdrant.place import QdrantCollection
+
+
+def copy(
+    source: Place,
+    target: Place,
+    config: IndexConfig | None = None,
+    *,
+    retrain: bool = False,
+    alias: str = "",
+    show_progress: bool = False,
+) -> Added:
     """Copy all passages of an index with their tokens, metadata and calibration; no text is encoded again.
 
     A passage that the target has with the same text is left as it is, so that an interrupted copy is finished by the
@@ -30,6 +44,8 @@ def copy(source: Place, target: Place, config: IndexConfig | None = None, *, sho
         source: Where the index is.
         target: Another folder or collection; made if missing.
         config: How a new folder stores vectors; None uses the defaults.
+        retrain: From one collection into a new one: learn centroids from all that is there now.
+        alias: A name that the target, a collection, gets when all is copied, in the place of the one that had it.
         show_progress: Show progress bars on stderr.
 
     Returns:
@@ -38,21 +54,33 @@ def copy(source: Place, target: Place, config: IndexConfig | None = None, *, sho
     Raises:
         IndexNotFoundError: There is no source.
         ModelMismatchError: The target was built with another model.
-        ConfigError: A collection was given a config.
+        ConfigError: A collection was given a config, or a folder what is for collections.
         IndexCorruptError: What the source holds is damaged.
         IndexWriteError: The disk refused the write.
         IndexServerError: A server does not answer, or refuses.
     """
+    origin, collection = as_collection(source), as_collection(target)
+    if ((retrain or alias) and collection is None) or (retrain and origin is None):
+        raise ConfigError("retrain is for a copy of a collection into a new one, and an alias names a collection")
     with closing(open_stored(source)) as stored:
         contents = stored.contents()
-        collection = as_collection(target)
         if collection is None:
             return _into_folder(Path(target), contents, config, show_progress)  # type: ignore[arg-type]
         if config is not None:
             raise ConfigError(f"{config}: a config is for a folder; the collection says how it stores vectors")
         from fgr_retriever.index.qdrant.filling import fill
 
-        return fill(collection, contents, show_progress)
+        if retrain and origin is not None:
+            contents = replace(contents, centroids=_retrained(origin, show_progress))
+        return fill(collection, contents, show_progress, alias)
+
+
+def _retrained(origin: QdrantCollection, progress: bool) -> Tensor | None:
+    """Learn centroids from what a collection has."""
+    from fgr_retriever.index.qdrant.stored import QdrantStored
+
+    with closing(QdrantStored.open(origin)) as stored:
+        return stored.retrained(show_progress=progress)
 
 
 def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, progress: bool) -> Added:

@@ -18,7 +18,7 @@ NOBEL = "Nobel mixed clay with oil. He sold it as dynamite, he found."
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory):
+def context(kept_in, tmp_path_factory):
     """Three sources in the order of the list; of each, whole sentences with "found"."""
     engine = Engine.open(tmp_path_factory.mktemp("index"), encoder=WordEncoder())
     texts = {"curie": CURIE, "fleming": FLEMING, "nobel": NOBEL}

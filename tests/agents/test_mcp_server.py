@@ -31,7 +31,7 @@ LONG = "Radium glows. " * 1_000
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(kept_in, tmp_path):
     engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
     engine.add(
         [
@@ -131,6 +131,7 @@ async def test_bad_input_is_told_to_the_model(server, tool, arguments, message):
     assert message in await refused(server, tool, **arguments)
 
 
+@pytest.mark.folders
 async def test_a_removed_index_is_told_to_the_model(server, tmp_path):
     (tmp_path / "index").rename(tmp_path / "away")
     for tool, arguments in (("search_evidence", {"query": "radium"}), ("read_passage", {"passage": "curie"})):
@@ -151,7 +152,7 @@ async def test_what_goes_wrong_inside_is_not_told(server, tmp_path):
 
 
 @pytest.fixture
-def gated(tmp_path):
+def gated(kept_in, tmp_path):
     """An index whose tokens are counted only when the gate is open."""
     gate, counting = threading.Event(), threading.Semaphore(0)
 
@@ -224,7 +225,7 @@ def serve(folder, *options):
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory):
+def command(kept_in, tmp_path_factory):
     """The command line that serves a small index with the embedded model, which starts in three seconds."""
     folder = tmp_path_factory.mktemp("served")
     with Engine.open(folder, encoder=Encoder.default(device="cpu")) as engine:
@@ -249,6 +250,7 @@ async def drive(client: Client) -> None:
         assert (await client.call_tool(tool, arguments)).is_error
 
 
+@pytest.mark.folders
 @pytest.mark.golden
 async def test_over_stdio(command):
     server = StdioServerParameters(command=command[0], args=command[1:], env={"HF_HUB_OFFLINE": "1"})
@@ -256,7 +258,8 @@ async def test_over_stdio(command):
         await drive(client)
 
 
-def test_stdout_belongs_to_the_protocol_whatever_another_model_imports(tmp_path):
+@pytest.mark.folders
+def test_stdout_belongs_to_the_protocol_whatever_another_model_imports(kept_in, tmp_path):
     model = tiny_checkpoint(tmp_path / "model")
     with Engine.open(tmp_path / "index", encoder=Encoder.from_pretrained(model, device="cpu")) as engine:
         engine.add([Passage("curie", CURIE)])
@@ -266,6 +269,7 @@ def test_stdout_belongs_to_the_protocol_whatever_another_model_imports(tmp_path)
     assert done.stderr == "fgr: 1 passages, at stdio\n"
 
 
+@pytest.mark.folders
 @pytest.mark.golden
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_stdio_though_the_client_says_nothing(command, sent):
@@ -300,6 +304,7 @@ def address(command):
         assert process.communicate(timeout=30)[0] == b""  # logs go to stderr
 
 
+@pytest.mark.folders
 @pytest.mark.golden
 async def test_over_http_on_loopback(address):
     async with Client(address) as client:

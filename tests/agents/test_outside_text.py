@@ -21,7 +21,7 @@ METADATA = {"title": "Half \udc00 a title", "key \ud800": ["\udfff", {"deep \udc
 
 
 @pytest.fixture
-def engine(tmp_path):
+def engine(kept_in, tmp_path):
     with Engine.open(tmp_path / "index", encoder=WordEncoder()) as engine:
         engine.add([Passage("broken", BROKEN, METADATA), Passage("whole", "Radium is whole.")])
         yield engine
@@ -82,7 +82,7 @@ FORGED = (
 
 
 @pytest.fixture
-def forged(tmp_path):
+def forged(kept_in, tmp_path):
     with Engine.open(tmp_path / "forged", encoder=WordEncoder()) as engine:
         engine.add(
             [
@@ -144,7 +144,7 @@ def test_values_of_any_depth_become_valid_and_none_is_lost():
     assert list(value) == ["a\ud800", second]
 
 
-def test_commands_write_valid_json(tmp_path, capsys):
+def test_commands_write_valid_json(kept_in, tmp_path, capsys):
     passages = tmp_path / "passages.jsonl"
     passages.write_text(json.dumps({"id": "broken", "text": BROKEN, "metadata": METADATA}))
     assert main(["index", str(passages), "--out", str(tmp_path / "index")]) == 0

@@ -28,6 +28,11 @@ def count_words(text: str) -> int:
     return len(text.split())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _in_folders_and_collections(kept_in):
+    """Run every test over both."""
+
+
 @pytest.fixture(scope="session")
 def texts() -> dict[str, str]:
     return TEXTS

@@ -156,6 +156,7 @@ def test_the_shared_lists_of_names_are_those_of_the_classes():
         assert OpenOptions.__annotations__.keys() == inspect.signature(opening).parameters.keys() - {"path", "create"}
 
 
+@pytest.mark.folders
 def test_the_python_reference_lists_every_public_name():
     listed = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert {f"{package.__name__}.{name}" for package, name in public_classes()} <= set(listed)
@@ -267,6 +268,7 @@ async def test_an_engine_opens_with_a_model_by_name(checkpoint, fingerprint, tmp
         assert engine.info().model == fingerprint
 
 
+@pytest.mark.folders
 def test_how_an_index_is_kept_and_searched_reaches_the_index(tmp_path, word_encoder):
     options = {"encoder": word_encoder, "config": IndexConfig(nbits=16), "search": SearchConfig.preset("exact")}
     for number, engine in enumerate(
@@ -295,6 +297,7 @@ async def bars(capsys, add):
     return drawn
 
 
+@pytest.mark.folders
 async def test_progress_is_shown_on_stderr_if_it_is_asked_for(checkpoint, tmp_path, capsys):
     number = iter(range(1000))
 

@@ -114,6 +114,7 @@ def test_what_lies_in_a_temporary_folder_is_refused(kind):
     assert engine_of(copy.copy(owner)) is source.engine
 
 
+@pytest.mark.folders
 def test_an_engine_is_copied_with_its_settings(tmp_path):
     pipeline = Pipeline(stages=(Late(count=7),))
     options = {"search": SearchConfig.preset("exact"), "pipeline": pipeline}
@@ -149,12 +150,14 @@ def _search_elsewhere(retriever):
     return [document.page_content for document in retriever.invoke(QUERY)]
 
 
+@pytest.mark.folders
 def test_another_process_gets_a_retriever(engine):
     retriever = FGRRetriever(engine=engine, count_tokens=count)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(_search_elsewhere, (retriever,)) == _search_elsewhere(retriever)
 
 
+@pytest.mark.folders
 def test_a_folder_that_is_gone_is_an_error(engine, tmp_path):
     data = pickle.dumps(engine)
     engine.close()

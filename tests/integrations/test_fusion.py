@@ -30,7 +30,7 @@ OTHERS = [None, TrimConfig()]  # whole, and trimmed
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory, texts, metadata):
+def filled(kept_in, tmp_path_factory, texts, metadata):
     engine = Engine.open(tmp_path_factory.mktemp("index"), encoder=WordEncoder())
     engine.add(Passage(id, text, metadata[id]) for id, text in texts.items())
     return engine

@@ -212,6 +212,7 @@ def test_an_index_of_another_model_is_refused(tmp_path, documents):
         FGRRetriever.from_index(tmp_path / "index", encoder=OtherEncoder())
 
 
+@pytest.mark.folders
 def test_the_temporary_index_lives_as_long_as_its_retriever(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     retriever = FGRRetriever.from_texts(["Radium glows."], encoder=WordEncoder(), count_tokens=len)

@@ -398,6 +398,7 @@ def test_from_defaults_takes_exactly_one_source(nodes, counter):
         FGRRetriever.from_defaults(index=empty, **options)
 
 
+@pytest.mark.folders
 def test_persist_and_open_again(retriever, tmp_path):
     target = tmp_path / "saved"
     retriever.trim = TrimConfig(unit="sentence", max_tokens=50)
@@ -416,6 +417,7 @@ def test_persist_and_open_again(retriever, tmp_path):
         retriever.persist(retriever.engine.folder.parent)
 
 
+@pytest.mark.folders
 def test_persist_dir_faults(retriever, tmp_path):
     with pytest.raises(IndexNotFoundError):
         FGRRetriever.from_persist_dir(tmp_path / "missing", encoder=WordEncoder())

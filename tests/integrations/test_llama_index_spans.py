@@ -77,6 +77,7 @@ def test_without_a_place_in_the_source_a_span_has_none_either(node):
     assert "fgr_source_spans" not in found[0].metadata
 
 
+@pytest.mark.folders
 def test_splitting_is_persisted(node, tmp_path):
     retriever = FGRRetriever.from_nodes([node], split_spans=True, **OPTIONS)
     retriever.persist(tmp_path / "saved")

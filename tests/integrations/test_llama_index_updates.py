@@ -233,6 +233,7 @@ async def test_what_the_vector_store_cannot_do_is_refused(store, query):
 # --- persisting -------------------------------------------------------------------------------
 
 
+@pytest.mark.folders
 def test_persisting_twice_into_one_folder(tmp_path, library):
     retriever = FGRRetriever.from_documents(library[:2], encoder=WordEncoder(), transformations=[])
     retriever.persist(persist_dir=tmp_path / "saved")
@@ -246,6 +247,7 @@ def test_persisting_twice_into_one_folder(tmp_path, library):
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
 
 
+@pytest.mark.folders
 def test_persisting_that_fails_leaves_what_was_saved(tmp_path, library, monkeypatch):
     retriever = FGRRetriever.from_documents(library[:2], encoder=WordEncoder(), transformations=[])
     retriever.persist(tmp_path / "saved")
@@ -265,6 +267,7 @@ def test_persisting_that_fails_leaves_what_was_saved(tmp_path, library, monkeypa
     assert again.engine.ids() == ["curie", "fleming"]
 
 
+@pytest.mark.folders
 def test_whole_nodes_are_persisted(tmp_path, library):
     retriever = FGRRetriever.from_documents(library[:2], encoder=WordEncoder(), transformations=[], trim=None)
     retriever.persist(tmp_path / "saved")

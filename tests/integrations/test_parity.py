@@ -1,5 +1,7 @@
 """Both frameworks and the bare engine give the same texts, spans and metadata for the same input."""
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("langchain_core")
@@ -10,18 +12,13 @@ from llama_index.core.schema import NodeWithScore, TextNode
 
 from fgr_retriever import Engine, Passage, TrimConfig, Trimmer
 from fgr_retriever.adapters import RESULT_KEYS
+from fgr_retriever.errors import InputError
 from fgr_retriever.testing import WordEncoder
 from langchain_fgr import FGRCompressor
 from langchain_fgr import FGRRetriever as LangChainRetriever
 from llama_index.postprocessor.fgr import FGRPostprocessor
 from llama_index.retrievers.fgr import FGRRetriever as LlamaIndexRetriever
 from tests.index.qdrant.serving import served
-
-# The stand-in for a server says of every call what it leaves out.
-pytestmark = [
-    pytest.mark.filterwarnings(f"ignore:{told}")
-    for told in ("Local mode performs exact", "Payload indexes have no effect")
-]
 
 QUERIES = ["who found radium", "what was given in his name", "penicillin and dynamite", "zeppelin"]
 CONFIGS = [
@@ -66,17 +63,13 @@ def from_engine(ids, trimmed, metadata):
     ]
 
 
-@pytest.fixture(scope="module", params=("folders", "collections"))
-def engines(request, tmp_path_factory, texts, metadata, documents, nodes):
-    """Three indexes of the same texts: filled bare, by LangChain and by LlamaIndex; in folders, and in Qdrant."""
-    folders = (tmp_path_factory.mktemp("bare"), None, None)
-    urls = tuple(f"qdrant://localhost/{number}?storage=exact" for number in range(3))
-    first, second, third = folders if request.param == "folders" else urls
-    with served(pytest.importorskip("qdrant_client").QdrantClient(":memory:")):
-        bare = Engine.open(first, encoder=WordEncoder())
-        bare.add(Passage(id, text, metadata[id]) for id, text in texts.items())
-        langchain = LangChainRetriever.from_documents(documents, path=second, encoder=WordEncoder()).engine
-        return bare, langchain, LlamaIndexRetriever.from_nodes(nodes, path=third, encoder=WordEncoder()).engine
+@pytest.fixture(scope="module")
+def engines(kept_in, tmp_path_factory, texts, metadata, documents, nodes):
+    """Three indexes of the same texts: filled bare, by LangChain and by LlamaIndex."""
+    bare = Engine.open(tmp_path_factory.mktemp("bare"), encoder=WordEncoder())
+    bare.add(Passage(id, text, metadata[id]) for id, text in texts.items())
+    langchain = LangChainRetriever.from_documents(documents, encoder=WordEncoder()).engine
+    return bare, langchain, LlamaIndexRetriever.from_nodes(nodes, encoder=WordEncoder()).engine
 
 
 @pytest.mark.parametrize("trim", CONFIGS, ids=range(len(CONFIGS)))
@@ -100,6 +93,24 @@ def test_trimmers(query, trim, texts, metadata, documents, nodes, counter):
     scored = [NodeWithScore(node=node, score=1.0) for node in nodes]
     assert from_langchain(FGRCompressor(**options).compress_documents(documents, query)) == expected
     assert from_llama_index(FGRPostprocessor(**options).postprocess_nodes(scored, query_str=query)) == expected
+
+
+@pytest.mark.folders
+@pytest.mark.filterwarnings("ignore:Local mode performs exact")
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+def test_a_url_is_a_path(documents, nodes, counter):
+    options = {"encoder": WordEncoder(), "count_tokens": counter}
+    first, second = (f"qdrant://localhost/{number}?storage=exact" for number in range(2))
+    with served(pytest.importorskip("qdrant_client").QdrantClient(":memory:")):
+        LangChainRetriever.from_documents(documents, path=first, **options)
+        LlamaIndexRetriever.from_nodes(nodes, path=second, **options)
+        found = from_llama_index(LlamaIndexRetriever.from_persist_dir(first, **options).retrieve(QUERIES[0]))
+        assert found
+        assert found == from_langchain(LangChainRetriever.from_index(second, **options).invoke(QUERIES[0]))
+        retriever = LlamaIndexRetriever.from_persist_dir(first, **options)
+        with pytest.raises(InputError, match="`fgr copy` copies it into one"):
+            retriever.persist("saved")
+        assert not Path("saved").exists()
 
 
 def test_an_index_of_one_framework_opens_in_the_other(tmp_path, documents, nodes, counter):

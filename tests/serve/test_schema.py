@@ -52,7 +52,7 @@ anything = searches | st.fixed_dictionaries({}, optional={"k": values}) | values
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def client(kept_in, tmp_path_factory):
     with Engine.open(tmp_path_factory.mktemp("schema"), encoder=WordEncoder()) as engine:
         engine.add([Passage("a", "Radium glows.", {"year": 1898, "tags": ["x"]}), Passage("b", "Zinc.", {"year": "y"})])
         app = create_app(engine, len, slots=Slots(ServeConfig(searches=1)))
@@ -145,9 +145,10 @@ def test_values_in_a_list_are_no_conditions(client):
     assert send(client, "/api/search", asked).status_code == 200
 
 
+@pytest.mark.folders
 @pytest.mark.golden
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(tmp_path):
+def test_schemathesis_finds_nothing(kept_in, tmp_path):
     pytest.importorskip("schemathesis")
     with Engine.open(tmp_path, encoder=Encoder.default(device="cpu")) as engine:
         engine.add([Passage("a", "Radium glows.", {"year": 1898})])

@@ -27,7 +27,7 @@ def by_words(text):
 
 
 @pytest.fixture
-def engine(tmp_path):
+def engine(kept_in, tmp_path):
     with Engine.open(tmp_path / "my index", encoder=WordEncoder()) as engine:
         engine.add(
             [
@@ -62,6 +62,7 @@ def is_problem(response, status, *words):
     return True
 
 
+@pytest.mark.folders
 def test_a_removed_and_a_replaced_folder_are_noticed(client, engine, tmp_path):
     assert len(search(client)["hits"]) > 0
     engine.folder.rename(tmp_path / "away")
@@ -73,7 +74,7 @@ def test_a_removed_and_a_replaced_folder_are_noticed(client, engine, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def read_client(tmp_path_factory):
+def read_client(kept_in, tmp_path_factory):
     """With the embedded model, which also has tokens for marks and emoji."""
     with Engine.open(tmp_path_factory.mktemp("read"), encoder=Encoder.default(device="cpu")) as engine:
         engine.add([Passage("radium", RADIUM), Passage("marks", "? ... ! \N{ROBOT FACE}")])
@@ -144,7 +145,7 @@ class TestSearch:
         assert hits["radium"]["metadata"] == {"title": "Radium", "year": 1898}
         assert hits["<i>"]["metadata"] == {"<u>": "</script>"}
 
-    def test_an_empty_index_has_nothing(self, tmp_path):
+    def test_an_empty_index_has_nothing(self, kept_in, tmp_path):
         with Engine.open(tmp_path / "empty", encoder=WordEncoder()) as engine:
             found = search(TestClient(create_app(engine, by_words), base_url="http://localhost"))
         assert (found["hits"], found["words"]) == ([], [])
@@ -400,7 +401,7 @@ class TestCommand:
         assert _is_loopback(host) is is_loopback
 
     @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
-    def test_runs_until_it_is_interrupted(self, tmp_path, capsys, host, warned):
+    def test_runs_until_it_is_interrupted(self, kept_in, tmp_path, capsys, host, warned):
         model = str(tiny_checkpoint(tmp_path / "model"))
         (tmp_path / "a.txt").write_text(RADIUM)
         index = str(tmp_path / "index")

@@ -13,7 +13,7 @@ from torch import Tensor, from_numpy
 from fgr_retriever.index.codec.kmeans import MOST_POINTS, centroid_count, spherical_kmeans
 from fgr_retriever.index.qdrant.facts import Facts, read_centroids, read_facts, write_centroids, write_facts
 from fgr_retriever.index.qdrant.layout import CENTROIDS, TOKENS, Shape, sparse, tokens_of
-from fgr_retriever.index.qdrant.reading import VECTORS_PAGE, batches, scroll
+from fgr_retriever.index.qdrant.reading import VECTORS_PAGE, all_passages, batches, scroll
 from fgr_retriever.index.qdrant.server import Server
 
 LEARNED_FROM = 5000
@@ -68,10 +68,10 @@ class Centroids:
             MissingExtraError: faiss is not installed.
         """
         if self.get() is None:
-            vectors = self._sample()
+            vectors, _ = _sample(self._server, self._facts.dim)
             if not len(vectors):
                 return
-            self.put(_learned(vectors, progress), told=False)
+            self.put(_learned(vectors, _EXPECTED, progress), told=False)
         if not self._facts.told:
             self._tell()
             self._facts = replace(self._facts, told=True)
@@ -91,22 +91,40 @@ class Centroids:
             points = [_told(one, centroids) for one in some]
             self._server("update_vectors", points=points, wait=True)
 
-    def _sample(self) -> Tensor:
-        """Read the vectors of the first passages by their points' ids, which are hashes: that is as good as chance."""
-        found, tokens = [np.zeros((0, self._facts.dim), np.float16)], 0
-        for one in scroll(self._server, _PAYLOAD, vectors=True):
-            found.append(tokens_of(one.payload, one.vector, Shape(self._facts.dim)).vectors)
-            tokens += len(found[-1])
-            if tokens >= _MOST_SAMPLED:
-                break
-        return from_numpy(np.concatenate(found).astype(np.float32))
-
 
 _PAYLOAD = ("id", "tokens", "offsets")
 
 
-def _learned(vectors: Tensor, progress: bool) -> Tensor:
-    count = centroid_count(_EXPECTED, len(vectors))
+def retrained(server: Server, facts: Facts, *, progress: bool) -> Tensor | None:
+    """Learn centroids from what a collection has, as many as so many tokens should have; None without tokens.
+
+    Raises:
+        MissingExtraError: faiss is not installed.
+    """
+    vectors, sampled = _sample(server, facts.dim)
+    if not len(vectors):
+        return None
+    tokens = len(vectors) * all_passages(server) // sampled
+    return _learned(vectors, max(_EXPECTED, tokens), progress)
+
+
+def _sample(server: Server, dim: int) -> tuple[Tensor, int]:
+    """Read the vectors of the first passages by their points' ids, which are hashes: that is as good as chance.
+
+    Returns:
+        The vectors, (t, dim) float32, and of how many passages they are.
+    """
+    found, tokens = [np.zeros((0, dim), np.float16)], 0
+    for one in scroll(server, _PAYLOAD, vectors=True):
+        found.append(tokens_of(one.payload, one.vector, Shape(dim)).vectors)
+        tokens += len(found[-1])
+        if tokens >= _MOST_SAMPLED:
+            break
+    return from_numpy(np.concatenate(found).astype(np.float32)), len(found) - 1
+
+
+def _learned(vectors: Tensor, expected: int, progress: bool) -> Tensor:
+    count = centroid_count(expected, len(vectors))
     order = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))
     return spherical_kmeans(vectors[order[: count * MOST_POINTS]], count, progress=progress)
 

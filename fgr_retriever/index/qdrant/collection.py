@@ -7,6 +7,7 @@ from typing import Any
 from qdrant_client import models
 
 from fgr_retriever.errors import ConfigError, IndexFormatError, IndexNotFoundError, IndexServerError
+from fgr_retriever.index.qdrant.aliases import resolved
 from fgr_retriever.index.qdrant.facets import name_of
 from fgr_retriever.index.qdrant.facts import Facts, read_facts, write_facts
 from fgr_retriever.index.qdrant.layout import CENTROIDS, MEAN, ROW, TOKENS
@@ -28,7 +29,7 @@ def bits(storage: str) -> int:
 
 
 def opened(server: Server) -> Facts:
-    """Read what a collection is.
+    """Read what a collection is; an alias is followed once.
 
     Raises:
         IndexNotFoundError: There is none, or an empty one that is not ours.
@@ -37,6 +38,7 @@ def opened(server: Server) -> Facts:
     """
     if not server("collection_exists"):
         raise IndexNotFoundError(f"{server.place.location}: there is no such collection")
+    server.name = resolved(server)
     facts = read_facts(server)
     if facts is None:
         if server("count", exact=True).count:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, ModelMismatchError
 from fgr_retriever.index.contents import Contents, Playback
+from fgr_retriever.index.qdrant.aliases import check_free, switch
 from fgr_retriever.index.qdrant.centroids import Centroids
 from fgr_retriever.index.qdrant.collection import created, opened
 from fgr_retriever.index.qdrant.facts import Facts, write_calibration
@@ -15,16 +16,25 @@ from fgr_retriever.index.qdrant.writing import Writer, write
 from fgr_retriever.types import Added
 
 
-def fill(place: QdrantCollection, contents: Contents, progress: bool) -> Added:
+def fill(place: QdrantCollection, contents: Contents, progress: bool, alias: str = "") -> Added:
     """Write contents into a collection, which is made if missing.
+
+    Args:
+        place: The collection.
+        contents: What is written.
+        progress: Show bars on stderr.
+        alias: A name that the collection gets when all is written, in the place of the one that had it.
 
     Raises:
         ModelMismatchError: The collection was made with another model.
-        ConfigError: It keeps more of a token than there is, or has another storage than was asked for.
+        ConfigError: It keeps more of a token than there is, or has another storage than was asked for; or the alias
+            is the name of a collection.
         IndexServerError: The server does not answer, or refuses. What it acknowledged is stored.
     """
     server = Server(*place.connected())
     try:
+        if alias:
+            check_free(server, alias)
         facts, fresh = _facts(server, contents)
         centroids = Centroids(server, facts)
         if contents.centroids is not None and centroids.get(again=True) is None:
@@ -34,6 +44,8 @@ def fill(place: QdrantCollection, contents: Contents, progress: bool) -> Added:
         write(writer, centroids, writer.add(played.passages(), played.encode, progress), progress)
         if contents.calibration is not None:
             write_calibration(server, contents.calibration)
+        if alias:
+            switch(server, alias)
         return writer.count()
     finally:
         server.close()

@@ -14,13 +14,14 @@ from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, check, 
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError, ModelMismatchError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.match import Match
+from fgr_retriever.index.qdrant.aliases import check_current
 from fgr_retriever.index.qdrant.centroids import Centroids
 from fgr_retriever.index.qdrant.collection import created, opened
 from fgr_retriever.index.qdrant.conditions import conditions
 from fgr_retriever.index.qdrant.facts import Facts, read_calibration, write_calibration
 from fgr_retriever.index.qdrant.layout import MATCH, ROW, matches_of, point_id, score_of
 from fgr_retriever.index.qdrant.place import QdrantCollection
-from fgr_retriever.index.qdrant.search import best_points, scored_points
+from fgr_retriever.index.qdrant.search import Reading, Size, best_points, scored_points
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.qdrant.stored import QdrantStored
 from fgr_retriever.index.qdrant.writing import Writer, write
@@ -29,7 +30,7 @@ from fgr_retriever.index.storage.calibration import StoredCalibration, with_cali
 from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
 from fgr_retriever.types import Added, Passage
 
-_RANK = ["id", ROW]
+_RANK, _MATCH = Reading(("id", ROW), vectors=False), Reading(MATCH, vectors=True)
 
 
 class QdrantIndex(QdrantStored):
@@ -43,7 +44,7 @@ class QdrantIndex(QdrantStored):
         """Join an open collection with the model whose vectors it holds; use `QdrantIndex.open`."""
         super().__init__(server, facts)
         code = evidence_code_of(encoder)
-        self._encoder, self._centroids = encoder, Centroids(server, facts)
+        self._encoder, self._centroids, self._size = encoder, Centroids(server, facts), Size(server)
         self._coded = code is not None and code.fingerprint == facts.evidence
         self._shape = facts.shape(evidence=self._coded)
         self._lacks_codes = code is not None and not self._coded
@@ -103,11 +104,13 @@ class QdrantIndex(QdrantStored):
         if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
             raise InputError(f"passages must be an iterable of Passage, got {type(passages).__name__}")
         gone = checked_ids(replacing)
+        check_current(self._server)
         self._centroids.get(again=True)
         writer = Writer(self._server, self._centroids.get, self._facts.dim)
         stored = writer.add(passages, partial(self._encode, show_progress=show_progress), show_progress)
         write(writer, self._centroids, stored, show_progress)
         writer.drop(gone)
+        self._size.forget()
         return writer.count()
 
     def search(
@@ -117,7 +120,7 @@ class QdrantIndex(QdrantStored):
         filter: Filter | None = None,
         config: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
     ) -> list[list[Match]]:
-        """Find the best passages for every query; evidence needs no further call, for vectors come with the hits.
+        """Find the best passages for every query in one call; evidence needs no other: vectors come with the hits.
 
         Args:
             queries: Query token embeddings, (q, d) float32 each; a query without tokens finds nothing.
@@ -131,8 +134,7 @@ class QdrantIndex(QdrantStored):
             IndexCorruptError: What was found is damaged.
             IndexServerError: The server does not answer, or refuses.
         """
-        found = [self._best(query, k, filter, config, matches=True) for query in queries]
-        return [matches_of(points, self._shape) for points in found]
+        return [matches_of(points, self._shape) for points in self._best(queries, k, filter, config, _MATCH)]
 
     def rank(
         self,
@@ -142,16 +144,16 @@ class QdrantIndex(QdrantStored):
         config: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
     ) -> list[tuple[str, float]]:
         """Find ids and MaxSim of the best passages, as `search` does but without reading them."""
-        points = self._best(vectors, k, filter, config, matches=False)
+        (points,) = self._best([vectors], k, filter, config, _RANK)
         return [(str(one.payload["id"]), score_of(one)) for one in points]
 
     def score(self, vectors: Tensor, ids: Iterable[str]) -> list[Match]:
         """Score passages by exact MaxSim, in the order of the ids; see `Lookup.score`."""
-        return matches_of(self._scored(vectors, ids, matches=True), self._shape)
+        return matches_of(self._scored(vectors, ids, _MATCH), self._shape)
 
     def maxsim(self, vectors: Tensor, ids: Iterable[str]) -> dict[str, float]:
         """Give the exact MaxSim of passages by id, as `score` does but without reading them."""
-        return {str(one.payload["id"]): score_of(one) for one in self._scored(vectors, ids, matches=False)}
+        return {str(one.payload["id"]): score_of(one) for one in self._scored(vectors, ids, _RANK)}
 
     def words(
         self, query: str, k: int, filter: Filter | None = None, *, ids: Iterable[str] | None = None
@@ -199,12 +201,13 @@ class QdrantIndex(QdrantStored):
         if self.lacks():
             raise ConfigError(
                 f"{self.location} was made without the evidence codes of this model, and cannot get them: `fgr copy` "
-                "it into a folder, run `fgr upgrade` there, and copy the folder into a new collection"
+                "it into a folder, run `fgr upgrade` there, and copy the folder into a new collection (`--alias`)"
             )
         return False
 
     def calibrate(self, calibration: Calibration | None) -> None:
         """Keep a calibration with the collection; None removes it."""
+        check_current(self._server)
         kept = StoredCalibration(calibration, self._encoder.head_fingerprint) if calibration else None
         write_calibration(self._server, kept)
 
@@ -220,25 +223,37 @@ class QdrantIndex(QdrantStored):
         encoder = telling_importance(self._encoder)
         return encoder.encode_passages(texts, show_progress=show_progress, importance=True, **options)
 
-    def _best(self, query: Tensor, k: int, filter: Filter | None, config: SearchConfig, *, matches: bool) -> list[Any]:
-        """Search for one query; one without tokens finds nothing."""
+    def _best(
+        self, queries: Sequence[Tensor], k: int, filter: Filter | None, config: SearchConfig, reading: Reading
+    ) -> list[list[Any]]:
+        """Search for some queries; one without tokens finds nothing."""
         check("k", k, is_count(k, 1), "an integer of at least 1")
-        allowed = conditions(filter)
-        if not len(query):
-            return []
-        payload, centroids = MATCH if matches else _RANK, self._centroids.get()
-        return best_points(
-            self._server, query, k, allowed, config, centroids=centroids, payload=payload, vectors=matches
+        allowed, asked = conditions(filter), [query for query in queries if len(query)]
+        if not asked:
+            return [[] for _ in queries]
+        size = 0 if config.exact else self._size(allowed)
+        found = iter(
+            best_points(
+                self._server,
+                asked,
+                k,
+                allowed,
+                config,
+                passages=size,
+                centroids=self._centroids.get(),
+                reading=reading,
+            )
         )
+        return [next(found) if len(query) else [] for query in queries]
 
-    def _scored(self, query: Tensor, ids: Iterable[str], *, matches: bool) -> list[Any]:
+    def _scored(self, query: Tensor, ids: Iterable[str], reading: Reading) -> list[Any]:
         """Score passages of ids, in their order; unknown ones and those without tokens are left out."""
         points = [point_id(id) for id in dict.fromkeys(checked_ids(ids))]
         if not points:
             return []
         # A query without tokens has no MaxSim on a server: every passage then has the score 0.
         asked = query if len(query) else query.new_zeros((1, self._facts.dim))
-        found = scored_points(self._server, asked, points, MATCH if matches else _RANK, matches)
+        found = scored_points(self._server, asked, points, reading)
         places = {point: place for place, point in enumerate(points)}
         return sorted(found, key=lambda one: places[str(one.id)])
 

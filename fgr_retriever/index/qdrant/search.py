@@ -11,7 +11,9 @@ If a filter leaves no more passages than there would be candidates, all of them 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,11 +22,48 @@ from torch import Tensor
 
 from fgr_retriever.config import SearchConfig
 from fgr_retriever.index.qdrant.layout import CENTROIDS, MEAN, TOKENS, in_order
+from fgr_retriever.index.qdrant.reading import batches
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.search.candidates import nearest_centroids, probed
 
 _GROWS_FROM = 1000  # passages: with ten times as many, there are twice as many candidates, then three times
 _LEAST_EF = 128
+_COUNTED_S = 60.0
+_MOST_POINTS = 512  # of one answer: some ten megabytes with their vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read of each point that was found: some of its payload, and perhaps its token vectors."""
+
+    payload: Sequence[str]
+    vectors: bool
+
+
+class Size:
+    """Counts passages: those of a filter at each call, all of them once a minute.
+
+    How many there are says how many candidates are ranked. That grows slowly, so that an old number does no harm.
+
+    Args:
+        server: The collection.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._found, self._until = server, 0, -math.inf
+
+    def __call__(self, allowed: models.Filter) -> int:
+        """Count what may be found."""
+        if allowed != models.Filter():
+            return int(self._server("count", count_filter=allowed, exact=True).count)
+        if time.monotonic() >= self._until:
+            self._found = int(self._server("count", exact=False).count)
+            self._until = time.monotonic() + _COUNTED_S
+        return self._found
+
+    def forget(self) -> None:
+        """Count all passages again at the next call."""
+        self._until = -math.inf
 
 
 def candidates_of(passages: int, k: int, config: SearchConfig) -> int:
@@ -34,61 +73,66 @@ def candidates_of(passages: int, k: int, config: SearchConfig) -> int:
 
 def best_points(
     server: Server,
-    query: Tensor,
+    queries: Sequence[Tensor],
     k: int,
     allowed: models.Filter,
     config: SearchConfig,
     *,
+    passages: int,
     centroids: Tensor | None,
-    payload: Sequence[str],
-    vectors: bool,
-) -> list[Any]:
-    """Find the best passages of a query.
+    reading: Reading,
+) -> list[list[Any]]:
+    """Find the best passages of queries, many with one call.
 
     Args:
         server: The collection.
-        query: Query token embeddings, (q, d) float32, q >= 1.
-        k: How many passages to find, at least 1.
+        queries: Query token embeddings, (q, d) float32 each, q >= 1.
+        k: How many passages to find for each, at least 1.
         allowed: Which may be found.
         config: How to search.
+        passages: How many of them there are, about; any number with `config.exact`.
         centroids: Those of the collection, (c, d) float32; None while it has none.
-        payload: What is read of each.
-        vectors: Read the token vectors, too.
+        reading: What is read of each.
 
     Returns:
         Points with scores, best first; of equals the one that was added earlier.
     """
-    passages = server("count", count_filter=allowed, exact=allowed != models.Filter()).count
     wanted = candidates_of(passages, k, config)
     if config.exact or passages <= wanted:
-        how: dict[str, Any] = {"query_filter": allowed, "search_params": models.SearchParams(exact=True)}
+        asked = [_everything(query, k, allowed, reading) for query in queries]
     else:
-        how = {"prefetch": _candidates(query, allowed, wanted, centroids, config.nprobe)}
-    return in_order(_ranked(server, query, k, how, payload, vectors))
+        prefetched = [_candidates(query, allowed, wanted, centroids, config.nprobe) for query in queries]
+        pairs = zip(queries, prefetched, strict=True)
+        asked = [_request(query, k, reading, prefetch=prefetch) for query, prefetch in pairs]
+    # A long scan goes alone: the time limit of a call is for one.
+    together = 1 if config.exact else max(1, _MOST_POINTS // k)
+    return [in_order(points) for some in batches(asked, together) for points in _answers(server, some)]
 
 
-def scored_points(
-    server: Server, query: Tensor, points: Sequence[str], payload: Sequence[str], vectors: bool
-) -> list[Any]:
+def scored_points(server: Server, query: Tensor, points: Sequence[str], reading: Reading) -> list[Any]:
     """Score points by exact MaxSim, in any order; those that are not there, or have no tokens, are left out."""
     chosen = models.Filter(must=[models.HasIdCondition(has_id=list(points))])
-    how = {"query_filter": chosen, "search_params": models.SearchParams(exact=True)}
-    return _ranked(server, query, len(points), how, payload, vectors)
+    return _answers(server, [_everything(query, len(points), chosen, reading)])[0]
 
 
-def _ranked(
-    server: Server, query: Tensor, k: int, how: dict[str, Any], payload: Sequence[str], vectors: bool
-) -> list[Any]:
-    found = server(
-        "query_points",
+def _answers(server: Server, asked: list[models.QueryRequest]) -> list[list[Any]]:
+    return [list(one.points) for one in server("query_batch_points", requests=asked)]
+
+
+def _everything(query: Tensor, k: int, allowed: models.Filter, reading: Reading) -> models.QueryRequest:
+    """Ask for the best of all that may be found, without candidates."""
+    return _request(query, k, reading, filter=allowed, params=models.SearchParams(exact=True))
+
+
+def _request(query: Tensor, k: int, reading: Reading, **how: Any) -> models.QueryRequest:
+    return models.QueryRequest(
         query=query.tolist(),
         using=TOKENS,
         limit=k,
-        with_payload=[*payload],
-        with_vectors=[TOKENS] if vectors else False,
+        with_payload=[*reading.payload],
+        with_vector=[TOKENS] if reading.vectors else False,
         **how,
     )
-    return list(found.points)
 
 
 def _candidates(

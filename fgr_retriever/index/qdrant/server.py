@@ -36,14 +36,19 @@ class Server:
 
     Attributes:
         place: The collection.
+        name: Its own name, where the place has an alias of it (see `aliases`).
     """
 
     def __init__(self, place: QdrantCollection, owned: bool) -> None:
-        self.place, self._owned = place, owned
+        self.place, self._owned, self.name = place, owned, place.name
         self._client: Any = place.client
 
     def __call__(self, method: str, **arguments: Any) -> Any:
-        """Call a method of the client for the collection.
+        """Call a method of the client for the collection; see `anywhere`."""
+        return self.anywhere(method, collection_name=self.name, **arguments)
+
+    def anywhere(self, method: str, **arguments: Any) -> Any:
+        """Call a method of the client that is about no collection.
 
         Raises:
             IndexServerError: The server refused, or could not be reached in some seconds.
@@ -54,7 +59,7 @@ class Server:
         for wait in (*WAITS_S, None):
             check_time()
             try:
-                return getattr(self._client, method)(collection_name=self.place.name, **arguments)
+                return getattr(self._client, method)(**arguments)
             except _RAISED as error:
                 if wait is None or not _is_passing(error):
                     raise self._error(error) from error

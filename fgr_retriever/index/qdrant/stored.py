@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 from tqdm.auto import tqdm
 from typing_extensions import Self
 
@@ -15,6 +16,8 @@ from fgr_retriever.errors import IndexNotFoundError, InputError
 from fgr_retriever.index.contents import Contents
 from fgr_retriever.index.filters import Filter, wanted_keys
 from fgr_retriever.index.info import IndexInfo
+from fgr_retriever.index.qdrant.aliases import check_current
+from fgr_retriever.index.qdrant.centroids import retrained
 from fgr_retriever.index.qdrant.collection import bits, bytes_per_token, opened
 from fgr_retriever.index.qdrant.conditions import conditions, exists
 from fgr_retriever.index.qdrant.facts import Facts, read_calibration, read_centroids, read_facts
@@ -153,6 +156,7 @@ class QdrantStored:
             InputError: An id is not a string.
             IndexServerError: The server does not answer, or refuses; some may be deleted.
         """
+        check_current(self._server)
         return delete(self._server, checked_ids(ids))
 
     def info(self) -> IndexInfo:
@@ -189,6 +193,14 @@ class QdrantStored:
         kept = facts.evidence, facts.evidence_bytes, facts.importance
         found = read_calibration(self._server), read_centroids(self._server, facts)
         return Contents(facts.model, facts.dim, *kept, *found, self._passages(facts))
+
+    def retrained(self, *, show_progress: bool = False) -> Tensor | None:
+        """Learn centroids from what the collection has now, for a new one; it keeps its own.
+
+        Raises:
+            MissingExtraError: faiss is not installed.
+        """
+        return retrained(self._server, self._facts, progress=show_progress)
 
     def _passages(self, facts: Facts) -> Iterator[tuple[Passage, StoredTokens]]:
         for some in batches(self.ids(), VECTORS_PAGE):

@@ -40,6 +40,9 @@ class CoreClient:
     def collection_exists(self, collection_name):
         return bool(self._shards)
 
+    def get_aliases(self):
+        return SimpleNamespace(aliases=[])
+
     def create_collection(
         self, collection_name, vectors_config, sparse_vectors_config, on_disk_payload, shard_number=None, **cluster
     ):
@@ -100,30 +103,8 @@ class CoreClient:
         request = core.CountRequest(exact, None if count_filter is None else _to_core(count_filter))
         return SimpleNamespace(count=sum(shard.count(request) for shard in self._shards))
 
-    def query_points(
-        self,
-        collection_name,
-        query,
-        using,
-        limit,
-        with_payload,
-        with_vectors,
-        query_filter=None,
-        search_params=None,
-        prefetch=(),
-    ):
-        request = core.QueryRequest(
-            limit,
-            query=core.Query.Nearest(query, using),
-            prefetches=[_prefetch(one) for one in prefetch],
-            filter=None if query_filter is None else _to_core(query_filter),
-            params=None if search_params is None else core.SearchParams(exact=bool(search_params.exact)),
-            with_payload=with_payload,
-            with_vector=with_vectors,
-        )
-        found = [one for shard in self._shards for one in shard.query(request)]
-        found.sort(key=lambda one: -one.score)
-        return SimpleNamespace(points=[_record(one, score=one.score) for one in found[:limit]])
+    def query_batch_points(self, collection_name, requests):
+        return [SimpleNamespace(points=self._query(one)) for one in requests]
 
     def optimize(self):
         """Build graphs and merge segments, as a server does by itself."""
@@ -140,6 +121,20 @@ class CoreClient:
         for shard in shards:
             shard.flush()
             shard.close()
+
+    def _query(self, asked):
+        request = core.QueryRequest(
+            asked.limit,
+            query=core.Query.Nearest(asked.query, asked.using),
+            prefetches=[_prefetch(one) for one in asked.prefetch or ()],
+            filter=None if asked.filter is None else _to_core(asked.filter),
+            params=None if asked.params is None else core.SearchParams(exact=bool(asked.params.exact)),
+            with_payload=asked.with_payload,
+            with_vector=asked.with_vector,
+        )
+        found = [one for shard in self._shards for one in shard.query(request)]
+        found.sort(key=lambda one: -one.score)
+        return [_record(one, score=one.score) for one in found[: asked.limit]]
 
     def _update(self, operation):
         for shard in self._shards:
