@@ -26,6 +26,7 @@ _GENITIVE = regex.compile(r"['\N{RIGHT SINGLE QUOTATION MARK}]s\b")
 _RELATIVE = regex.compile(r"\b(?:that|which|who|whom|whose)\b")
 _UNIVERSAL = frozenset("all every each always any everybody everyone".split())
 _PARTIAL = frozenset("most many some several few usually often sometimes mostly".split())
+_SUBORDINATE = frozenset("if when whenever because while although since unless as once before after".split())
 _PREPOSITIONS = frozenset("at in on during after before by for from with under within since until despite".split())
 _NEAR = 3  # words between a negation and what it negates
 _SAME_EVENT = 3  # so many shared words, or all but one, make two clauses speak of the same
@@ -177,14 +178,21 @@ def _subject(part: Statement, main: Statement, known: Collection[str]) -> Iterat
     if first is None:
         return
     said, told = part.tokens[:first], main.tokens[: main.tokens.index(part.tokens[first])]
-    if said and told and all(word in known for word in said):
+    if said and told and all(word in known for word in said) and not _is_reordered(told, part, main):
         yield Doubt("what it says stands in the source of something else", certain=False)
+
+
+def _is_reordered(told: Collection[str], part: Statement, main: Statement) -> bool:
+    """Say whether only the order differs: the part has the subject of the source too, or one of them is passive."""
+    passive = [len(_PASSIVE.findall(one.text)) for one in (part, main)]
+    return passive[0] != passive[1] or set(told) <= set(part.tokens)
 
 
 def _order(claim: Statement, sentence: Statement) -> Iterator[Doubt]:
     """Find shared words in the reverse order: "Acme sued Globex" for "Globex sued Acme", but not the passive of it."""
     turned = any(len(one.findall(claim.text)) != len(one.findall(sentence.text)) for one in (_PASSIVE, _GENITIVE))
     relative = _RELATIVE.findall(claim.text)
+    turned = turned or len({one.words[0].text.casefold() in _SUBORDINATE for one in (claim, sentence) if one.words}) > 1
     if turned or (relative and relative != _RELATIVE.findall(sentence.text)):
         return
     asked, told = _without_opening(claim), _without_opening(sentence)

@@ -20,7 +20,7 @@ LEAST_MATCH = 0.5
 
 _REST = 0.5  # what the words around a clause count when its sentence is looked for
 _BACK = 1.0  # what the words of a sentence count that the claim matches
-_NEARLY = 0.95
+_NEARLY = 0.9
 _MOST = 4  # sentences for each part
 
 

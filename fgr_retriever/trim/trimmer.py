@@ -38,6 +38,7 @@ class Trimmer:
         encoder: The model.
         config: How to trim.
         count_tokens: Function that counts the tokens of the budget; None uses `config.tokenizer`.
+        show_progress: Show a progress bar on stderr while texts are encoded.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Trimmer:
         config: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
         *,
         count_tokens: TokenCounter | None = None,
+        show_progress: bool = False,
     ) -> None:
         """Keep the model and the settings; nothing is computed yet."""
         self._encoder, self._questions = encoder, Questions(encoder)
         self._config = config
         self._count_tokens = count_tokens
+        self._show_progress = show_progress
 
     def trim(self, query: str, texts: Sequence[str], *, max_tokens: int | None = None) -> list[Trimmed]:
         """Trim every text to its evidence for the query.
@@ -134,7 +137,7 @@ class Trimmer:
         with watch("encode"):
             (question,) = self._questions.encode([query])
         hits: list[Hit] = []
-        groups = _groups(self._encoder, texts)
+        groups = _groups(self._encoder, texts, self._show_progress)
         while True:
             with watch("encode"):
                 group = next(groups, None)
@@ -204,10 +207,11 @@ def _ranked(hits: Sequence[Hit], count: int) -> list[Hit]:
     return [replace(hit, rank=rank) for rank, hit in enumerate(best, start=1)]
 
 
-def _groups(encoder: TokenEncoder, texts: Sequence[str]) -> Iterator[list[list[TokenBlock]]]:
+def _groups(encoder: TokenEncoder, texts: Sequence[str], show_progress: bool) -> Iterator[list[list[TokenBlock]]]:
     """Encode texts lazily, in groups of at least `_GROUP_TOKENS` tokens."""
+    encoded = encode_for_evidence(encoder, texts, show_progress=show_progress)
     group: list[list[TokenBlock]] = []
-    for _, blocks in groupby(encode_for_evidence(encoder, texts), key=lambda block: block.passage):
+    for _, blocks in groupby(encoded, key=lambda block: block.passage):
         group.append(list(blocks))
         if sum(len(block.vectors) for text in group for block in text) >= _GROUP_TOKENS:
             yield group

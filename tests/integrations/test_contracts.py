@@ -20,7 +20,7 @@ import llama_index.postprocessor.fgr
 import llama_index.retrievers.fgr
 import llama_index.tools.fgr
 import llama_index.vector_stores.fgr
-from fgr_retriever import Encoder, Engine, IndexConfig, SearchConfig, TrimConfig
+from fgr_retriever import Encoder, Engine, IndexConfig, SearchConfig, TrimConfig, Trimmer
 from fgr_retriever.adapters import OpenOptions
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError, ModelMismatchError
 from fgr_retriever.testing import tiny_checkpoint
@@ -325,3 +325,11 @@ async def test_progress_is_shown_on_stderr_if_it_is_asked_for(checkpoint, tmp_pa
         lambda **options: store.async_add([TextNode(text=fresh())], **options),
     ):
         assert await bars(capsys, add) == [False, False, True]
+
+
+def test_a_trimmer_draws_a_bar_only_if_it_is_asked_for(checkpoint, capsys):
+    for options, drawn in (({}, False), ({"show_progress": False}, False), ({"show_progress": True}, True)):
+        trimmer = Trimmer(Encoder.from_pretrained(checkpoint), **options)
+        for call in (trimmer.trim, trimmer.evidence):
+            call("radium", ["Curie found radium."])
+            assert ("encoding" in capsys.readouterr().err) is drawn

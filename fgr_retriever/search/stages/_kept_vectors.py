@@ -50,12 +50,13 @@ class PooledVectors:
         self._folder = folder
         self._dim = dim
 
-    def of(self, digests: Sequence[bytes], encode: Encode) -> NDArray[np.float16]:
+    def of(self, digests: Sequence[bytes], encode: Encode, *, show_progress: bool = False) -> NDArray[np.float16]:
         """Give the vectors of texts; missing vectors are made and written.
 
         Args:
             digests: 16 bytes for each text, the same for equal texts.
             encode: Gives the vectors of texts, (m, dim) float16, from their positions in `digests`.
+            show_progress: Show a bar on stderr while vectors are made.
 
         Returns:
             (len(digests), dim) float16.
@@ -64,7 +65,7 @@ class PooledVectors:
         first = dict(zip(reversed(digests), range(len(digests) - 1, -1, -1), strict=True))
         missing = [place for digest, place in first.items() if digest not in known]
         parts = [vectors]
-        with tqdm(total=len(missing), unit=" passages", desc="pooling", delay=1) as bar:
+        with tqdm(total=len(missing), unit=" passages", desc="pooling", disable=not show_progress) as bar:
             for start in range(0, len(missing), _FILE_TEXTS):
                 group = missing[start : start + _FILE_TEXTS]
                 new = [self._encode(encode, group[at : at + _CHUNK], bar) for at in range(0, len(group), _CHUNK)]

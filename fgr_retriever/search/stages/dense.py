@@ -42,7 +42,7 @@ class Dense(Stage):
     it searches all passages that match the filter, exactly (faiss, inner product). After another stage
     it ranks the candidates.
 
-    The vectors are made at first use, with a progress bar, and kept in the folder of the index. Later
+    The vectors are made at first use and kept in the folder of the index. Later
     only the vectors of new texts are made. A passage longer than the model's limit is cut there, as
     sentence-transformers does.
 
@@ -50,16 +50,19 @@ class Dense(Stage):
         model: Its folder, or its id on the Hugging Face hub, such as
             `sentence-transformers/all-MiniLM-L6-v2`.
         count: How many candidates the stage passes on.
+        show_progress: Show a progress bar on stderr while the vectors of passages are made.
     """
 
     kind: ClassVar[str] = "dense"
 
     model: str
+    show_progress: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
         Stage.__post_init__(self)
         check("model", self.model, isinstance(self.model, str) and bool(self.model), "a folder or a hub id")
+        check("show_progress", self.show_progress, isinstance(self.show_progress, bool), "true or false")
 
     def run(self, request: Request, candidates: Sequence[Candidate] | None) -> list[Candidate]:
         """Search, or rank the candidates; see `Stage.run`.
@@ -78,7 +81,7 @@ class Dense(Stage):
             model = _open(self.model)
         known = {one.id: one for one in candidates or ()}
         with index.reading() as (snapshot, connection):
-            table, query = model.prepare(index, connection, snapshot.generation, request.query)
+            table, query = model.prepare(index, connection, snapshot.generation, request.query, self.show_progress)
             allowed = _allowed(connection, request, candidates)
             found = table.search(query, request.at_least_k(self.count), allowed)
             ids = [(rows.fetch_id(connection, row), score) for row, score in found]
@@ -144,17 +147,17 @@ class _Model:
         self._tables: WeakKeyDictionary[Index, _Table] = WeakKeyDictionary()
 
     def prepare(
-        self, index: Index, connection: sqlite3.Connection, generation: int, query: str
+        self, index: Index, connection: sqlite3.Connection, generation: int, query: str, show_progress: bool
     ) -> tuple[_Table, NDArray[np.float32]]:
         """Bring the vectors of an index up to date and encode a query, (d,)."""
         with self._lock:
             table = self._tables.get(index)
             if table is None or table.generation != generation:
-                table = self._tables[index] = self._make(index, connection, generation)
+                table = self._tables[index] = self._make(index, connection, generation, show_progress)
             (vector,) = self._encode([query], self._model.encode_query)
             return table, vector
 
-    def _make(self, index: Index, connection: sqlite3.Connection, generation: int) -> _Table:
+    def _make(self, index: Index, connection: sqlite3.Connection, generation: int, show_progress: bool) -> _Table:
         """Look up the vectors of all live passages, making those that are new."""
         stored = rows.text_digests(connection)
         numbers = np.array([row for row, _ in stored], dtype=np.int64)
@@ -166,7 +169,8 @@ class _Model:
             texts = [rows.fetch_number(connection, row).text for row in numbers[list(places)].tolist()]
             return self._encode(texts, self._model.encode_document).astype(np.float16)
 
-        vectors = PooledVectors(index.folder / FOLDER / self._name, dim).of([digest for _, digest in stored], encode)
+        store = PooledVectors(index.folder / FOLDER / self._name, dim)
+        vectors = store.of([digest for _, digest in stored], encode, show_progress=show_progress)
         flat = _faiss().IndexFlatIP(dim)
         flat.add(vectors.astype(np.float32))
         return _Table(generation, numbers, flat)

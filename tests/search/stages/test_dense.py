@@ -105,6 +105,15 @@ def test_order_and_scores_are_those_of_the_model(open_engine, model):
     assert [hit.rank for hit in hits] == [1, 2, 3, 4]
 
 
+def test_a_bar_is_drawn_only_where_it_is_asked_for(open_engine, bi_encoder, tmp_path, capsys):
+    open_engine().search(QUESTION)
+    assert capsys.readouterr().err == ""
+    with open_engine(Dense(model=bi_encoder, show_progress=True)) as engine:
+        engine.add([Passage("new", "Something that has no vector yet.")])
+        engine.search(QUESTION)
+    assert "pooling" in capsys.readouterr().err
+
+
 def test_as_the_first_stage_it_proposes_what_late_interaction_ranks(open_engine, bi_encoder, model):
     stages = Dense(model=bi_encoder, count=2), Late()
     (best, second) = open_engine(*stages).search(QUESTION, k=2)
