@@ -60,15 +60,15 @@ def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:
     """Yield the pieces of each paragraph; of a paragraph that may be a page number, the kind is `number`."""
     heads, fenced = running_heads(text), "```" in text or "~~~" in text
     fence = ""
-    paragraphs = list(_paragraphs(text, position))
-    for place, lines in enumerate(paragraphs):
-        last = place + 1 == len(paragraphs)
+    runs = list(paragraphs(text, position))
+    for place, lines in enumerate(runs):
+        last = place + 1 == len(runs)
         if not fence and len(lines) <= _MOST_HEADING_LINES:
-            paged = text[lines[0][0]] == "\f" or (not last and text[paragraphs[place + 1][0][0]] == "\f")
+            paged = text[lines[0][0]] == "\f" or (not last and text[runs[place + 1][0][0]] == "\f")
             short = _short(text, lines, heads, last, paged)
             if short is not None:
                 is_title = place == 0 and len(short) == 1 and short[0].kind == "head"
-                if is_title and not is_plain_heading(text[slice(*paragraphs[1][0])]):
+                if is_title and not is_plain_heading(text[slice(*runs[1][0])]):
                     yield short[0]._replace(kind="silent")  # the title of the passage: `keep_title` decides
                 else:
                     yield from short
@@ -106,8 +106,8 @@ def _inside(text: str, lines: Sequence[Line], fence: str) -> Iterator[Piece]:
         yield from paragraph_pieces(text, lines)
 
 
-def _paragraphs(text: str, position: int) -> Iterator[list[Line]]:
-    """Yield the lines of each run of lines without a blank one between them."""
+def paragraphs(text: str, position: int) -> Iterator[list[Line]]:
+    """Yield the lines of each run of lines without a blank one between them, from a position on."""
     lines: list[Line] = []
     last = position
     for match in _LINE.finditer(text, position):

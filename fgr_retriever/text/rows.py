@@ -12,14 +12,36 @@ from fgr_retriever.text.piece import Piece, whole
 
 def csv_rows(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read rows of separated values: every row has as many separators, outside quotation marks, as the first."""
+    found = separated(text, lines, first)
+    return None if found is None else [whole(*row) for row in found[1]]
+
+
+def separated(text: str, lines: Sequence[Line], first: str) -> tuple[str, list[Line]] | None:
+    """Find the separator and the rows of separated values.
+
+    Args:
+        text: Any text.
+        lines: Lines of it, at least one, none of them blank.
+        first: The first of them.
+
+    Returns:
+        The separator and the range of each row, at least two; None if the lines are no rows.
+    """
     if len(lines) < 2:
         return None
     for separator in ";,\t":
         if separator in first and text.find(separator, *lines[1]) >= 0:
             rows = _rows(text, lines, separator)
             if rows is not None:
-                return rows
+                return separator, rows
     return None
+
+
+def cells(row: str, separator: str) -> list[str]:
+    """Split a row at its separators, without the quotation marks and the white space around each cell."""
+    fields = _FIELD[separator].finditer(row)
+    found = [match.group().removesuffix(separator).strip(' "\r\n') for match in fields]
+    return found if row.endswith(separator) else found[:-1]
 
 
 _FIELD = {
@@ -29,7 +51,7 @@ _FIELD = {
 _LEAST_SHARE = 0.7
 
 
-def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Piece] | None:
+def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Line] | None:
     """Read rows at a separator; None if they are none."""
     field, ends, counts, bounds = _FIELD[separator], {end: place for place, (_, end) in enumerate(lines)}, [], []
     place = 0
@@ -46,7 +68,7 @@ def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Piece] | Non
         place = last + 1
         if len(counts) == 3 and len(set(counts)) == 3:
             return None
-    return [whole(*row) for row in bounds] if _are_rows(text, counts, bounds, separator) else None
+    return bounds if _are_rows(text, counts, bounds, separator) else None
 
 
 def _are_rows(text: str, counts: list[int], bounds: list[Line], separator: str) -> bool:
