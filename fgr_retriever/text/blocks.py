@@ -16,6 +16,7 @@ from fgr_retriever.text.piece import Piece
 _LINE = regex.compile(r"[^\r\n]++")
 _MOST_HEADING_LINES = 3
 _STOPS = ".!?,;:。"
+_ENDS = ".!?:)。"
 _UNFINISHED = regex.compile(r"(?r)[\p{L}\p{M}\p{N},;–—-]\s*")
 
 
@@ -34,6 +35,9 @@ def _over_pages(text: str, found: Iterator[Piece]) -> Iterator[Piece]:
     """Join what goes on behind page numbers and running heads: a sentence over a page break is one."""
     held: list[Piece] = []  # prose that may go on, and page furniture behind it
     for piece in found:
+        if not held and piece.kind in ("whole", "head", "silent"):
+            yield piece
+            continue
         if held and piece.kind in ("silent", "number"):
             held.append(piece)
             continue
@@ -53,7 +57,11 @@ def _settled(piece: Piece) -> Piece:
 
 def _may_go_on(text: str, piece: Piece) -> bool:
     """Say whether a piece is prose that ends without a stop."""
-    return piece.kind == "prose" and _UNFINISHED.match(text, piece.start, piece.end) is not None
+    return (
+        piece.kind == "prose"
+        and text[piece.end - 1] not in _ENDS
+        and _UNFINISHED.match(text, piece.start, piece.end) is not None
+    )
 
 
 def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:

@@ -61,9 +61,14 @@ def _log(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     return _runs(lines, [place for place, line in enumerate(lines) if is_stamped(text[slice(*line)])])
 
 
+_TRACE_MARKS = frozenset("CTg")
+
+
 def _trace(text: str, lines: Sequence[Line]) -> list[Piece] | None:
     """Read a stack trace."""
-    if len(lines) < 2 or not any(TRACE.match(text, *line) for line in lines[:2]):
+    if len(lines) < 2 or not any(text[line[0]] in _TRACE_MARKS or text[line[0]].isspace() for line in lines[:2]):
+        return None
+    if not any(TRACE.match(text, *line) for line in lines[:2]):
         return None
     return _runs(lines, [0])
 

@@ -83,9 +83,12 @@ def stops(text: str, start: int, end: int, uncased: bool) -> Iterator[int]:
         uncased: The text has no capitals, so that a small letter may begin a sentence.
     """
     marker = MARKER.match(text, start, end)
-    found = ((match.end(), match) for match in _STOP.finditer(text, marker.end() if marker else start, end))
+    matches = _STOP.finditer(text, marker.end() if marker else start, end)
+    found = [(match.end(), match) for match in matches if match.end() < end]
+    if not found:
+        return
     for border, match in outside_atoms(text, start, end, found):
-        if border < end and _ends_sentence(text, match, end, uncased):
+        if _ends_sentence(text, match, end, uncased):
             yield border
 
 
