@@ -9,7 +9,7 @@ import regex
 
 from fgr_retriever.text.code import statements
 from fgr_retriever.text.furniture import front_matter_end, is_boilerplate, is_number, running_heads
-from fgr_retriever.text.lines import CODE_LINE, COMMENT, FENCE, Line, begins_block, is_plain_heading
+from fgr_retriever.text.lines import CODE_LINE, FENCE, Line, begins_block, is_comment, is_plain_heading
 from fgr_retriever.text.paragraph import paragraph_pieces
 from fgr_retriever.text.piece import Piece
 
@@ -17,6 +17,7 @@ _LINE = regex.compile(r"[^\r\n]++")
 _MOST_HEADING_LINES = 3
 _STOPS = ".!?,;:。"
 _ENDS = ".!?:)。"
+_CODE_MARK = regex.compile(r"[{};:=]|import")  # without one, only a line with `from` may be code
 _UNFINISHED = regex.compile(r"(?r)[\p{L}\p{M}\p{N},;–—-]\s*")
 
 
@@ -151,4 +152,6 @@ def _short(text: str, lines: Sequence[Line], heads: frozenset[str], last: bool, 
 
 def _is_marked(line: str) -> bool:
     """Say whether a line has a mark that says what it is."""
-    return begins_block(line) or any(pattern.match(line) for pattern in (COMMENT, CODE_LINE, FENCE))
+    if begins_block(line) or is_comment(line) or FENCE.match(line):
+        return True
+    return (_CODE_MARK.search(line) is not None or "from" in line) and CODE_LINE.match(line) is not None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import regex
 
-from fgr_retriever.text.lines import COMMENT, Line
+from fgr_retriever.text.lines import Line, is_comment
 
 _TOKEN = regex.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?:\#|//|--[ ]).*|[()\[\]{}]")
 _LONG_STRING = regex.compile(r"\"\"\"|'''")
@@ -21,7 +21,7 @@ _DEFAULT = "([{"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _BRACKET = regex.compile(r"[()\[\]{}]")
 _QUOTE_OR_COMMENT = regex.compile(r"[\"'#]|//|--[ ]")
-_COMMENT_MARKS, _GOES_ON_MARKS = frozenset("#/-;*%<"), frozenset(".?&|)]")
+_GOES_ON_MARKS = frozenset(".?&|)]")
 LONGEST_STATEMENT = 800
 """Characters of a statement beyond which its lines are units of their own."""
 
@@ -81,7 +81,7 @@ class _Shape(NamedTuple):
         bare = line.rstrip()
         mark = bare.lstrip()[:1]
         return cls(
-            mark in _COMMENT_MARKS and COMMENT.match(line) is not None,
+            is_comment(line),
             mark.isalpha() and _SQL.match(line) is not None,
             depth(line, "(["),
             ('"""' in line or "'''" in line) and len(_LONG_STRING.findall(line)) % 2 == 1,

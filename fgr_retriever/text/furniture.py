@@ -55,7 +55,7 @@ def is_boilerplate(line: str) -> bool:
     """Say whether a line belongs to the page and not to its text: navigation, a cookie notice, a page number."""
     if len(line) <= _LONGEST:
         bare = line.strip()
-        begun = bare[:_BEGUN].casefold()
+        begun = bare[:_BEGUN].lower()
         if (begun in _COMMON_STARTS or begun[:1] in _COMMON_MARKS) and _COMMON_LINE.match(line):
             return True
         if (bare[-1:].isdigit() or bare[-1:] in _DASHES) and _PAGE_NUMBER.match(line):

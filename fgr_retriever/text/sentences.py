@@ -18,7 +18,7 @@ import regex
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.blocks import pieces
 from fgr_retriever.text.clauses import clause_borders
-from fgr_retriever.text.lines import FENCE, MARKER, is_code, is_heading, is_rule
+from fgr_retriever.text.lines import FENCE, MARKER, is_code, is_heading, is_rule, marker
 from fgr_retriever.text.stops import stops
 
 _LINE = regex.compile(r"[^\r\n]++")
@@ -67,7 +67,7 @@ def segments(text: str) -> list[Segment]:
             found += [Segment(*head, head[1]) for head in heads]
             heads = []
         for low, high in ranges:
-            is_whole = not is_prose or (high - low <= _LONGEST_ITEM and MARKER.match(text, low, high) is not None)
+            is_whole = not is_prose or (high - low <= _LONGEST_ITEM and marker(text, low, high) is not None)
             body = high if is_whole else low
             found.append(Segment(heads[0][0] if heads else low, high, body, kind == "silent"))
             heads = []
