@@ -11,7 +11,8 @@ from fgr_retriever.text.code import statements
 from fgr_retriever.text.furniture import front_matter_end, is_boilerplate, is_number, running_heads
 from fgr_retriever.text.lines import CODE_LINE, FENCE, Line, begins_block, is_comment, is_plain_heading
 from fgr_retriever.text.paragraph import paragraph_pieces
-from fgr_retriever.text.piece import Piece
+from fgr_retriever.text.piece import Piece, whole
+from fgr_retriever.text.rows import csv_rows, runs_of_rows
 
 _LINE = regex.compile(r"[^\r\n]++")
 _MOST_HEADING_LINES = 3
@@ -70,7 +71,15 @@ def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:
     heads, fenced = running_heads(text), "```" in text or "~~~" in text
     fence = ""
     runs = list(paragraphs(text, position))
+    read = 0  # runs before this one are yielded
     for place, lines in enumerate(runs):
+        if place < read:
+            continue
+        if not fence and (count := runs_of_rows(text, runs, place)) > 1:
+            read = place + count
+            joined = [line for run in runs[place:read] for line in run]
+            yield from csv_rows(text, joined, text[slice(*lines[0])]) or [whole(*line) for line in joined]
+            continue
         last = place + 1 == len(runs)
         if not fence and len(lines) <= _MOST_HEADING_LINES:
             paged = text[lines[0][0]] == "\f" or (not last and text[runs[place + 1][0][0]] == "\f")

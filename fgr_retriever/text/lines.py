@@ -18,6 +18,10 @@ HEADING = regex.compile(
     r"[ ]{0,3}\#{1,6}\s+\S|\*{2,6}[ ]+\S[^*]*$|(={2,6})[ ]\S.*[ ]\1\s*$"
     r"|\s*\\(?:part|chapter|(?:sub){0,2}section|paragraph)\*?\{|\[[^\]\[,\"]{1,60}\]\s*$"
 )
+QUESTION = regex.compile(
+    r"(?:\*\*)?(?:[QF][ ]?\d{0,3}|(?i:question|frage|pregunta|domanda|pergunta)[ ]?\d{0,3})[.:)]\**[ ].*\?(?:\*\*)?$"
+    r"|(?:\*\*|__)[^*_]+\?(?:\*\*|__)$"
+)
 RULE = regex.compile(r"[^\S\r\n]*(?:[-=_*~^]{3,}|(?:[-_*][ ]){2,}[-_*]|\+[-=+]{3,}\+)\s*$")
 COMMENT = regex.compile(r"\s*(?:\#(?!\#|\+)(?!!)|//|--[ ]|;|/\*|\*[ /]|%[ ]|<!--)")
 # A speaker or a label with a colon: "[12:30] Ann Lee (chair): ...", "**Warranty:** ...".
@@ -78,6 +82,7 @@ _STAMP_WITHIN = 130  # characters in which the first digit of a time stands
 _HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
 _ENDS_PROSE = frozenset(".!?…。")
 _ENDS_SENTENCE = ".!?…。！？؟۔।:;,，；："
+_ENDS_QUESTION, _LONGEST_QUESTION = frozenset("?*_"), 200
 _LONGEST_HEADING = 70
 _MOST_HEADING_WORDS = 9
 
@@ -126,6 +131,12 @@ def is_turn(line: str) -> bool:
 def is_heading(line: str) -> bool:
     """Say whether a line is marked as a heading."""
     return line.lstrip()[:1] in _HEADING_MARKS and HEADING.match(line) is not None
+
+
+def is_question(line: str) -> bool:
+    """Say whether a line is marked as a question that the next lines answer: `Q: ...?`, `**...?**`."""
+    bare = line.strip()
+    return bare[-1:] in _ENDS_QUESTION and len(bare) <= _LONGEST_QUESTION and QUESTION.match(bare) is not None
 
 
 def is_rule(line: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import regex
 
 from fgr_retriever.text.code import depth
-from fgr_retriever.text.lines import KEY, Line, is_comment, is_heading, is_turn
+from fgr_retriever.text.lines import KEY, Line, is_comment, is_heading, is_question, is_turn
 from fgr_retriever.text.piece import Piece, whole
 
 _LONGEST_GROUP = 400  # of an object or mapping that is one unit with all its pairs
@@ -68,7 +68,8 @@ def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | No
         if keys[-1] is None and not _may_stand_among(text, line):
             return None
     if len(lines) == 1:
-        return [whole(*lines[0])] if keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN else None
+        is_one = keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN and not is_question(first)
+        return [whole(*lines[0])] if is_one else None
     pairs = sum(key is not None for key in keys)
     if pairs + is_heading(first) < 2:
         return None
@@ -95,6 +96,10 @@ def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] 
     while place < len(lines):
         start, end = lines[place]
         key = keys[place]
+        if is_question(text[start:end]):
+            yield Piece(start, end, "head")
+            place += 1
+            continue
         if key is None:
             is_head = is_heading(text[start:end]) or is_comment(text[start:end])
             yield Piece(start, end, "head") if is_head else whole(start, end)

@@ -13,6 +13,7 @@ from fgr_retriever.text.lines import (
     begins_block,
     is_heading,
     is_plain_heading,
+    is_question,
     is_rule,
     is_turn,
     marker,
@@ -70,6 +71,8 @@ def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
     behind = text[slice(*lines[place + 1])] if place + 1 < len(lines) else ""
     marked = not line.lstrip()[:1].isalpha()
     if (marked and is_heading(line)) or (place < 2 and _is_underlined(text, lines, place, line, behind)):
+        return "head"
+    if line[-1] in "?*_ " and is_question(line):
         return "head"
     if marked and is_rule(line):
         return "whole"

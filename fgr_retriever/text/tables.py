@@ -11,7 +11,7 @@ import regex
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.blocks import paragraphs
 from fgr_retriever.text.lines import Line, is_heading, is_rule
-from fgr_retriever.text.rows import cells, separated
+from fgr_retriever.text.rows import cells, runs_of_rows, separated
 
 _DELIMITER = regex.compile(
     r"\s*(?:\|\s*)?:?-+:?\s*(?:\|\s*:?-+:?\s*)+\|?\s*$|\s*\|\s*:?-+:?\s*\|\s*$|\s*\+(?:=+\+)+\s*$"
@@ -54,7 +54,13 @@ def tables(text: str) -> list[Table]:
     if not any(mark in text for mark in "|,;\t"):
         return []
     found: list[Table] = []
-    for lines in paragraphs(text, 0):
+    runs = list(paragraphs(text, 0))
+    read = 0
+    for place, run in enumerate(runs):
+        if place < read:
+            continue
+        read = place + runs_of_rows(text, runs, place)
+        lines = [line for one in runs[place:read] for line in one] if read > place + 1 else run
         first = is_heading(text[slice(*lines[0])])
         if len(lines) > first + 1:
             found += list(_ruled(text, lines)) or _separated(text, lines[first:])
