@@ -10,6 +10,7 @@ from fgr_retriever.text.lines import Line
 from fgr_retriever.text.piece import Piece, whole
 
 _SEPARATORS = ";,\t"
+_STOPS = ".!?:"  # prose, and not the names of columns
 _MOST_RUNS = 8  # runs of lines in one quoted cell
 _LEAST_RUNS = 3  # rows, and cells of each, that a file with blank lines between its rows has
 
@@ -64,7 +65,7 @@ def runs_of_rows(text: str, runs: Sequence[Sequence[Line]], place: int) -> int:
             if text.count('"', more[0][0], more[-1][1]) % 2:
                 return count if separated(text, joined, first) else 1
         return 1
-    if len(lines) > 1 or len(runs[place + 1]) > 1:
+    if len(lines) > 1 or len(runs[place + 1]) > 1 or first.rstrip()[-1] in _STOPS:
         return 1
     rows = [run[0] for run in runs[place : place + _LEAST_RUNS] if len(run) == 1]
     found = separated(text, rows, first) if len(rows) == _LEAST_RUNS else None
