@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgr_retriever.config import TrimConfig
+from fgr_retriever.text.query_words import content_stems
 from fgr_retriever.text.tables import tables
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.origin import Origin
+from fgr_retriever.trim.ranking import Ranking
 from tests.evidence.test_spans import evidence_for
 from tests.trim.test_choice import characters, counters, words
 
@@ -104,3 +106,10 @@ def test_headers_are_verbatim_once_a_table_in_order_and_never_over_budget(fill, 
             rows = [span for span in one.spans if span.start < table.close and table.body < span.end]
             held = [span for span in one.spans if span.start <= table.start and table.end <= span.end]
             assert len(held) == 1 if rows else len(held) <= 1
+
+
+def test_the_words_of_the_header_count_for_its_rows():
+    text = "cloud,place of processing,zones\nAmber,Oslo,1\nBirch,Turin,2\n\nWe like tea."
+    passage = Scored(text, evidence_for(text), 1.0)
+    shares = Ranking.of(passage, content_stems("Where is the place of processing of Birch?")).shares
+    assert shares[2] > shares[1] > 0 == shares[3]
