@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -199,7 +199,7 @@ def _words(
     starts = [word.start for word in found]
     owner, rows = [], []
     for row, (start, end) in enumerate(offsets.tolist()):
-        number = bisect_right(starts, start) - 1
+        number = bisect_left(starts, end) - 1  # a token may begin before its word, as "£1" does
         if start < end and number >= 0 and start < found[number].end:
             owner.append(number)
             rows.append(row)

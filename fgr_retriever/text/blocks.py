@@ -9,13 +9,16 @@ import regex
 
 from fgr_retriever.text.code import statements
 from fgr_retriever.text.furniture import front_matter_end, is_boilerplate, is_number, running_heads
-from fgr_retriever.text.lines import CODE_LINE, COMMENT, FENCE, Line, begins_block, is_plain_heading
+from fgr_retriever.text.lines import CODE_LINE, FENCE, Line, begins_block, is_comment, is_plain_heading
 from fgr_retriever.text.paragraph import paragraph_pieces
-from fgr_retriever.text.piece import Piece
+from fgr_retriever.text.piece import Piece, whole
+from fgr_retriever.text.rows import csv_rows, runs_of_rows
 
 _LINE = regex.compile(r"[^\r\n]++")
 _MOST_HEADING_LINES = 3
 _STOPS = ".!?,;:。"
+_ENDS = ".!?:)。"
+_CODE_MARK = regex.compile(r"[{};:=]|import")  # without one, only a line with `from` may be code
 _UNFINISHED = regex.compile(r"(?r)[\p{L}\p{M}\p{N},;–—-]\s*")
 
 
@@ -34,6 +37,9 @@ def _over_pages(text: str, found: Iterator[Piece]) -> Iterator[Piece]:
     """Join what goes on behind page numbers and running heads: a sentence over a page break is one."""
     held: list[Piece] = []  # prose that may go on, and page furniture behind it
     for piece in found:
+        if not held and piece.kind in ("whole", "head", "silent"):
+            yield piece
+            continue
         if held and piece.kind in ("silent", "number"):
             held.append(piece)
             continue
@@ -53,22 +59,34 @@ def _settled(piece: Piece) -> Piece:
 
 def _may_go_on(text: str, piece: Piece) -> bool:
     """Say whether a piece is prose that ends without a stop."""
-    return piece.kind == "prose" and _UNFINISHED.match(text, piece.start, piece.end) is not None
+    return (
+        piece.kind == "prose"
+        and text[piece.end - 1] not in _ENDS
+        and _UNFINISHED.match(text, piece.start, piece.end) is not None
+    )
 
 
 def _of_paragraphs(text: str, position: int) -> Iterator[Piece]:
     """Yield the pieces of each paragraph; of a paragraph that may be a page number, the kind is `number`."""
     heads, fenced = running_heads(text), "```" in text or "~~~" in text
     fence = ""
-    paragraphs = list(_paragraphs(text, position))
-    for place, lines in enumerate(paragraphs):
-        last = place + 1 == len(paragraphs)
+    runs = list(paragraphs(text, position))
+    read = 0  # runs before this one are yielded
+    for place, lines in enumerate(runs):
+        if place < read:
+            continue
+        if not fence and (count := runs_of_rows(text, runs, place)) > 1:
+            read = place + count
+            joined = [line for run in runs[place:read] for line in run]
+            yield from csv_rows(text, joined, text[slice(*lines[0])]) or [whole(*line) for line in joined]
+            continue
+        last = place + 1 == len(runs)
         if not fence and len(lines) <= _MOST_HEADING_LINES:
-            paged = text[lines[0][0]] == "\f" or (not last and text[paragraphs[place + 1][0][0]] == "\f")
+            paged = text[lines[0][0]] == "\f" or (not last and text[runs[place + 1][0][0]] == "\f")
             short = _short(text, lines, heads, last, paged)
             if short is not None:
                 is_title = place == 0 and len(short) == 1 and short[0].kind == "head"
-                if is_title and not is_plain_heading(text[slice(*paragraphs[1][0])]):
+                if is_title and not is_plain_heading(text[slice(*runs[1][0])]):
                     yield short[0]._replace(kind="silent")  # the title of the passage: `keep_title` decides
                 else:
                     yield from short
@@ -106,8 +124,8 @@ def _inside(text: str, lines: Sequence[Line], fence: str) -> Iterator[Piece]:
         yield from paragraph_pieces(text, lines)
 
 
-def _paragraphs(text: str, position: int) -> Iterator[list[Line]]:
-    """Yield the lines of each run of lines without a blank one between them."""
+def paragraphs(text: str, position: int) -> Iterator[list[Line]]:
+    """Yield the lines of each run of lines without a blank one between them, from a position on."""
     lines: list[Line] = []
     last = position
     for match in _LINE.finditer(text, position):
@@ -143,4 +161,6 @@ def _short(text: str, lines: Sequence[Line], heads: frozenset[str], last: bool, 
 
 def _is_marked(line: str) -> bool:
     """Say whether a line has a mark that says what it is."""
-    return begins_block(line) or any(pattern.match(line) for pattern in (COMMENT, CODE_LINE, FENCE))
+    if begins_block(line) or is_comment(line) or FENCE.match(line):
+        return True
+    return (_CODE_MARK.search(line) is not None or "from" in line) and CODE_LINE.match(line) is not None

@@ -8,7 +8,7 @@ and what stands in the brackets of a call, in a formula or in short quotation ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import regex
 
@@ -71,12 +71,18 @@ def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
         start: First character of the sentence.
         end: One past its last character.
     """
+    borders = [
+        (match.end() if match.lastgroup in ("mark", "close") else match.start(), match)
+        for match in _BORDER.finditer(text, start, end)
+    ]
+    if not borders:
+        return
     last_word = _LAST_WORD_CHARACTER.search(text, start, end)
     word = _WORDS.search(text, start, end)
     last = start
     opened = False  # a bracket that holds a phrase
     condition = _CONDITION.match(text, start, end) is not None  # until the comma behind it
-    for border, match in _outside_shields(text, start, end):
+    for border, match in _outside_shields(text, start, end, borders):
         if match.lastgroup == "close" and not opened:
             continue
         if match.lastgroup in ("open", "close"):
@@ -96,12 +102,10 @@ def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
         yield border
 
 
-def _outside_shields(text: str, start: int, end: int) -> Iterator[tuple[int, regex.Match[str]]]:
+def _outside_shields(
+    text: str, start: int, end: int, borders: Iterable[tuple[int, regex.Match[str]]]
+) -> Iterator[tuple[int, regex.Match[str]]]:
     """Yield the borders that lie in no inline code, link, call, formula or quotation."""
-    borders = (
-        (match.end() if match.lastgroup in ("mark", "close") else match.start(), match)
-        for match in _BORDER.finditer(text, start, end)
-    )
     free = outside_atoms(text, start, end, borders)
     if _SHIELD_MARK.search(text, start, end) is None:
         yield from free

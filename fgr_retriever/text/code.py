@@ -11,22 +11,28 @@ from typing import NamedTuple
 
 import regex
 
-from fgr_retriever.text.lines import COMMENT, Line
+from fgr_retriever.text.lines import Line, is_comment
 
 _TOKEN = regex.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?:\#|//|--[ ]).*|[()\[\]{}]")
 _LONG_STRING = regex.compile(r"\"\"\"|'''")
 _SQL = regex.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WITH|MERGE|GRANT)\b", regex.IGNORECASE)
 _GOES_ON = regex.compile(r"\s*(?:\.\w|\?\.|&&|\|\||[)\]])")  # a closing brace ends a block of statements
 _DEFAULT = "([{"
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_BRACKET = regex.compile(r"[()\[\]{}]")
+_QUOTE_OR_COMMENT = regex.compile(r"[\"'#]|//|--[ ]")
+_GOES_ON_MARKS = frozenset(".?&|)]")
 LONGEST_STATEMENT = 800
 """Characters of a statement beyond which its lines are units of their own."""
 
 
 def depth(line: str, opening: str = _DEFAULT) -> int:
     """Count the brackets that a line opens, less those that it closes; those in strings and comments do not count."""
-    if not any(mark in line for mark in "()[]{}"):
+    if _BRACKET.search(line) is None:
         return 0
-    closing = "".join({"(": ")", "[": "]", "{": "}"}[mark] for mark in opening)
+    if _QUOTE_OR_COMMENT.search(line) is None:
+        return sum(line.count(mark) - line.count(_CLOSING[mark]) for mark in opening)
+    closing = [_CLOSING[mark] for mark in opening]
     marks = [match.group() for match in _TOKEN.finditer(line)]
     return sum(mark in opening for mark in marks if len(mark) == 1) - sum(
         mark in closing for mark in marks if len(mark) == 1
@@ -73,14 +79,15 @@ class _Shape(NamedTuple):
     def of(cls, line: str) -> _Shape:
         """Look at a line."""
         bare = line.rstrip()
+        mark = bare.lstrip()[:1]
         return cls(
-            COMMENT.match(line) is not None,
-            _SQL.match(line) is not None,
+            is_comment(line),
+            mark.isalpha() and _SQL.match(line) is not None,
             depth(line, "(["),
-            len(_LONG_STRING.findall(line)) % 2 == 1,
+            ('"""' in line or "'''" in line) and len(_LONG_STRING.findall(line)) % 2 == 1,
             bare.endswith(";"),
             bare.endswith("\\") and not bare.endswith("\\\\"),
-            _GOES_ON.match(line) is not None,
+            mark in _GOES_ON_MARKS and _GOES_ON.match(line) is not None,
         )
 
 

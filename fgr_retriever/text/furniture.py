@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 (the look-alike characters are meant)
+# ruff: noqa: RUF001, SIM905 (the look-alike characters are meant, and word lists read best as text)
 """What a text has that is never evidence: front matter, page numbers, running heads, navigation, cookie notices."""
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ _COMMON_LINE = regex.compile(
     r"|read more|all rights reserved\.?|(?:©|\(c\)|copyright)[ ].{0,80}"
     r"|(?:home|start|startseite|accueil|inicio|início)(?:[ ]*[|>›»/·•][ ]*[\w &.'’-]{1,30}){1,12})\s*$"
 )
-_COMMON_MARKS, _DASHES = frozenset("slmpacfbtwzrhinSLMPACFBTWZRHIN«‹←©("), frozenset("-–—")
+# The first letters of these lines, without case, and the marks.
+_COMMON_STARTS = frozenset(
+    "ski sea log sig men sub pri adv coo sha fol bac tab was pre zur pré ant rea all cop hom sta acc ini iní".split()
+)
+_BEGUN = 3
+_COMMON_MARKS, _DASHES = frozenset("«‹←©("), frozenset("-–—")
 _COOKIES = regex.compile(
     r"(?i)(?:use|uses|using|accept|manage|consent|nutzt|verwende[nt]|utilis|utiliza).{0,60}\bcookies?\b|\bcookies?\b.{0,80}(?:accept|agree|consent|reject)"
 )
@@ -50,7 +55,8 @@ def is_boilerplate(line: str) -> bool:
     """Say whether a line belongs to the page and not to its text: navigation, a cookie notice, a page number."""
     if len(line) <= _LONGEST:
         bare = line.strip()
-        if bare[:1] in _COMMON_MARKS and _COMMON_LINE.match(line):
+        begun = bare[:_BEGUN].lower()
+        if (begun in _COMMON_STARTS or begun[:1] in _COMMON_MARKS) and _COMMON_LINE.match(line):
             return True
         if (bare[-1:].isdigit() or bare[-1:] in _DASHES) and _PAGE_NUMBER.match(line):
             return True

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001 (the look-alike characters are meant)
+# ruff: noqa: RUF001, SIM905 (the look-alike characters are meant, and word lists read best as text)
 """What a line is, by itself: a heading, a rule, a list item, a labelled line, a log line, a line of code."""
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ MARKER = regex.compile(
 HEADING = regex.compile(
     r"[ ]{0,3}\#{1,6}\s+\S|\*{2,6}[ ]+\S[^*]*$|(={2,6})[ ]\S.*[ ]\1\s*$"
     r"|\s*\\(?:part|chapter|(?:sub){0,2}section|paragraph)\*?\{|\[[^\]\[,\"]{1,60}\]\s*$"
+)
+QUESTION = regex.compile(
+    r"(?:\*\*)?(?:[QF][ ]?\d{0,3}|(?i:question|frage|pregunta|domanda|pergunta)[ ]?\d{0,3})[.:)]\**[ ].*\?(?:\*\*)?$"
+    r"|(?:\*\*|__)[^*_]+\?(?:\*\*|__)$"
 )
 RULE = regex.compile(r"[^\S\r\n]*(?:[-=_*~^]{3,}|(?:[-_*][ ]){2,}[-_*]|\+[-=+]{3,}\+)\s*$")
 COMMENT = regex.compile(r"\s*(?:\#(?!\#|\+)(?!!)|//|--[ ]|;|/\*|\*[ /]|%[ ]|<!--)")
@@ -63,12 +67,22 @@ _CODE_START = regex.compile(
     r"|\$[ ]|sudo[ ]|(?:\w+=\S*[ ])*[a-z][\w.\-]+(?:[ ]\S+)*[ ]-{1,2}[A-Za-z][\w\-]*\b.*$|set[ ]-"
     r"|[\w.]+\([^()]*\)\s*$|\"\"\"|\.\w+\()"
 )
+_CODE_WORDS = frozenset(
+    "import from def class async func fn function const let var public private protected static export package using "
+    "struct enum interface impl raise throw return yield await elif switch case try except catch finally if for while "
+    "else with do SELECT INSERT UPDATE DELETE CREATE ALTER DROP WITH FROM WHERE GROUP ORDER JOIN LEFT VALUES SET "
+    "HAVING LIMIT GRANT sudo set".split()
+)
+_NO_CODE = frozenset("-*+•")
+_COMMENT_MARKS = frozenset("#/-;*%<")
+_LONGEST_MARK = 8  # characters; what begins with a letter or a digit has its stop or bracket in them
 _CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;|[^\s\\][ ]\\)")  # of a line without white space behind it
 _DIGIT = regex.compile(r"\d")
 _STAMP_WITHIN = 130  # characters in which the first digit of a time stands
 _HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
 _ENDS_PROSE = frozenset(".!?…。")
 _ENDS_SENTENCE = ".!?…。！？؟۔।:;,，；："
+_ENDS_QUESTION, _LONGEST_QUESTION = frozenset("?*_"), 200
 _LONGEST_HEADING = 70
 _MOST_HEADING_WORDS = 9
 
@@ -81,7 +95,27 @@ def is_code(line: str) -> bool:
         return False
     if last in "{};)\\:" and _CODE_END.match(bare):
         return True
+    word = bare.split(None, 1)[0] if bare else ""
+    # A pattern for code takes long to fail. Without these marks a line of words needs one of some words at its start.
+    if word.isalpha() and word not in _CODE_WORDS and not ("=" in bare or ")" in bare or " -" in bare):
+        return False
+    if word[:1] in _NO_CODE:
+        return False
     return _CODE_START.match(line) is not None
+
+
+def marker(text: str, start: int, end: int) -> regex.Match[str] | None:
+    """Match the mark of a list item, such as `-` or `2.`, at the start of a range of a text."""
+    if text[start : start + 1].isalnum():
+        head = text[start : start + _LONGEST_MARK]
+        if "." not in head and ")" not in head:
+            return None
+    return MARKER.match(text, start, end)
+
+
+def is_comment(line: str) -> bool:
+    """Say whether a line is a comment of code."""
+    return line.lstrip()[:1] in _COMMENT_MARKS and COMMENT.match(line) is not None
 
 
 def is_stamped(line: str) -> bool:
@@ -99,14 +133,21 @@ def is_heading(line: str) -> bool:
     return line.lstrip()[:1] in _HEADING_MARKS and HEADING.match(line) is not None
 
 
+def is_question(line: str) -> bool:
+    """Say whether a line is marked as a question that the next lines answer: `Q: ...?`, `**...?**`."""
+    bare = line.strip()
+    return bare[-1:] in _ENDS_QUESTION and len(bare) <= _LONGEST_QUESTION and QUESTION.match(bare) is not None
+
+
 def is_rule(line: str) -> bool:
     """Say whether a line is a rule, such as the one below a heading."""
-    return line.lstrip()[:1] in _RULE_MARKS and RULE.match(line) is not None
+    bare = line.strip()
+    return bare[:1] in _RULE_MARKS and bare[-1] in _RULE_MARKS and RULE.match(line) is not None
 
 
 def begins_block(line: str) -> bool:
     """Say whether a line begins a list item, a speaker turn or a log entry."""
-    return MARKER.match(line) is not None or is_turn(line) or is_stamped(line)
+    return marker(line, 0, len(line)) is not None or is_turn(line) or is_stamped(line)
 
 
 def is_plain_heading(line: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import regex
 
 from fgr_retriever.text.code import depth
-from fgr_retriever.text.lines import COMMENT, KEY, Line, is_heading, is_turn
+from fgr_retriever.text.lines import KEY, Line, is_comment, is_heading, is_question, is_turn
 from fgr_retriever.text.piece import Piece, whole
 
 _LONGEST_GROUP = 400  # of an object or mapping that is one unit with all its pairs
@@ -57,26 +57,36 @@ _KEY_MARK = regex.compile(r"[:=：\[\#;-]")
 def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read keys with values: pairs, mappings without a mapping inside, sections, turns of speakers."""
     if _KEY_MARK.search(first) is None or (
-        KEY.match(first) is None and not first.lstrip().startswith(("[", "#", ";", "- "))
+        _key(first, (0, len(first))) is None and not first.lstrip().startswith(("[", "#", ";", "- "))
     ):
         return None
-    if not any(KEY.match(text, *line) for line in lines[:_FIRST_LINES]):
+    if not any(_key(text, line) for line in lines[:_FIRST_LINES]):
         return None
-    keys = [KEY.match(text, *line) for line in lines]
+    keys = []
+    for line in lines:
+        keys.append(_key(text, line))
+        if keys[-1] is None and not _may_stand_among(text, line):
+            return None
     if len(lines) == 1:
-        return [whole(*lines[0])] if keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN else None
+        is_one = keys[0] and is_turn(first) and len(first) <= _LONGEST_TURN and not is_question(first)
+        return [whole(*lines[0])] if is_one else None
     pairs = sum(key is not None for key in keys)
-    if pairs + is_heading(first) < 2 or not all(
-        key or is_heading(text[slice(*line)]) or COMMENT.match(text, *line) or _continues(text, line)
-        for key, line in zip(keys, lines, strict=True)
-    ):
+    if pairs + is_heading(first) < 2:
         return None
     return list(_mappings(text, lines, keys))
 
 
-def _continues(text: str, line: Line) -> bool:
-    """Say whether a line goes on with the value of the line before: it is indented, or an item."""
-    return text[line[0]] in " \t" or text.startswith("- ", line[0])
+def _key(text: str, line: Line) -> regex.Match[str] | None:
+    if text.find(":", *line) < 0 and text.find("=", *line) < 0 and text.find("：", *line) < 0:
+        return None
+    return KEY.match(text, *line)
+
+
+def _may_stand_among(text: str, line: Line) -> bool:
+    """Say whether a line without a key may stand among keys: indented or an item, a section, a comment."""
+    if text[line[0]] in " \t" or text.startswith("- ", line[0]):
+        return True
+    return is_heading(text[slice(*line)]) or is_comment(text[slice(*line)])
 
 
 def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] | None]) -> Iterator[Piece]:
@@ -86,8 +96,12 @@ def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] 
     while place < len(lines):
         start, end = lines[place]
         key = keys[place]
+        if is_question(text[start:end]):
+            yield Piece(start, end, "head")
+            place += 1
+            continue
         if key is None:
-            is_head = is_heading(text[start:end]) or COMMENT.match(text, start, end)
+            is_head = is_heading(text[start:end]) or is_comment(text[start:end])
             yield Piece(start, end, "head") if is_head else whole(start, end)
             place += 1
             continue

@@ -9,13 +9,14 @@ from fgr_retriever.text.furniture import is_boilerplate
 from fgr_retriever.text.latex import display_end, latex_kind
 from fgr_retriever.text.lines import (
     CODE_LINE,
-    MARKER,
     Line,
     begins_block,
     is_heading,
     is_plain_heading,
+    is_question,
     is_rule,
     is_turn,
+    marker,
 )
 from fgr_retriever.text.piece import Piece
 from fgr_retriever.text.records import records
@@ -68,17 +69,20 @@ def paragraph_pieces(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
 def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
     """Give the kind of a line that is a piece of its own; empty for prose."""
     behind = text[slice(*lines[place + 1])] if place + 1 < len(lines) else ""
-    if is_heading(line) or _is_underlined(text, lines, place, line, behind):
+    marked = not line.lstrip()[:1].isalpha()
+    if (marked and is_heading(line)) or (place < 2 and _is_underlined(text, lines, place, line, behind)):
         return "head"
-    if is_rule(line):
+    if line[-1] in "?*_ " and is_question(line):
+        return "head"
+    if marked and is_rule(line):
         return "whole"
     if is_boilerplate(line):
         return "silent"
     if is_table_row(line):
         return "whole"
-    if line[-1] == ":" and len(line) <= _LONGEST_LEAD and MARKER.match(behind):
+    if line[-1] == ":" and len(line) <= _LONGEST_LEAD and marker(behind, 0, len(behind)):
         return "head"
-    if latex := latex_kind(line):
+    if (marked or "\\" in line) and (latex := latex_kind(line)):
         return latex
     if (line[-1] in "{};:" or "=" in line or "import" in line) and CODE_LINE.match(line):
         return "whole"

@@ -13,7 +13,7 @@ import regex
 
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.code import statements
-from fgr_retriever.text.lines import COMMENT, CUE, TRACE, Line, is_code, is_rule, is_stamped
+from fgr_retriever.text.lines import COMMENT, CUE, TRACE, Line, is_code, is_comment, is_rule, is_stamped
 from fgr_retriever.text.mappings import json_values, key_values
 from fgr_retriever.text.piece import LONGEST_RECORD, Piece, whole
 from fgr_retriever.text.rows import csv_rows
@@ -61,9 +61,19 @@ def _log(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     return _runs(lines, [place for place, line in enumerate(lines) if is_stamped(text[slice(*line)])])
 
 
+_TRACE_MARKS = frozenset("CTg")
+
+
+def _may_trace(text: str, line: Line) -> bool:
+    mark = text[line[0]]
+    return mark in _TRACE_MARKS or mark.isspace()
+
+
 def _trace(text: str, lines: Sequence[Line]) -> list[Piece] | None:
     """Read a stack trace."""
-    if len(lines) < 2 or not any(TRACE.match(text, *line) for line in lines[:2]):
+    if len(lines) < 2 or not (_may_trace(text, lines[0]) or _may_trace(text, lines[1])):
+        return None
+    if not any(TRACE.match(text, *line) for line in lines[:2]):
         return None
     return _runs(lines, [0])
 
@@ -110,7 +120,7 @@ _TEX = regex.compile(r"\s*\\[a-zA-Z]+\*?[{\[]")
 
 def _code(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read code that stands in no fence: at least half of its lines look like it."""
-    if not any(is_code(text[slice(*line)]) for line in lines[:2]) and COMMENT.match(first) is None:
+    if not (is_code(first) or (len(lines) > 1 and is_code(text[slice(*lines[1])])) or is_comment(first)):
         return None
     if _TEX.match(first) or any(is_rule(text[slice(*line)]) for line in lines):
         return None

@@ -9,27 +9,91 @@ import regex
 from fgr_retriever.text.lines import Line
 from fgr_retriever.text.piece import Piece, whole
 
+_SEPARATORS = ";,\t"
+_STOPS = ".!?:"  # prose, and not the names of columns
+_MOST_RUNS = 8  # runs of lines in one quoted cell
+_LEAST_RUNS = 3  # rows, and cells of each, that a file with blank lines between its rows has
+
 
 def csv_rows(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read rows of separated values: every row has as many separators, outside quotation marks, as the first."""
+    found = separated(text, lines, first)
+    return None if found is None else [whole(*row) for row in found[1]]
+
+
+def separated(text: str, lines: Sequence[Line], first: str) -> tuple[str, list[Line]] | None:
+    """Find the separator and the rows of separated values.
+
+    Args:
+        text: Any text.
+        lines: Lines of it, at least one, none of them blank.
+        first: The first of them.
+
+    Returns:
+        The separator and the range of each row, at least two; None if the lines are no rows.
+    """
     if len(lines) < 2:
         return None
-    for separator in ";,\t":
+    for separator in _SEPARATORS:
         if separator in first and text.find(separator, *lines[1]) >= 0:
             rows = _rows(text, lines, separator)
             if rows is not None:
-                return rows
+                return separator, rows
     return None
+
+
+def runs_of_rows(text: str, runs: Sequence[Sequence[Line]], place: int) -> int:
+    """Count the runs of lines that are rows of one file with blank lines in a quoted cell or between all rows.
+
+    Args:
+        text: Any text.
+        runs: Lines of it; between two runs there are blank lines.
+        place: The first run.
+
+    Returns:
+        How many runs belong together; 1 if blank lines part this one from the next.
+    """
+    lines = runs[place]
+    start, end = lines[0][0], lines[-1][1]
+    if place + 1 == len(runs) or not any(text.find(mark, *lines[0]) >= 0 for mark in _SEPARATORS):
+        return 1
+    first = text[slice(*lines[0])]
+    if text.count('"', start, end) % 2:
+        joined = list(lines)
+        for count, more in enumerate(runs[place + 1 : place + _MOST_RUNS], 2):
+            joined += more
+            if text.count('"', more[0][0], more[-1][1]) % 2:
+                return count if separated(text, joined, first) else 1
+        return 1
+    if len(lines) > 1 or len(runs[place + 1]) > 1 or first.rstrip()[-1] in _STOPS:
+        return 1
+    rows = [run[0] for run in runs[place : place + _LEAST_RUNS] if len(run) == 1]
+    found = separated(text, rows, first) if len(rows) == _LEAST_RUNS else None
+    if found is None or len(found[1]) < _LEAST_RUNS:
+        return 1
+    width, count = len(cells(first, found[0])), place
+    while count < len(runs) and len(runs[count]) == 1:
+        if len(cells(text[slice(*runs[count][0])], found[0])) != width:
+            break
+        count += 1
+    return count - place if count - place >= _LEAST_RUNS and width >= _LEAST_RUNS else 1
+
+
+def cells(row: str, separator: str) -> list[str]:
+    """Split a row at its separators, without the quotation marks and the white space around each cell."""
+    fields = _FIELD[separator].finditer(row)
+    found = [match.group().removesuffix(separator).strip(' "\r\n') for match in fields]
+    return found if row.endswith(separator) else found[:-1]
 
 
 _FIELD = {
     mark: regex.compile(rf"[ ]*+(?:\"(?:[^\"]|\"\"){{0,1000}}+\"[^{mark}\"\r\n]*+|[^{mark}\r\n]*+)({mark})?+")
-    for mark in ";,\t"
+    for mark in _SEPARATORS
 }
 _LEAST_SHARE = 0.7
 
 
-def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Piece] | None:
+def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Line] | None:
     """Read rows at a separator; None if they are none."""
     field, ends, counts, bounds = _FIELD[separator], {end: place for place, (_, end) in enumerate(lines)}, [], []
     place = 0
@@ -46,7 +110,7 @@ def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Piece] | Non
         place = last + 1
         if len(counts) == 3 and len(set(counts)) == 3:
             return None
-    return [whole(*row) for row in bounds] if _are_rows(text, counts, bounds, separator) else None
+    return bounds if _are_rows(text, counts, bounds, separator) else None
 
 
 def _are_rows(text: str, counts: list[int], bounds: list[Line], separator: str) -> bool:

@@ -18,7 +18,7 @@ import regex
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.blocks import pieces
 from fgr_retriever.text.clauses import clause_borders
-from fgr_retriever.text.lines import FENCE, MARKER, is_code, is_heading, is_rule
+from fgr_retriever.text.lines import FENCE, MARKER, is_code, is_heading, is_rule, marker
 from fgr_retriever.text.stops import stops
 
 _LINE = regex.compile(r"[^\r\n]++")
@@ -61,14 +61,14 @@ def segments(text: str) -> list[Segment]:
         if kind == "head":
             heads += _split(text, start, end, ())
             continue
-        borders = stops(text, start, end, uncased) if kind == "prose" else ()
-        ranges = _split(text, start, end, borders)
+        is_prose = kind == "prose"
+        ranges = _split(text, start, end, stops(text, start, end, uncased) if is_prose else ())
         if heads and ranges and (kind == "silent" or len(heads) > _MOST_HEADS):
             found += [Segment(*head, head[1]) for head in heads]
             heads = []
         for low, high in ranges:
-            is_item = high - low <= _LONGEST_ITEM and MARKER.match(text, low, high) is not None
-            body = low if kind == "prose" and not is_item else high
+            is_whole = not is_prose or (high - low <= _LONGEST_ITEM and marker(text, low, high) is not None)
+            body = high if is_whole else low
             found.append(Segment(heads[0][0] if heads else low, high, body, kind == "silent"))
             heads = []
     return found + [Segment(*head, head[1], silent=len(heads) <= _MOST_HEADS) for head in heads]
@@ -154,7 +154,9 @@ def _split(text: str, start: int, end: int, borders: Iterable[int]) -> list[tupl
     for border in (*borders, end):
         piece = text[start:border]
         bare = piece.strip()
-        if bare:
+        if len(bare) == len(piece) > 0:
+            found.append((start, border))
+        elif bare:
             start += len(piece) - len(piece.lstrip())
             found.append((start, start + len(bare)))
         start = border

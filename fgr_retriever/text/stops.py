@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import regex
 
 from fgr_retriever.text.atoms import outside_atoms
-from fgr_retriever.text.lines import MARKER
+from fgr_retriever.text.lines import marker
 
 # Words that end in a full stop without ending a sentence, whatever follows.
 _ALWAYS_ABBREVIATED = frozenset(
@@ -82,10 +82,13 @@ def stops(text: str, start: int, end: int, uncased: bool) -> Iterator[int]:
         end: One past its last character.
         uncased: The text has no capitals, so that a small letter may begin a sentence.
     """
-    marker = MARKER.match(text, start, end)
-    found = ((match.end(), match) for match in _STOP.finditer(text, marker.end() if marker else start, end))
+    item = marker(text, start, end)
+    matches = _STOP.finditer(text, item.end() if item else start, end)
+    found = [(match.end(), match) for match in matches if match.end() < end]
+    if not found:
+        return
     for border, match in outside_atoms(text, start, end, found):
-        if border < end and _ends_sentence(text, match, end, uncased):
+        if _ends_sentence(text, match, end, uncased):
             yield border
 
 

@@ -141,15 +141,15 @@ def _part(context: Offer, chosen: list[Candidate], one: Candidate, budget: int) 
     tried = []
 
     def fits(span: Span) -> bool:
-        tried.append(context.tokens([*chosen, replace(one, span=span)]))
+        tried.append(context.tokens([*chosen, replace(one, span=span, headed=False)]))
         return tried[-1] <= budget
 
     if (whole := context.tokens([*chosen, one])) <= budget:
         return one, whole
     passage = context.passages[one.passage]
-    # Without the marks of other sources that say the same, it may fit as it is.
+    # Without the header of its table, and the marks of other sources that say the same, it may fit as it is.
     span = one.span if fits(one.span) else shrink(passage.text, passage.evidence, one.span, fits, context.known)
-    return (replace(one, span=span) if span else None), min(tried)
+    return (replace(one, span=span, headed=False) if span else None), min(tried)
 
 
 def _longest_fitting(context: Offer, chosen: list[Candidate], queue: list[Candidate], budget: int) -> int:

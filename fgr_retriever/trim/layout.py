@@ -7,7 +7,7 @@ text can be traced to its passage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from fgr_retriever.config import Order, TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges
 from fgr_retriever.text.quotation import in_line
 from fgr_retriever.text.sentences import title
+from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.context import Excerpt, Source
 from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Span, TokenEvidence
@@ -222,6 +223,30 @@ def _says_nothing(gap: str) -> bool:
     """Say whether a gap holds no letter and no digit, and no long rule of dashes, which would cost many tokens."""
     marks = gap.strip()
     return len(marks) <= _MOST_MARKS and not any(map(str.isalnum, marks))
+
+
+def with_headers(
+    passage: Scored, tables: Sequence[Table], spans: tuple[Span, ...], headed: Iterable[Span]
+) -> tuple[Span, ...]:
+    """Put the header row of a table before its rows; a row right below it becomes part of one span with it.
+
+    Args:
+        passage: The passage.
+        tables: Its tables that have a header.
+        spans: What is kept of it, ascending and disjoint.
+        headed: The spans whose tables show their header.
+    """
+    rows = list(headed)
+    wanted = [one for one in tables if any(row.start < one.close and one.body < row.end for row in rows)]
+    if not wanted:
+        return spans
+    sums, found = EvidenceSums.of(passage.evidence), list(spans)
+    for one in wanted:
+        near = [span for span in found if span.start <= one.body and one.start <= span.end]
+        start, end = min((one.start, *(span.start for span in near))), max((one.end, *(span.end for span in near)))
+        if (start, end) not in [(span.start, span.end) for span in near]:
+            found = [span for span in found if span not in near] + [*sums.spans(as_ranges([(start, end)]))]
+    return tuple(sorted(found))
 
 
 def with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fgr_retriever.text.tables import Table, tables
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Trimmed
-from fgr_retriever.trim.layout import Assembly, Layout, Scored, Shared, joined, with_title
+from fgr_retriever.trim.layout import Assembly, Layout, Scored, Shared, joined, with_headers, with_title
 from fgr_retriever.trim.repeats import Repeat, clip, find_words, repeated
 from fgr_retriever.types import Span
 
@@ -30,11 +31,19 @@ class Trimming:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A span that may be kept, the position of its passage, and the evidence in it; each is its own."""
+    """A span that may be kept; each is its own.
+
+    Args:
+        passage: The position of its passage.
+        span: The span.
+        mass: The evidence in it.
+        headed: If it is a row of a table, the header row comes with it.
+    """
 
     passage: int
     span: Span
     mass: float
+    headed: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +57,7 @@ class Offer:
         repeated: For each span that repeats others, those that it repeats.
         within: For a span, and the position of a passage with a repeat of it: the range of that passage that has
             all words of the span, if there is one.
+        tables: For each passage with a candidate, its tables that have a header row.
         count: Counts tokens; None without a budget.
         known: Stems of the content words of the question.
     """
@@ -57,6 +67,7 @@ class Offer:
     rest: list[Candidate]
     repeated: dict[Candidate, list[Candidate]]
     within: Mapping[tuple[Candidate, int], Span]
+    tables: Mapping[int, Sequence[Table]]
     count: TokenCounter | None
     known: frozenset[str]
 
@@ -70,9 +81,10 @@ class Offer:
         known: frozenset[str],
     ) -> Offer:
         """Find out what would stand twice."""
-        if not layout.config.merge:
-            return cls(layout, candidates, rest, {}, {}, count, known)
         offered = candidates + rest
+        headed = {place: tables(layout.passages[place].text) for place in {one.passage for one in offered}}
+        if not layout.config.merge:
+            return cls(layout, candidates, rest, {}, {}, headed, count, known)
         found = repeated(layout.passages, [(one.passage, one.span) for one in offered], known)
         holders = {offered[one]: [offered[other] for other in others] for one, others in found.items()}
         within: dict[tuple[Candidate, int], Span] = {}
@@ -80,7 +92,7 @@ class Offer:
             text = layout.passages[holder.passage].text[holder.span.start : holder.span.end]
             if span := find_words(text, layout.passages[one.passage], one.span):
                 within[holder, one.passage] = span
-        return cls(layout, candidates, rest, holders, within, count, known)
+        return cls(layout, candidates, rest, holders, within, headed, count, known)
 
     @property
     def passages(self) -> Sequence[Scored]:
@@ -113,7 +125,7 @@ class Offer:
         return self.count(text) if self.count else 0
 
     def _spans(self, chosen: list[Candidate]) -> tuple[list[tuple[Span, ...]], list[Repeat], list[Shared]]:
-        """Order the chosen spans by passage and place, with the titles that go with them, each text once.
+        """Order the chosen spans by passage and place, with the headers and titles that go with them, each text once.
 
         Returns:
             The spans of each passage, what is not written because it is a repeat, and the passages that are
@@ -127,6 +139,9 @@ class Offer:
         spans = [tuple(sorted(kept)) for kept in found]
         if self.rest:
             spans = [joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]
+        for place in (place for place, headed in self.tables.items() if headed):
+            rows = [one.span for one in chosen if one.passage == place and one.headed and one not in holders]
+            spans[place] = with_headers(self.passages[place], self.tables[place], spans[place], rows)
         if self.layout.config.keep_title:
             spans = [with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
         clipped = [one for block in self.layout.blocks if block.located for one in clip(self.passages, block, spans)]

@@ -17,6 +17,7 @@ from fgr_retriever.config import Unit
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges, other_units
 from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.sentences import sentences
+from fgr_retriever.text.tables import tables
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.types import Span
 
@@ -61,7 +62,8 @@ class Ranking:
         """
         sums, around = EvidenceSums.of(passage.evidence), as_ranges(sentences(passage.text))
         means = sums.means(around)
-        shares = _coverage(passage.text, around, sums.counts(around), known) / (1 + (_PAGE / max(len(around), 1)) ** 2)
+        words = _words_asked(passage.text, around, known)
+        shares = _coverage(words, sums.counts(around)) / (1 + (_PAGE / max(len(around), 1)) ** 2)
         best = float((means + shares).max(initial=_LEAST))
         scale = max(float(means.max(initial=0.0)), _LEAST) / best if shares.any() else 1.0
         return cls(passage, sums, around, shares, scale)
@@ -91,18 +93,27 @@ class Ranking:
         ]
 
 
-def _coverage(text: str, ranges: Ranges, lengths: NDArray[np.int64], known: frozenset[str]) -> NDArray[np.float64]:
+def _words_asked(text: str, ranges: Ranges, known: frozenset[str]) -> list[frozenset[str]]:
+    """Find which words of the question each sentence has; a row of a table has those of its header, too."""
+    found = [known.intersection(stems(text[start:end])) for start, end in ranges.tolist()]
+    for table in tables(text):
+        header = known.intersection(stems(text[table.start : table.end]))
+        first, last = ranges[:, 0].searchsorted([table.body, table.close])
+        found[first:last] = [words | header for words in found[first:last]]
+    return found
+
+
+def _coverage(words: Sequence[frozenset[str]], lengths: NDArray[np.int64]) -> NDArray[np.float64]:
     """Give the share of the question that each sentence covers, rare words first, against its length: (n,).
 
     Words weigh as in BM25, by the sentences of the text that have them. Words that no sentence has do not count.
     """
-    words = [known.intersection(stems(text[start:end])) for start, end in ranges.tolist()]
     there = sorted(set().union(*words))
     if not there:
-        return np.zeros(len(ranges))
+        return np.zeros(len(words))
     has = np.array([[stem in one for stem in there] for one in words], dtype=np.float64)
     counts = has.sum(axis=0)
-    weights = np.log1p((len(ranges) - counts + 0.5) / (counts + 0.5))
+    weights = np.log1p((len(words) - counts + 0.5) / (counts + 0.5))
     covered: NDArray[np.float64] = has @ weights / float(weights.sum())
     relative = np.maximum(lengths, 1) / max(float(lengths.mean()), 1.0)
     return np.divide(covered, 1 - _LENGTH + _LENGTH * relative)

@@ -1,7 +1,10 @@
 """`fgr index` that resumes, `fgr compact`, `fgr repair`."""
 
 import json
+import sqlite3
+from contextlib import closing
 
+import numpy as np
 import pytest
 
 from fgr_retriever.cli import index as commands
@@ -9,9 +12,11 @@ from fgr_retriever.cli import main
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.index.storage.creation import create_store
+from fgr_retriever.index.storage.folders import DATABASE
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import Passage
 
 TEXTS = ["A kiln fires clay.", "The glaze runs.", "A wheel turns.", "Slip is thin clay.", "Bisque is porous."]
@@ -121,3 +126,31 @@ def test_upgrade_adds_what_an_old_index_lacks(tmp_path, model, capsys):
     assert main(["verify", str(tmp_path / "old")]) == 0
     assert main(["upgrade", str(tmp_path / "nothing")]) == 3
     assert main(["upgrade", str(tmp_path / "old")]) == 4  # the embedded model did not make it
+
+
+def stored_units(folder):
+    with closing(sqlite3.connect(folder / DATABASE)) as connection:
+        found = connection.execute("SELECT text, units FROM passages ORDER BY row").fetchall()
+    return [(text.decode(), Units.from_bytes(units, len(text.decode()))) for text, units in found]
+
+
+def test_a_copy_renews_the_cuts_of_old_rules(tmp_path, capsys):
+    old, new = tmp_path / "old", tmp_path / "new"
+    text = "The kiln is hot. The glaze runs."
+    with pytest.MonkeyPatch.context() as patch:  # rules of another version: a text is one unit
+        whole = np.array([[0, len(text)]], dtype=np.int64)
+        patch.setattr(Units, "of", classmethod(lambda cls, _: cls(whole, whole, np.zeros(0, dtype=np.int64))))
+        with Engine.open(old, encoder=WordEncoder()) as engine:
+            engine.add([Passage("a", text, {"source": "a.md"})])
+    with Engine.open(old, encoder=WordEncoder()) as engine:  # neither adding again nor an upgrade changes them
+        assert engine.add([Passage("a", text, {"source": "a.md"})]).unchanged == 1
+        assert engine.upgrade() is False
+        engine.compact()
+    assert [units.sentences.tolist() for _, units in stored_units(old)] == [[[0, len(text)]]]
+    assert main(["copy", str(old), str(new)]) == 0
+    ((copied, units),) = stored_units(new)
+    assert (copied, units.sentences.tolist()) == (text, Units.of(text).sentences.tolist())
+    assert len(units.sentences) == 2
+    assert main(["verify", str(new)]) == 0
+    assert main(["info", str(new), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passages"] == 1
