@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fgr_retriever import Encoder
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.token_evidence import Question, evidence_of, read_hits, support
 from fgr_retriever.index.match import Match
@@ -81,3 +82,11 @@ def test_no_passages_no_hits(word_encoder, question):
     assert read_hits(word_encoder, question, [], TrimConfig()) == []
     assert evidence_of(word_encoder, question.vectors, []) == []
     assert support(question, []) == []
+
+
+def test_a_token_that_begins_before_its_word_belongs_to_it():
+    (question,) = Question.encode(Encoder.default(), ["Who pays £1,850?"])
+    tokens = [question.text[start:end] for start, end in question.offsets.tolist()]
+    assert "£1" in tokens  # one token, where the word is "1"
+    vectors = np.zeros((1, 128), np.float16)
+    assert [word.text for word in support(question, [vectors])[0].words] == ["Who", "pays", "1", "850"]
