@@ -120,18 +120,18 @@ def _plain(word: str) -> str:
 
 
 def _scan(words: list[str]) -> Iterator[_Read]:
-    place = 0
+    place = behind = 0
     while place < len(words):
-        read = _quantity(words, place)
+        read = _quantity(words, place, behind)
         if read is None:
             place += 1
         else:
             yield read
-            place = read.last
+            place = behind = read.last
 
 
-def _quantity(words: list[str], first: int) -> _Read | None:
-    """Read the quantity that begins at a word, if one does."""
+def _quantity(words: list[str], first: int, behind: int) -> _Read | None:
+    """Read the quantity that begins at a word, if one does; words before `behind` belong to another one."""
     if words[first] in _TIMES and not _is_conjunction(words, first):
         return _read(first, first + 1, _TIMES[words[first]], ("times", 1.0))
     if ":" in words[first]:
@@ -152,7 +152,7 @@ def _quantity(words: list[str], first: int) -> _Read | None:
         unit, end = _unit(words, place + 2)
     if unit is None and fraction:
         return _read(first, place, value, ("share", 1.0))
-    if unit is None and first and UNIT_OF.get(words[first - 1], ("",))[0] in ("euros", "dollars", "pounds"):
+    if unit is None and first > behind and UNIT_OF.get(words[first - 1], ("",))[0] in ("euros", "dollars", "pounds"):
         unit, first = UNIT_OF[words[first - 1]], first - 1  # "EUR 50"
     value, end = _and_a_half(words, value, end)
     read = _read(first, end, value, unit)

@@ -109,6 +109,13 @@ def test_which_numbers_a_text_has(text, found):
     assert [(text[one.start : one.end], one.measured) for one in quantities(text)] == found
 
 
+@pytest.mark.parametrize("text", ["5 EUR 20", "5€-20"])
+def test_a_unit_belongs_to_one_number(text):
+    first, second = quantities(text)
+    assert (first.measured, second.measured) == ("euros", "")
+    assert first.end <= second.start
+
+
 def test_what_may_be_no_number_is_marked():
     assert [one.implied for one in quantities("twice a week, one of them, within a week")] == [False, True, True, False]
 
