@@ -27,6 +27,9 @@ LEAST_MATCH = 0.4
 LEAST_NAME_MATCH = 0.55
 # An answer puts things in words of its own: less than this share of its content words may go unmatched.
 TOO_MANY_UNMATCHED = 1 / 2
+# An unmatched word of which the sources have no form may be another thing altogether: in a short sentence one is enough
+# for a doubt.
+MANY_FOREIGN = 1 / 3
 # Below this cosine two words in a row, or half a clause, are more than another wording: chosen on the sentences of
 # tests/agents/citations/development.jsonl.
 LEAST_SURE_MATCH = 0.5
@@ -206,6 +209,11 @@ def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collect
     for start, end in clauses(said.text, 0, len(said.text))[1:]:
         inside, bare = ([word for word in some if start <= word.start < end] for some in (content, low))
         named += bare if len(bare) * 2 >= len(inside) and len(bare) >= min(2, len(inside)) else []
+    foreign = [word for word in low if content[word] < LEAST_MATCH]
+    if len(foreign) >= MANY_FOREIGN * (
+        len(content) + len(said.quantities)
+    ):  # "the bakery closed" for "the mill closed"
+        named += foreign
     if named:
         yield Doubt(f"hardly anything in the cited spans is like {listed(word.text for word in named)}", certain=False)
     if unread := [word.text for word in said.words if word.is_content and word not in words]:
