@@ -19,7 +19,7 @@ from fgr_retriever.model.token_model import Attend, Features, TokenModel
 from fgr_retriever.model.windows import Window, batches, model_input
 
 # Padded tokens in one forward pass: enough to fill the processor, small enough to stay in its caches.
-_BATCH_TOKENS = {"cpu": 1_024, "mps": 16_384, "cuda": 65_536}
+_BATCH_TOKENS = {"cpu": 2_048, "mps": 16_384, "cuda": 65_536}
 _ATTENTION_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}  # where the attention of all layers is kept
 
 
