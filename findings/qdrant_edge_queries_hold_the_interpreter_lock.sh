@@ -4,8 +4,8 @@
 # Expected: EdgeShard.query runs in Rust alone, so that it lets other Python threads run meanwhile, as numpy and torch do. Two
 # threads on two processors then answer nearly twice as many queries, at least of two shards.
 # Seen: two threads answer no more than one, of one shard or of two. A thread that wakes every 0.5 ms wakes some ten times as
-# seldom while another one queries. Two processes do answer twice as many. So a server with threads over the embedded
-# core searches on one processor, and its event loop waits for every query.
+# seldom while another one queries. So a server with threads over the embedded core searches on one processor, and its
+# event loop waits for every query.
 #
 # Output seen (2 processors; figures vary):
 #   queries a second: one thread 777, two threads of one shard 783, of two shards 732
