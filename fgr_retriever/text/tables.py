@@ -76,7 +76,8 @@ def _ruled(text: str, lines: Sequence[Line]) -> Iterator[Table]:
             place += 1
             continue
         top, last = place - 1, place
-        while top and "+" in rule and not is_rule(text[slice(*lines[top - 1])]):
+        least = lines[place][0] - _LONGEST_HEADER
+        while top and "+" in rule and lines[top - 1][0] > least and not is_rule(text[slice(*lines[top - 1])]):
             top -= 1
         while last + 1 < len(lines) and _is_row(text[slice(*lines[last + 1])]):
             last += 1

@@ -236,17 +236,36 @@ def with_headers(
         spans: What is kept of it, ascending and disjoint.
         headed: The spans whose tables show their header.
     """
-    rows = list(headed)
-    wanted = [one for one in tables if any(row.start < one.close and one.body < row.end for row in rows)]
+    wanted = _with_rows(tables, sorted(headed))
     if not wanted:
         return spans
-    sums, found = EvidenceSums.of(passage.evidence), list(spans)
+    ranges, place = [], 0
     for one in wanted:
-        near = [span for span in found if span.start <= one.body and one.start <= span.end]
-        start, end = min((one.start, *(span.start for span in near))), max((one.end, *(span.end for span in near)))
-        if (start, end) not in [(span.start, span.end) for span in near]:
-            found = [span for span in found if span not in near] + [*sums.spans(as_ranges([(start, end)]))]
-    return tuple(sorted(found))
+        while place < len(spans) and spans[place].end < one.start:
+            ranges.append((spans[place].start, spans[place].end))
+            place += 1
+        start, end = one.start, one.end
+        if ranges and ranges[-1][1] >= start:  # of the table before
+            start, end = ranges[-1][0], max(end, ranges.pop()[1])
+        while place < len(spans) and spans[place].start <= one.body:
+            start, end = min(start, spans[place].start), max(end, spans[place].end)
+            place += 1
+        ranges.append((start, end))
+    known = {(span.start, span.end): span for span in spans}
+    fresh = [one for one in ranges if one not in known]
+    known |= zip(fresh, EvidenceSums.of(passage.evidence).spans(as_ranges(fresh)), strict=True)
+    return (*map(known.__getitem__, ranges), *spans[place:])
+
+
+def _with_rows(tables: Sequence[Table], rows: Sequence[Span]) -> list[Table]:
+    """Find the tables that have a row; both are ascending and disjoint."""
+    found, place = [], 0
+    for one in tables:
+        while place < len(rows) and rows[place].end <= one.body:
+            place += 1
+        if place < len(rows) and rows[place].start < one.close:
+            found.append(one)
+    return found
 
 
 def with_title(passage: Scored, spans: list[Span]) -> tuple[Span, ...]:

@@ -139,9 +139,13 @@ class Offer:
         spans = [tuple(sorted(kept)) for kept in found]
         if self.rest:
             spans = [joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]
-        for place in (place for place, headed in self.tables.items() if headed):
-            rows = [one.span for one in chosen if one.passage == place and one.headed and one not in holders]
-            spans[place] = with_headers(self.passages[place], self.tables[place], spans[place], rows)
+        rows = defaultdict(list)
+        for one in chosen:
+            if one.headed and one not in holders:
+                rows[one.passage].append(one.span)
+        for place, tables_there in self.tables.items():
+            if tables_there:
+                spans[place] = with_headers(self.passages[place], tables_there, spans[place], rows[place])
         if self.layout.config.keep_title:
             spans = [with_title(passage, list(kept)) for passage, kept in zip(self.passages, spans, strict=True)]
         clipped = [one for block in self.layout.blocks if block.located for one in clip(self.passages, block, spans)]

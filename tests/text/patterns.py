@@ -67,6 +67,7 @@ _STRUCTURED = (
         "---\na: b\n",
     ),
     *("00:00:01.000 --> ", "12:30 a\n", "  at a\n", "a --b ", "a that is "),
+    *("Q: a?\nb\n\n", "radium;sea\n1;2\n\n\n", "| radium |\n|---|\n| sea |\n\n", "+--+\n| radium |\n+==+\n| sea |\n"),
 )
 
 

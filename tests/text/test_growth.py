@@ -14,6 +14,7 @@ from fgr_retriever.text.html import escaped
 from fgr_retriever.text.query_words import content_stems
 from fgr_retriever.text.sentences import paragraph_breaks, phrases, sentences, title
 from fgr_retriever.text.surroundings import widen
+from fgr_retriever.text.tables import tables
 from fgr_retriever.text.units import Units
 from fgr_retriever.text.valid import without_surrogates
 from fgr_retriever.types import TokenEvidence
@@ -46,6 +47,7 @@ RULES = {
     "snap_to_atoms": lambda text, _: snap_to_atoms(text, len(text) // 2, len(text) // 2 + 1),
     "spaced_atoms": lambda text, _: spaced_atoms(text, 0, len(text)),
     "is_table_row": lambda text, _: is_table_row(text),
+    "tables": lambda text, _: tables(text),
     "units": lambda text, _: Units.of(text),
     "widen": lambda text, _: widen(text, 0, 1, 1),
     "escaped": lambda text, _: escaped(text),
@@ -102,6 +104,15 @@ def test_trimming_takes_linear_time(budget):
 
     chosen = list(texts())[::3]
     assert [text for text, make in chosen if grows_too_fast(rule, make)] == []
+
+
+def test_trimming_many_tables_takes_linear_time():
+    def rule(text, _):
+        TRIMMER.trim("radium sea", [text], max_tokens=len(text) // 2)
+
+    chosen = [(text, make) for text, make in texts() if "radium" in text]
+    assert len(chosen) == 3
+    assert [text for text, make in chosen if grows_too_fast(rule, make, size=24_000)] == []
 
 
 def test_the_measure_sees_quadratic_time():
