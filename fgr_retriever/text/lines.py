@@ -74,6 +74,7 @@ _CODE_WORDS = frozenset(
     "HAVING LIMIT GRANT sudo set".split()
 )
 _NO_CODE = frozenset("-*+•")
+_LONGEST_CODE = 1_000  # characters of a line whose words are looked at: the pattern tries every place for an option
 _COMMENT_MARKS = frozenset("#/-;*%<")
 _LONGEST_MARK = 8  # characters; what begins with a letter or a digit has its stop or bracket in them
 _CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;|[^\s\\][ ]\\)")  # of a line without white space behind it
@@ -99,7 +100,7 @@ def is_code(line: str) -> bool:
     # A pattern for code takes long to fail. Without these marks a line of words needs one of some words at its start.
     if word.isalpha() and word not in _CODE_WORDS and not ("=" in bare or ")" in bare or " -" in bare):
         return False
-    if word[:1] in _NO_CODE:
+    if word[:1] in _NO_CODE or len(bare) > _LONGEST_CODE:
         return False
     return _CODE_START.match(line) is not None
 

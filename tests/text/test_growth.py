@@ -106,6 +106,11 @@ def test_trimming_takes_linear_time(budget):
     assert [text for text, make in chosen if grows_too_fast(rule, make)] == []
 
 
+@pytest.mark.parametrize("end", ["", "a"])
+def test_one_long_line_takes_linear_time(end):
+    assert not grows_too_fast(RULES["find_spans of phrases"], lambda size: "b. " * (size // 3) + end, size=60_000)
+
+
 def test_trimming_many_tables_takes_linear_time():
     def rule(text, _):
         TRIMMER.trim("radium sea", [text], max_tokens=len(text) // 2)
