@@ -106,7 +106,8 @@ INLINE void exponentials(const float *numbers, float *found)
     memcpy(powers, bits, sizeof bits);
     for (int lane = 0; lane < LANES; lane++) {
         float rest = rests[lane];
-        float end = 1.0f / 24 + rest * (1.0f / 120 + rest * (1.0f / 720)); /* products: a division takes several times as long */
+        /* Products: a division takes several times as long. */
+        float end = 1.0f / 24 + rest * (1.0f / 120 + rest * (1.0f / 720));
         float series = 1 + rest * (1 + rest * (0.5f + rest * (1.0f / 6 + rest * end)));
         found[lane] = powers[lane] * series;
     }
