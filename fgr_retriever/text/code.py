@@ -24,6 +24,7 @@ _QUOTE_OR_COMMENT = regex.compile(r"[\"'#]|//|--[ ]")
 _GOES_ON_MARKS = frozenset(".?&|)]")
 LONGEST_STATEMENT = 800
 """Characters of a statement beyond which its lines are units of their own."""
+_MOST_LINES = 40  # of a statement; likewise, and so that very short lines are not looked at some hundred times each
 
 
 def depth(line: str, opening: str = _DEFAULT) -> int:
@@ -58,7 +59,7 @@ def statements(text: str, lines: Sequence[Line]) -> Iterator[tuple[Line, bool]]:
             place += 1
             continue
         last = _last_line(lines, shapes, place)
-        if lines[last][1] - start > LONGEST_STATEMENT:
+        if last - place >= _MOST_LINES or lines[last][1] - start > LONGEST_STATEMENT:
             last = place
         yield (start, lines[last][1]), False
         place = last + 1
@@ -94,9 +95,10 @@ class _Shape(NamedTuple):
 def _last_line(lines: Sequence[Line], shapes: Sequence[_Shape], first: int) -> int:
     """Find the last line of the statement that a line begins; looks no further than a statement may be long."""
     limit = lines[first][0] + LONGEST_STATEMENT
+    end = min(first + _MOST_LINES, len(lines) - 1)
     opened, quoted, last = shapes[first].opened, shapes[first].quotes, first
     is_sql = shapes[first].is_sql
-    while last + 1 < len(lines) and lines[last][1] <= limit:
+    while last < end and lines[last][1] <= limit:
         ended = shapes[last].semicolon if is_sql else not shapes[last].backslash
         if opened <= 0 and not quoted and ended and not shapes[last + 1].goes_on:
             break
