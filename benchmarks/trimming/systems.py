@@ -62,7 +62,7 @@ def budgeted(count: TokenCounter, encoder: Encoder) -> dict[str, Budgeted]:
         "fgr": ours(),
         "fgr, fill": ours(fill=True),
         "fgr, sentences, fill": ours(unit="sentence", fill=True),
-        "SentenceEmbeddingOptimizer": ranking(_optimizer_ranking()),
+        "SentenceEmbeddingOptimizer": ranking(optimizer_ranking()),
         "EmbeddingsFilter": ranking(_filter_ranking()),
         "BM25 sentences": ranking(bm25_ranking),
         "lead": ranking(lambda query, passage: sentences(passage)),
@@ -109,7 +109,7 @@ def bm25_ranking(query: str, passage: str) -> list[Range]:
     return [ranges[place] for place in (-model.get_scores(known)).argsort(kind="stable")]
 
 
-def _optimizer_ranking() -> Rank:
+def optimizer_ranking() -> Rank:
     """Rank as `SentenceEmbeddingOptimizer` does: its sentences, its similarity, without the metadata it pastes in."""
     model = LlamaIndexMiniLM()
 
@@ -131,7 +131,7 @@ def _optimizer_ranking() -> Rank:
 
 def _filter_ranking() -> Rank:
     """Rank with the real pipeline, which sorts by similarity when asked for the best `k`."""
-    pipeline = _pipeline(EmbeddingsFilter(embeddings=LangChainMiniLM(), k=1_000_000))
+    pipeline = filter_pipeline()
 
     def rank(query: str, passage: str) -> list[Range]:
         found = pipeline.compress_documents([Document(passage)], query)
@@ -139,6 +139,11 @@ def _filter_ranking() -> Rank:
         return [(start, start + len(one.page_content)) for start, one in zip(starts, found, strict=True)]
 
     return rank
+
+
+def filter_pipeline() -> DocumentCompressorPipeline:
+    """Make the pipeline of an `EmbeddingsFilter` that keeps all sentences, most similar first."""
+    return _pipeline(EmbeddingsFilter(embeddings=LangChainMiniLM(), k=1_000_000))
 
 
 def _pipeline(embeddings_filter: EmbeddingsFilter) -> DocumentCompressorPipeline:

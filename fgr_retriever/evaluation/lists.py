@@ -155,17 +155,31 @@ def evaluate_lists(
 def _under_budgets(
     one: ResultList, found: Context, encoder: TokenEncoder, count: TokenCounter
 ) -> Iterator[tuple[float, float]]:
-    """Trim a list to each budget: its evidence that is kept, and the share of grade 0 in what is kept; NaN for none."""
-    words = [words_of(passage.text) for passage in one.passages]
-    gold = [overlapping(mine, passage.spans) for mine, passage in zip(words, one.passages, strict=True)]
+    """Trim a list to each budget and score what is kept."""
     whole = sum(count(passage.text) for passage in one.passages)
-    useless = [passage.grade == 0 for passage in one.passages]
     for budget in BUDGETS:
         config = TrimConfig(max_tokens=int(budget * whole), fill=True)
         trimmed = trim_hits(one.query, found.hits, encoder.calibration, config, count, Stopwatch()).trimmed
-        ours = [overlapping(mine, _ranges(cut.spans)) for mine, cut in zip(words, trimmed, strict=True)]
-        noise = sum(int(mask.sum()) for mask, bad in zip(ours, useless, strict=True) if bad)
-        yield _share(_overlap(ours, gold), sum(map(np.sum, gold))), _share(noise, sum(map(np.sum, ours)))
+        yield score_list(one, [_ranges(cut.spans) for cut in trimmed])
+
+
+def score_list(one: ResultList, kept: Sequence[Sequence[Range]]) -> tuple[float, float]:
+    """Score what somebody kept of a list.
+
+    Args:
+        one: The list.
+        kept: Ranges of each of its passages.
+
+    Returns:
+        Share of the words of its evidence that is kept, and share of passages of grade 0 in the kept words, in [0, 1];
+        NaN where there are no such words.
+    """
+    words = [words_of(passage.text) for passage in one.passages]
+    gold = [overlapping(mine, passage.spans) for mine, passage in zip(words, one.passages, strict=True)]
+    ours = [overlapping(mine, ranges) for mine, ranges in zip(words, kept, strict=True)]
+    useless = (passage.grade == 0 for passage in one.passages)
+    noise = sum(int(mask.sum()) for mask, bad in zip(ours, useless, strict=True) if bad)
+    return _share(_overlap(ours, gold), sum(map(np.sum, gold))), _share(noise, sum(map(np.sum, ours)))
 
 
 def _overlap(ours: Sequence[NDArray[np.bool_]], gold: Sequence[NDArray[np.bool_]]) -> int:
