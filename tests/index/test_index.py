@@ -625,6 +625,18 @@ def test_missing_and_short_files_are_seen_when_opening(index, folder, file, dama
         Index.open(folder, ENCODER)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_hit_whose_vectors_are_no_numbers_is_corruption(folder, wrong):
+    with closing(Index.open(folder, ENCODER)) as index:
+        index.add([Passage("a", "radium in the sea")])
+    (path,) = folder.rglob("vectors.f16")
+    vectors = np.fromfile(path, np.float16)
+    vectors[-1] = wrong
+    vectors.tofile(path)
+    with closing(Index.open(folder, ENCODER)) as index, pytest.raises(IndexCorruptError, match=r"fgr verify.*copy"):
+        index.search(ENCODER.encode_queries(["radium"]), 1)
+
+
 @pytest.mark.parametrize("file", [*FILES[1:], "manifest.json"])
 @settings(max_examples=8, deadline=None)
 @given(random=st.randoms(use_true_random=False))
