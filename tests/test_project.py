@@ -234,6 +234,7 @@ def test_every_import_is_a_declared_dependency():
         "faiss": "faiss_cpu",
         "llama_index": "llama_index_core",
         "opentelemetry": "opentelemetry_api",
+        "pptx": "python_pptx",
         "stemmer": "pystemmer",
         "yaml": "pyyaml",
         "pytrec_eval": "pytrec_eval_terrier",

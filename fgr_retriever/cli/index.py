@@ -62,8 +62,8 @@ def index(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Text, Markdown, HTML, PDF, code, JSON, JSON Lines or CSV files, folders, or - for stdin; or folders "
-            "that `fgr encode` wrote."
+            help="Text, Markdown, HTML, PDF, Office, code, JSON, JSON Lines or CSV files, folders, or - for stdin; or "
+            "folders that `fgr encode` wrote."
         ),
     ],
     out: _Out,

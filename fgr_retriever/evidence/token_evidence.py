@@ -17,11 +17,12 @@ from typing_extensions import Self
 from fgr_retriever.config import Calibration, TrimConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.evidence.named_entries import by_name
 from fgr_retriever.evidence.spans import find_spans_of
 from fgr_retriever.evidence.support import Support
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, makes_codes
-from fgr_retriever.text.query_words import QueryWord, query_words
+from fgr_retriever.text.query_words import QueryWord, content_stems, query_words
 from fgr_retriever.types import TokenEvidence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -73,8 +74,11 @@ def read_hits(
         return []
     config, threshold = resolve_cut(encoder.calibration, config)
     tokens = _Tokens.of([one.tokens for one in found])
-    evidence, supports = tokens.evidence(encoder, question.vectors), tokens.support(question)
     texts, units = [one.passage.text for one in found], [one.units for one in found]
+    known = content_stems(question.text)
+    told_by_model = tokens.evidence(encoder, question.vectors)
+    evidence = [by_name(text, one, known) for text, one in zip(texts, told_by_model, strict=True)]
+    supports = tokens.support(question)
     spans = find_spans_of(texts, evidence, config, threshold, units)
     return [
         Hit(one.passage, one.score, rank, kept, told, words, {LATE: one.score})

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgr_retriever.cli.reading.cut import Cutter
-from fgr_retriever.cli.reading.documents import html_text
 from fgr_retriever.cli.reading.files import Reading, read_passages
+from fgr_retriever.cli.reading.html import html_text
 from fgr_retriever.cli.reading.records import Fields
 from fgr_retriever.cli.reading.sources import find_sources
 from fgr_retriever.errors import InputError, MissingExtraError
@@ -77,7 +77,7 @@ class TestReadPassages:
             ("a.json", b"[", "not valid JSON"),
             ("a.ipynb", b"{}", "not a Jupyter notebook"),
             ("a.pdf", b"not a PDF", "not a PDF file"),
-            ("a.docx", b"PK", "save it as PDF, HTML or text"),
+            ("a.doc", b"PK", "save it as PDF, HTML, text, .docx"),
         ],
     )
     def test_what_cannot_be_read_is_named(self, tmp_path, name, content, message):
@@ -246,11 +246,38 @@ class TestFormats:
             word.<br>Next line.</p><ul><li>first<li>second</ul><table><tr><th>k<th>v</tr>
             <tr><td>a</td><td>1</td></tr></table><pre>def f():\n    return 1</pre></body></html>"""
         assert html_text(markup) == (
-            "## A & B\n\nOne bold word.\nNext line.\n\n- first\n- second\n\nk | v\na | 1\n\ndef f():\n    return 1\n"
+            "## A & B\n\nOne bold word.\nNext line.\n\n- first\n- second\n\n| k | v |\n| --- | --- |\n| a | 1 |\n\n"
+            "def f():\n    return 1\n"
         )
         path = tmp_path / "a.html"
         path.write_text(markup)
         assert self.read(path)[0].metadata["title"] == f"{path} > A & B"
+
+    @pytest.mark.parametrize(
+        ("table", "text"),
+        [
+            (
+                "<tr><td><p>a</p></td><td>b</td></tr><tr><td>c<br>d<td><ul><li>e<li>f</ul>",
+                "| a | b |\n| c d | - e - f |",
+            ),
+            ("<thead><tr><th>k<th>v</thead><tbody><tr><td>a<td>1", "| k | v |\n| --- | --- |\n| a | 1 |"),
+            ("<tr><th>k<td>v<tr><th><td>1", "| k | v |\n|  | 1 |"),
+            ("<tr><th>k<th>v", "| k | v |"),
+            ("<tr><td>k<tr><td>a", "k\na"),
+            ("<tr><td>Menu<td><p>One.</p><p>Two.</p>", "Menu |\n\nOne.\n\nTwo."),
+            ("<tr><td>1<td><pre>a\n  b</pre>", "1 |\n\na\n  b"),
+            (
+                "<tr><td>x<table><tr><th>k<th>v<tr><td>a<td>1</table></td></tr>",
+                "x\n\n| k | v |\n| --- | --- |\n| a | 1 |",
+            ),
+        ],
+    )
+    def test_a_row_of_a_table_is_a_line_unless_its_cells_hold_paragraphs(self, table, text):
+        assert html_text(f"<table>{table}</table>") == f"{text}\n"
+
+    def test_the_first_row_of_data_is_its_header(self):
+        rows = "<tr><td><p>k</p></td><td>v</td></tr><tr><td><p>a</p><p>b</p></td><td>1</td></tr>"
+        assert html_text(f"<table>{rows}</table>", data=True) == "| k | v |\n| --- | --- |\n| a b | 1 |\n"
 
     @given(st.text(alphabet="<>/abpretdl &;\n\"'!-", max_size=80))
     def test_no_markup_is_too_broken(self, markup):

@@ -31,18 +31,20 @@ class Cutter:
     markdown: bool = False
     number: int = 0
 
-    def cut(self, lines: Iterable[str], **metadata: Json) -> Iterator[Passage]:
+    def cut(self, lines: Iterable[str], start: int = 0, line: int = 1, **metadata: Json) -> Iterator[Passage]:
         """Put whole paragraphs of a text together to passages.
 
         Args:
             lines: The lines of the text, with their ends.
+            start: Where they begin, if they are a part of the text.
+            line: In which line.
             **metadata: What else is known of all passages of this text.
 
         Returns:
             Passages with the metadata `source`, `title` (the name of the file and the headings above the passage),
             `start_index` (of the passage's first character in the text) and `line`, counted from 1.
         """
-        headings, group = _Headings(self.markdown), _Group()
+        headings, group = _Headings(self.markdown), _Group(start, line)
         for paragraph in _paragraphs(lines, self.passage_chars * _LONGEST_PARAGRAPH):
             if len(group.text) + len(paragraph.rstrip()) > self.passage_chars:
                 yield from self._passages(group, metadata)

@@ -2,7 +2,9 @@
 
 =============================  =====================================================================
 `.jsonl`, `.json`, `.csv` ...  one record, one passage; what is neither id nor text becomes metadata
-`.html`, `.ipynb`, `.pdf`      their text, then as below; of a PDF with the number of the page
+`.html`, `.ipynb`, `.docx`     their text, then as below
+`.pdf`, `.pptx`                the same, each page or slide by itself, with its number
+`.xlsx`                        one row of a sheet, one passage
 everything else                text: cut at blank lines into passages of about as many characters as
                                asked for; see `cut`
 =============================  =====================================================================
@@ -23,7 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fgr_retriever.cli.reading.cut import Cutter
-from fgr_retriever.cli.reading.documents import html_text, notebook_text, pdf_pages
+from fgr_retriever.cli.reading.documents import notebook_text, pdf_pages
+from fgr_retriever.cli.reading.html import html_text
+from fgr_retriever.cli.reading.office import document_text, sheet_rows, slide_texts
 from fgr_retriever.cli.reading.records import Fields, Record, read_csv, read_json, read_jsonl
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Passage
@@ -31,7 +35,7 @@ from fgr_retriever.types import Passage
 if TYPE_CHECKING:
     from fgr_retriever.cli.reading.sources import Source
 
-Format = Literal["auto", "text", "markdown", "html", "notebook", "pdf", "jsonl", "json", "csv"]
+Format = Literal["auto", "text", "markdown", "html", "notebook", "pdf", "docx", "pptx", "xlsx", "jsonl", "json", "csv"]
 STDIN = "-"
 _TEXT = (".txt", ".rst", ".tex", ".org", ".log", ".vtt", ".srt")
 _CODE = (
@@ -79,13 +83,18 @@ KINDS: dict[str, Format] = {
     ".json": "json",
     ".ipynb": "notebook",
     ".pdf": "pdf",
+    ".docx": "docx",
+    ".pptx": "pptx",
+    ".xlsx": "xlsx",
 }
-_OFFICE = {".docx", ".doc", ".pptx", ".ppt", ".xlsx", ".xls", ".odt", ".odp", ".ods", ".epub"}
+_NOT_READ = {".doc", ".ppt", ".xls", ".odt", ".odp", ".ods", ".epub"}
 _RECORDS: dict[Format, Callable[[Iterable[str], str], Iterator[Record]]] = {
     "jsonl": read_jsonl,
     "json": read_json,
     "csv": read_csv,
 }
+_PAGES: dict[Format, Callable[[Path, str], Iterator[str]]] = {"pdf": pdf_pages, "pptx": slide_texts}
+_WITH_HEADINGS: tuple[Format, ...] = ("markdown", "html", "notebook", "docx", "pptx")
 _LONGEST_LINE = 65_536
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # what no text has; an escape colours logs
 _MOST_CONTROL = 0.01
@@ -114,8 +123,8 @@ class Reading:
         if self.format != "auto":
             return self.format
         ending = path.suffix.lower()
-        if ending in _OFFICE:
-            raise InputError(f"{path}: {ending} files are not read: save it as PDF, HTML or text, and index that")
+        if ending in _NOT_READ:
+            raise InputError(f"{path}: {ending} files are not read: save it as PDF, HTML, text, .docx, .pptx or .xlsx")
         return KINDS.get(ending, "text")
 
 
@@ -124,27 +133,45 @@ def read_passages(sources: Iterable[Source], reading: Reading) -> Iterator[Passa
 
     Raises:
         InputError: A file or record cannot be read so; the message names file and line.
-        MissingExtraError: A PDF file is to be read, and pypdf is not installed.
+        MissingExtraError: A PDF or Office file is to be read, and its reader is not installed.
         OSError: A file cannot be read.
     """
     for source in sources:
-        name, format = source.name, reading.of(source.path)
+        format = reading.of(source.path)
         if format in _RECORDS:
             with open_text(str(source.path)) as lines:
                 for number, record in enumerate(_RECORDS[format](lines, str(source.path)), start=1):
-                    yield reading.fields.passage(record, name, number)
+                    yield reading.fields.passage(record, source.name, number)
             continue
-        cutter = Cutter(name, reading.passage_chars, markdown=format in ("markdown", "html", "notebook"))
-        if format == "pdf":
-            for page, text in enumerate(pdf_pages(source.path, name), start=1):
-                yield from cutter.cut(io.StringIO(text, newline=""), page=page)
-            continue
-        with open_text(str(source.path), _LONGEST_LINE) as lines:
-            if format == "html":
-                lines = iter(html_text("".join(lines)).splitlines(keepends=True))
-            elif format == "notebook":
-                lines = iter(notebook_text("".join(lines), name).splitlines(keepends=True))
-            yield from cutter.cut(_texts(lines, str(source.path)))
+        cutter = Cutter(source.name, reading.passage_chars, markdown=format in _WITH_HEADINGS)
+        if format in _PAGES:
+            for page, text in enumerate(_PAGES[format](source.path, source.name), start=1):
+                yield from cutter.cut(_lines(text), page=page)
+        elif format == "xlsx":
+            yield from _rows(source, cutter)
+        elif format == "docx":
+            yield from cutter.cut(_lines(document_text(source.path, source.name)))
+        else:
+            with open_text(str(source.path), _LONGEST_LINE) as lines:
+                if format == "html":
+                    lines = _lines(html_text("".join(lines)))
+                elif format == "notebook":
+                    lines = _lines(notebook_text("".join(lines), source.name))
+                yield from cutter.cut(_texts(lines, str(source.path)))
+
+
+def _rows(source: Source, cutter: Cutter) -> Iterator[Passage]:
+    """Make passages of the rows of a workbook; their places are those in the text of all rows."""
+    start, line = 0, 1
+    for row in sheet_rows(source.path, source.name):
+        title = f"{source.name} > {row.sheet}"
+        yield from cutter.cut(_lines(row.text), start, line, title=title, sheet=row.sheet, row=row.number)
+        start, line = start + len(row.text), line + row.text.count("\n")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Give the lines of a text with their ends."""
+    return iter(io.StringIO(text, newline=""))
 
 
 @contextmanager

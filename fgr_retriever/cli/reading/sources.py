@@ -57,13 +57,18 @@ def find_sources(given: Sequence[str]) -> Sources:
             raise FileNotFoundError(f"{name}: no such file or folder")
         else:
             folder = path.resolve().name
-            inside = sorted(item for item in path.rglob("*") if item.suffix.lower() in KINDS and item.is_file())
+            inside = sorted(item for item in path.rglob("*") if _is_text(item))
             if not inside:
                 raise FileNotFoundError(f"{name}: no file in this folder whose name ends in {', '.join(KINDS)}")
             files += [Source((Path(folder) / item.relative_to(path)).as_posix(), item) for item in inside]
             folders.append(folder)
     _check_names(files)
     return Sources(tuple(files), tuple(folders))
+
+
+def _is_text(path: Path) -> bool:
+    """Say whether this is a file of a known kind; `~$a.docx` only says who has `a.docx` open."""
+    return path.suffix.lower() in KINDS and not path.name.startswith("~$") and path.is_file()
 
 
 def _check_names(files: Sequence[Source]) -> None:

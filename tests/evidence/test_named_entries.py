@@ -1,0 +1,177 @@
+"""In tables and lists of keys, the entry that the question names is the evidence, and those beside it are not."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fgr_retriever import Encoder, Trimmer
+from fgr_retriever.evidence.named_entries import by_name
+from fgr_retriever.text.entries import entries
+from fgr_retriever.text.query_words import content_stems
+from fgr_retriever.types import TokenEvidence
+from tests.evidence.test_spans import evidence_for
+
+BEFORE = (
+    "# Sub-processors\n\nWe use the following companies to process personal data on our behalf. The list is kept up to "
+    "date, and we tell you thirty days before we add another one. You may object within that time.\n\n"
+)
+BEHIND = "\n\n## Contact\n\nWrite to us if you have a question. We answer within ten working days.\n"
+
+
+def markdown(header, *rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows))
+
+
+PURPOSES = ("Purpose", "Place of processing", "Data")
+AWS = markdown(
+    PURPOSES,
+    ("Hosting", "Frankfurt, Germany", "all customer data"),
+    ("Backup", "Dublin, Ireland", "encrypted copies"),
+)
+GOOGLE = markdown(
+    PURPOSES, ("Analytics", "Eemshaven, Netherlands", "usage events"), ("Maps", "Hamina, Finland", "addresses")
+)
+AZURE = markdown(
+    PURPOSES, ("Mail", "Amsterdam, Netherlands", "addresses and messages"), ("Speech", "Paris, France", "recordings")
+)
+SECTIONS = (
+    f"{BEFORE}## Amazon Web Services\n\n{AWS}\n\n## Google Cloud Platform\n\n{GOOGLE}\n\n## Microsoft Azure\n\n{AZURE}"
+    f"{BEHIND}"
+)
+COMPANIES = markdown(
+    ("Company", *PURPOSES),
+    ("Amazon Web Services", "Hosting", "Frankfurt, Germany", "all customer data"),
+    ("Google Cloud Platform", "Analytics", "Eemshaven, Netherlands", "usage events"),
+    ("Microsoft Azure", "Mail", "Amsterdam, Netherlands", "addresses and messages"),
+    ("Twilio", "Text messages", "Dublin, Ireland", "telephone numbers"),
+    ("Stripe", "Payment", "Dublin, Ireland", "card data"),
+)
+ONE_TABLE = f"{BEFORE}{COMPANIES}{BEHIND}"
+STAFF = "name,role,salary,hired\nAna Lima,Baker,2300,2019\nOmar Reyes,Reception,2150,2021\nTom Berg,Baker,2250,2020\n"
+SERVERS = """# Servers
+
+## Production
+
+host: alpha.example.org
+memory: 64 GB
+region: Oslo
+
+## Staging
+
+host: beta.example.org
+memory: 16 GB
+region: Turin
+
+## Development
+
+host: gamma.example.org
+memory: 8 GB
+region: Porto
+"""
+TARIFE = "Tarif;Preis;Kündigung\nBasis;5 EUR;1 Monat\nKomfort;9 EUR;3 Monate\nFamilie;15 EUR;6 Monate\n"
+LOADED = "name: Boiler\nplace: cellar\nserviced: May\n\nname: Lift\nplace: hall\nserviced: July\n"
+
+
+@pytest.fixture(scope="module")
+def trimmer():
+    return Trimmer(Encoder.default())
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("text", "question", "kept", "others"),
+    [
+        (SECTIONS, "Where does Google Cloud Platform process data?", "Eemshaven", "Frankfurt Dublin Amsterdam Paris"),
+        (SECTIONS, "Where does Amazon Web Services process data?", "Frankfurt", "Eemshaven Hamina Amsterdam Paris"),
+        (SECTIONS, "Where does Microsoft Azure process data?", "Amsterdam", "Frankfurt Dublin Eemshaven Hamina"),
+        (SECTIONS, "What data does Google Cloud Platform get for maps?", "| Maps | Hamina", "Frankfurt Amsterdam"),
+        (ONE_TABLE, "Where does Google Cloud Platform process data?", "Eemshaven", "Frankfurt Dublin Amsterdam"),
+        (ONE_TABLE, "Where does Stripe process data?", "| Stripe | Payment | Dublin", "Twilio Frankfurt"),
+        (ONE_TABLE, "What is Twilio used for?", "Text messages", "Amsterdam Stripe"),
+        (STAFF, "What is the salary of Omar Reyes?", "2150", "2300 2250"),
+        (STAFF, "When was Tom Berg hired?", "2020", "2019 2021"),
+        (SERVERS, "How much memory does the staging server have?", "## Staging", "64 8"),
+        (SERVERS, "In which region is the development server?", "## Development", "Oslo Turin"),
+        (TARIFE, "Was kostet der Tarif Komfort?", "9 EUR", "5 15"),
+        (LOADED, "When was the lift serviced?", "July", "May"),
+    ],
+)
+def test_what_the_question_names_is_kept_and_not_what_stands_beside_it(trimmer, text, question, kept, others):
+    (found,) = trimmer.trim(question, [text])
+    assert kept in found.text
+    words = found.text.replace(",", " ").split()
+    assert [other for other in others.split() if other in words] == []
+
+
+def means(text, question, *likely):
+    known = by_name(text, evidence_for(text, *likely), content_stems(question))
+    return {text[one.start : one.end]: known.mean(one.start, one.end) for one in entries(text)}
+
+
+def test_an_entry_has_the_words_of_its_header_and_of_the_headings_above():
+    found = {one.words for one in entries(SECTIONS) if SECTIONS[one.start : one.end].startswith("| Maps")}
+    assert {*found} == {
+        frozenset(
+            content_stems(
+                "Sub-processors Google Cloud Platform place processing purpose data maps Hamina Finland addresses"
+            )
+        )
+        | {"of"}
+    }
+
+
+def test_a_name_in_no_entry_or_in_all_changes_nothing():
+    evidence = evidence_for(STAFF, "2150")
+    for question in ("What does Ida Holm earn?", "What is the salary?", "?"):
+        assert by_name(STAFF, evidence, content_stems(question)) is evidence
+
+
+def test_prose_is_left_as_it_is():
+    text = f"{BEFORE}Omar sells bread. Ana bakes it, and Tom cleans.\n\nOmar: baker, and more."
+    evidence = evidence_for(text, "bakes")
+    assert entries(text) == []
+    assert by_name(text, evidence, content_stems("What does Ana do?")) is evidence
+
+
+def test_text_beside_a_table_is_left_as_it_is():
+    text = f"We pay Omar well.\n\n{STAFF}\nOmar is kind."
+    evidence = evidence_for(text, "kind", "Baker")
+    changed = by_name(text, evidence, content_stems("What is the salary of Omar Reyes?"))
+    for part in ("We pay Omar well.", "Omar is kind."):
+        start = text.index(part)
+        assert changed.mean(start, start + len(part)) == evidence.mean(start, start + len(part))
+
+
+def test_a_row_with_the_name_comes_before_likelier_ones():
+    found = means(STAFF, "What is the salary of Omar Reyes?", "Ana", "Lima,Baker,2300,2019")
+    assert max((row for row in found if "name" not in row), key=found.get).startswith("Omar")
+
+
+def test_every_row_that_has_a_part_of_the_name_stays():
+    found = means(STAFF, "Compare the salaries of Omar and Tom.", "Omar", "Tom")
+    evidence = means(STAFF, "", "Omar", "Tom")
+    for row in ("Omar Reyes,Reception,2150,2021", "Tom Berg,Baker,2250,2020"):
+        assert found[row] >= evidence[row]
+
+
+@given(st.lists(st.lists(st.sampled_from(["oak", "elm", "3", "fir 2"]), min_size=2, max_size=2), max_size=5), st.data())
+def test_probabilities_stay_in_their_range_and_the_given_ones_are_not_changed(rows, data):
+    text = f"# oak\n\n{markdown(('tree', 'height'), *rows)}\n\nkey: elm\nother: oak\n\nkey: fir\nother: 3\n"
+    given_ = evidence_for(text, *data.draw(st.lists(st.sampled_from(text.split()), max_size=4)))
+    before = given_.probabilities.copy()
+    known = content_stems(data.draw(st.sampled_from(["oak height", "elm", "fir and oak", "tree"])))
+    found = by_name(text, given_, known)
+    assert np.array_equal(given_.probabilities, before)
+    assert np.array_equal(found.offsets, given_.offsets)
+    assert found.probabilities.dtype == np.float32
+    assert ((found.probabilities >= 0) & (found.probabilities <= 1)).all()
+    ranges = [(one.start, one.end) for one in entries(text)]
+    assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
+
+
+def test_a_text_without_tokens():
+    nothing = TokenEvidence(np.zeros((0, 2), np.int32), np.zeros(0, np.float32))
+    assert by_name(STAFF, nothing, content_stems("Omar")) is nothing
