@@ -67,7 +67,8 @@ def _carry_over(
 def _shares(found: Sequence[Entry], known: Set[str]) -> list[float]:
     """Say how much of the name in the question each entry has, in [0, 1]; nothing if no word tells entries apart.
 
-    A word belongs to the name if some entries have it and others do not; rare ones count more.
+    A word belongs to the name if some entries have it and others do not; rare ones count more. A name of numbers alone
+    ("since 2018") may as well be a border, so the share is at least one half: no entry falls behind for it.
     """
     rows = [known & one.words for one in found if not one.is_header]
     counts = {stem: sum(stem in words for words in rows) for stem in set().union(*rows)}
@@ -78,8 +79,9 @@ def _shares(found: Sequence[Entry], known: Set[str]) -> list[float]:
     best: dict[int, float] = {}  # of each table, for its header
     for one, own in zip(found, sums, strict=True):
         best[one.table] = max(best.get(one.table, 0.0), own)
-    most = max(best.values())
-    return [(best[one.table] if one.is_header else own) / most for one, own in zip(found, sums, strict=True)]
+    most, least = max(best.values()), 0.5 if all(map(str.isdigit, weights)) else 0.0
+    shares = [(best[one.table] if one.is_header else own) / most for one, own in zip(found, sums, strict=True)]
+    return [least + (1 - least) * share for share in shares]
 
 
 def _shifted(probabilities: NDArray[np.float32], shifts: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -175,3 +175,12 @@ def test_probabilities_stay_in_their_range_and_the_given_ones_are_not_changed(ro
 def test_a_text_without_tokens():
     nothing = TokenEvidence(np.zeros((0, 2), np.int32), np.zeros(0, np.float32))
     assert by_name(STAFF, nothing, content_stems("Omar")) is nothing
+
+
+def test_a_year_puts_no_row_behind_the_others():
+    """ "Since 2018" asks for the rows from that year on; so the row of 2018 may gain, but the others must not lose."""
+    text = markdown(("Year", "Revenue"), ("2018", "4 million"), ("2019", "6 million"), ("2020", "9 million"))
+    evidence = evidence_for(text, dict.fromkeys(("4", "6", "9"), 0.6))
+    found = by_name(text, evidence, content_stems("How has revenue grown since 2018?"))
+    assert (found.probabilities >= evidence.probabilities - 1e-6).all()
+    assert (found.probabilities > evidence.probabilities + 0.1).any()
