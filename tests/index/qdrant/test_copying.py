@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_refused(folder, place, tmp_path):
         fingerprint = "another"
 
     with pytest.raises(ConfigError, match="a config is for a folder"):
-        copy(folder.folder, place, IndexConfig())
+        copy(folder.folder, place, IndexConfig(nbits=16))
     with pytest.raises(IndexNotFoundError):
         copy(tmp_path / "none", place)
     with pytest.raises(IndexNotFoundError, match="no such collection"):
