@@ -90,10 +90,16 @@ def copy_index(engine: Engine, path: str | Path, name: str, settings: str) -> No
         settings: What is in it.
 
     Raises:
-        InputError: The folder contains something else.
+        InputError: The folder contains something else, or the index lies in none.
         IndexWriteError: The disk refused the write.
     """
-    source, target = engine.folder, Path(path)
+    try:
+        source, target = engine.folder, Path(path)
+    except InputError as error:
+        raise InputError(
+            f"{error}. The collection keeps all but the settings: to open it again, give its URL to "
+            "`from_persist_dir`, or its engine to the class, with these settings"
+        ) from None
     try:
         if target.exists() and target.samefile(source):
             (target / name).write_text(settings, encoding="utf-8")

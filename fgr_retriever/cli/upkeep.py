@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import asdict, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -31,6 +31,12 @@ def copy(
     nbits: Annotated[
         int | None, typer.Option(help="Bits for each dimension in a new folder: 1, 2, 4, 8 or 16.", show_default="2")
     ] = None,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE", help="A new index keeps words for BM25: english, ...", show_default="as the other"
+        ),
+    ] = None,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="From one collection into a new one: learn centroids from all passages.")
     ] = False,
@@ -43,15 +49,27 @@ def copy(
     After an interruption, run the same command again.
     """
     from fgr_retriever.index.copying import copy as copy_index
-    from fgr_retriever.index.opening import config_of
 
-    config = None if nbits is None else replace(config_of(source) or IndexConfig(), nbits=nbits, refine=False, words="")
+    config = _config(source, target, {"nbits": nbits, "words": words})
     started = time.perf_counter()
     done = copy_index(source, target, config, retrain=retrain, alias=alias, show_progress=sys.stderr.isatty())
     seconds = time.perf_counter() - started
     note(
         f"{target}: {done.added + done.updated} passages copied in {seconds:.1f} s, {done.unchanged} were there already"
     )
+
+
+def _config(source: str, target: str, options: dict[str, Any]) -> IndexConfig | None:
+    """Say how the target is to be: as it is, or as a new one is made, but with what is asked for."""
+    from fgr_retriever.index.opening import as_collection, config_of
+
+    asked = {name: value for name, value in options.items() if value is not None}
+    if not asked:
+        return None
+    if as_collection(target) is not None:
+        return IndexConfig(**asked)
+    new = replace(config_of(source) or IndexConfig(), nbits=IndexConfig().nbits, refine=False)
+    return replace(config_of(target) or new, **asked)
 
 
 def delete(

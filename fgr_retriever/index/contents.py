@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fgr_retriever.index.storage.calibration import StoredCalibration
+from fgr_retriever.index.storage.lexicon import KeptWords
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock
 from fgr_retriever.types import Passage
 
@@ -26,6 +27,7 @@ class Contents:
         importance: Whether the tokens have importance.
         calibration: What the index keeps, if anything.
         centroids: Those that search probes, (k, dim) float32; None where there are none.
+        words: Those that the index keeps for BM25; None where it keeps none.
         passages: In the order in which they were added; can be read once.
     """
 
@@ -36,6 +38,7 @@ class Contents:
     importance: bool
     calibration: StoredCalibration | None
     centroids: Tensor | None
+    words: KeptWords | None
     passages: Iterator[tuple[Passage, StoredTokens]]
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import ConfigError, ModelMismatchError
 from fgr_retriever.index.contents import Contents, Playback
-from fgr_retriever.index.opening import Place, as_collection, open_stored
+from fgr_retriever.index.opening import Place, as_collection, config_of, open_stored
 from fgr_retriever.index.storage.creation import create_store
 from fgr_retriever.index.storage.folders import MANIFEST
+from fgr_retriever.index.storage.lexicon import new_words
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
@@ -20,8 +21,6 @@ from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Added
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from fgr_retriever.index.qdrant.place import QdrantCollection
 
 
@@ -38,12 +37,14 @@ def copy(
 
     A passage that the target has with the same text is left as it is, so that an interrupted copy is finished by the
     same call. What the target has besides stays. Vectors come as the source gives them back, and are compressed as the
-    target stores them. A collection takes the centroids of a folder; a folder learns its own.
+    target stores them. A collection takes the centroids of a folder; a folder learns its own. A new target keeps words
+    for BM25 if the source does; they are prepared anew.
 
     Args:
         source: Where the index is.
         target: Another folder or collection; made if missing.
-        config: How a new folder stores vectors; None uses the defaults.
+        config: How a new folder stores vectors, and whether it keeps words; for a new collection, `words` alone. None
+            uses the defaults, and the words of the source. For a target that is there, None or that of its creation.
         retrain: From one collection into a new one: learn centroids from all that is there now.
         alias: A name that the target, a collection, gets when all is copied, in the place of the one that had it.
         show_progress: Show progress bars on stderr.
@@ -54,7 +55,9 @@ def copy(
     Raises:
         IndexNotFoundError: There is no source.
         ModelMismatchError: The target was built with another model.
-        ConfigError: A collection was given a config, or a folder what is for collections.
+        ConfigError: The target was created with another config, or cannot be made with this one; or a folder was given
+            what is for collections.
+        MissingExtraError: A new target is to keep words, and the stemmer is not installed.
         IndexCorruptError: What the source holds is damaged.
         IndexWriteError: The disk refused the write.
         IndexServerError: A server does not answer, or refuses.
@@ -66,27 +69,42 @@ def copy(
         contents = stored.contents()
         if collection is None:
             return _into_folder(Path(target), contents, config, show_progress)  # type: ignore[arg-type]
-        if config is not None:
-            raise ConfigError(f"{config}: a config is for a folder; the collection says how it stores vectors")
         from fgr_retriever.index.qdrant.filling import fill
 
         if retrain and origin is not None:
-            contents = replace(contents, centroids=_retrained(origin, show_progress))
-        return fill(collection, contents, show_progress, alias)
+            contents = _retrained(origin, contents, show_progress)
+        return fill(collection, _with_words(contents, config, config_of(target)), show_progress, alias)
 
 
-def _retrained(origin: QdrantCollection, progress: bool) -> Tensor | None:
-    """Learn centroids from what a collection has."""
+def _retrained(origin: QdrantCollection, contents: Contents, progress: bool) -> Contents:
+    """Learn centroids and the mean length of passages from what a collection has."""
     from fgr_retriever.index.qdrant.stored import QdrantStored
 
     with closing(QdrantStored.open(origin)) as stored:
-        return stored.retrained(show_progress=progress)
+        return replace(contents, centroids=stored.retrained(show_progress=progress), words=stored.measured_words())
+
+
+def _with_words(contents: Contents, config: IndexConfig | None, kept: IndexConfig | None) -> Contents:
+    """Say which words are written into a collection that has been made like `kept`, if it is there.
+
+    Raises:
+        ConfigError: The config is none of a collection, or not that of this one.
+    """
+    if config is None:
+        return contents
+    if config != IndexConfig(words=config.words):
+        raise ConfigError(f"{config}: a config is for a folder; of it, a new collection takes `words` alone")
+    if kept is not None and kept.words != config.words:
+        raise ConfigError(f"the collection was created with words={kept.words!r}: copy into a new one")
+    same = contents.words is not None and contents.words.language == config.words
+    return contents if same else replace(contents, words=new_words(config.words))
 
 
 def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, progress: bool) -> Added:
     """Write contents into a folder, in one transaction."""
     if not (folder / MANIFEST).exists():
-        config = config or IndexConfig(importance=contents.importance)
+        words = contents.words.language if contents.words else ""
+        config = config or IndexConfig(importance=contents.importance, words=words)
         made = Manifest(contents.model, contents.dim, config)
         create_store(folder, replace(made, evidence=contents.evidence, evidence_bytes=contents.evidence_bytes))
     with closing(Store(folder)) as store:
@@ -95,6 +113,8 @@ def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, p
             raise ModelMismatchError(
                 f"{folder} was built with the model {manifest.model}, not {contents.model}: copy into a new folder"
             )
+        if config not in (None, manifest.config):
+            raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: copy into a new folder")
         if manifest.config.importance and not contents.importance:
             raise ConfigError(f"{folder} keeps the importance of tokens, which the source does not: copy elsewhere")
         played = Playback(contents)

@@ -80,11 +80,12 @@ class StoredIndex(Lookup):
         Raises:
             IndexCorruptError: The stored data is damaged.
         """
-        with self._store.reading() as (snapshot, _):
-            manifest, codec = snapshot.manifest, snapshot.codec
+        with self._store.reading() as (snapshot, connection):
+            manifest, codec, words = snapshot.manifest, snapshot.codec, self._store.words.kept(connection)
             kept = (snapshot.evidence, manifest.evidence_bytes) if snapshot.evidence else ("", 0)
         found = self._store.calibration(), codec.float_centroids if codec else None
-        return Contents(manifest.model, manifest.dim, *kept, manifest.config.importance, *found, self._passages())
+        importance = manifest.config.importance
+        return Contents(manifest.model, manifest.dim, *kept, importance, *found, words, self._passages())
 
     def _passages(self) -> Iterator[tuple[Passage, StoredTokens]]:
         with self._store.reading() as (snapshot, connection):

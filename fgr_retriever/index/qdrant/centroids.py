@@ -87,7 +87,7 @@ class Centroids:
             must_not=[models.HasVectorCondition(has_vector=CENTROIDS)],
         )
         # A page begins at an id, so that it does not matter that what was told no longer passes the filter.
-        for some in batches(scroll(self._server, _PAYLOAD, lacking, vectors=True), VECTORS_PAGE):
+        for some in batches(scroll(self._server, _PAYLOAD, lacking, vectors=(TOKENS,)), VECTORS_PAGE):
             points = [_told(one, centroids) for one in some]
             self._server("update_vectors", points=points, wait=True)
 
@@ -115,7 +115,7 @@ def _sample(server: Server, dim: int) -> tuple[Tensor, int]:
         The vectors, (t, dim) float32, and of how many passages they are.
     """
     found, tokens = [np.zeros((0, dim), np.float16)], 0
-    for one in scroll(server, _PAYLOAD, vectors=True):
+    for one in scroll(server, _PAYLOAD, vectors=(TOKENS,)):
         found.append(tokens_of(one.payload, one.vector, Shape(dim)).vectors)
         tokens += len(found[-1])
         if tokens >= _MOST_SAMPLED:

@@ -10,8 +10,9 @@ from fgr_retriever.errors import ConfigError, IndexFormatError, IndexNotFoundErr
 from fgr_retriever.index.qdrant.aliases import resolved
 from fgr_retriever.index.qdrant.facets import name_of
 from fgr_retriever.index.qdrant.facts import Facts, read_facts, write_facts
-from fgr_retriever.index.qdrant.layout import CENTROIDS, MEAN, ROW, TOKENS
+from fgr_retriever.index.qdrant.layout import CENTROIDS, MEAN, ROW, TOKENS, WORDS
 from fgr_retriever.index.qdrant.server import Server
+from fgr_retriever.index.storage.lexicon import KeptWords
 
 _DATATYPES = {"exact": "float16", "balanced": "turbo8", "small": "turbo4"}
 _INDEXES = {"eq": "keyword", "in": "keyword", "n": "float", "s0": "float", "s1": "float"}
@@ -49,8 +50,13 @@ def opened(server: Server) -> Facts:
     return facts
 
 
-def created(server: Server, facts: Facts) -> Facts:
+def created(server: Server, facts: Facts, words: KeptWords | None = None) -> Facts:
     """Make a collection, or take an empty one that is there, and say what it is.
+
+    Args:
+        server: The collection.
+        facts: What it is to be.
+        words: Those that it is to keep; None for none.
 
     Raises:
         ConfigError: The server refused what it was asked for, or an empty collection does not fit.
@@ -61,7 +67,7 @@ def created(server: Server, facts: Facts) -> Facts:
             server(
                 "create_collection",
                 vectors_config={TOKENS: _tokens(facts), MEAN: _mean(facts)},
-                sparse_vectors_config={CENTROIDS: models.SparseVectorParams()},
+                sparse_vectors_config=_sparse(words is not None),
                 on_disk_payload=True,
                 shard_number=place.shards,
                 replication_factor=place.replicas,
@@ -73,17 +79,17 @@ def created(server: Server, facts: Facts) -> Facts:
                     f"{place.location}: the server cannot make a collection with storage {facts.storage!r} ({error}); "
                     "TurboQuant needs a server as new as qdrant-client 1.20: take storage='exact' with an older one"
                 ) from error
-    _check(server, facts)
+    _check(server, facts, words is not None)
     # To list passages in their order, and to tell them from the points that say what the collection is.
     server("create_payload_index", field_name=ROW, field_schema="integer", wait=True)
     for key in place.fields:
         for part, kind in _INDEXES.items():
             server("create_payload_index", field_name=f"f.{name_of(key)}.{part}", field_schema=kind, wait=True)
-    write_facts(server, facts)
+    write_facts(server, facts, words)
     return facts
 
 
-def _check(server: Server, facts: Facts) -> None:
+def _check(server: Server, facts: Facts, words: bool) -> None:
     """Compare the vectors of a collection with those that are needed.
 
     Raises:
@@ -103,6 +109,12 @@ def _check(server: Server, facts: Facts) -> None:
             f"{server.place.location} stores tokens as {tokens.datatype}, not {_DATATYPES[facts.storage]}: the server "
             "may be too old for TurboQuant; delete the empty collection, and take storage='exact'"
         )
+    if words and (WORDS not in sparse or sparse[WORDS].modifier != models.Modifier.IDF):
+        raise ConfigError(
+            f"{server.place.location} is an empty collection without the sparse vector {WORDS!r} with IDF, which words "
+            "need: delete it, and let it be made; if it was, the server is older than 1.10 and knows no IDF: leave "
+            "words out"
+        )
 
 
 def _tokens(facts: Facts) -> models.VectorParams:
@@ -115,6 +127,12 @@ def _tokens(facts: Facts) -> models.VectorParams:
         hnsw_config=models.HnswConfigDiff(m=0),
         on_disk=True,
     )
+
+
+def _sparse(words: bool) -> dict[str, models.SparseVectorParams]:
+    """Describe the sparse vectors."""
+    found = {CENTROIDS: models.SparseVectorParams()}
+    return {**found, WORDS: models.SparseVectorParams(modifier=models.Modifier.IDF)} if words else found
 
 
 def _mean(facts: Facts) -> models.VectorParams:

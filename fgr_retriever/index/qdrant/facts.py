@@ -1,7 +1,7 @@
 """What a collection is, in points of its own that no search finds: they have no vectors.
 
-One point has the facts: format, model, evidence codes, storage, calibration. Others have the centroids, float16, some
-thousand each. Those are written first: whoever reads of centroids in the facts finds them.
+One point has the facts: format, model, evidence codes, storage, calibration, words. Others have the centroids, float16,
+some thousand each. Those are written first: whoever reads of centroids in the facts finds them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatErro
 from fgr_retriever.index.qdrant.layout import Shape
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.storage.calibration import StoredCalibration
+from fgr_retriever.index.storage.lexicon import KeptWords
 
 FORMAT_VERSION = 1
 _SYSTEM = uuid.UUID("9c1a0c57-95c5-5e55-8f5e-0c2f3b8d7a20")
-_FACTS, _CALIBRATION, _CENTROIDS = "fgr", "fgr_calibration", "fgr_centroids"
+_FACTS, _CALIBRATION, _WORDS, _CENTROIDS = "fgr", "fgr_calibration", "fgr_words", "fgr_centroids"
 _ROWS = 4096  # centroids of one point: a megabyte of float16, 128 wide
 
 
@@ -93,9 +94,9 @@ def read_facts(server: Server) -> Facts | None:
         raise _damaged(server, "what it is", error) from error
 
 
-def write_facts(server: Server, facts: Facts) -> None:
-    """Say what the collection is; its calibration stays."""
-    payload = {_FACTS: json.dumps(asdict(facts))}
+def write_facts(server: Server, facts: Facts, words: KeptWords | None = None) -> None:
+    """Say what the collection is; its calibration stays, and so do its words without others."""
+    payload = {_FACTS: json.dumps(asdict(facts)), **({_WORDS: json.dumps(asdict(words))} if words else {})}
     if _payload(server, _FACTS) is None:
         server("upsert", points=[_point(_FACTS, payload)], wait=True)
     else:
@@ -122,6 +123,29 @@ def write_calibration(server: Server, stored: StoredCalibration | None) -> None:
     """Keep a calibration in place of the one that is there; None removes it."""
     text = json.dumps(asdict(stored)) if stored else ""
     server("set_payload", payload={_CALIBRATION: text}, points=[_id(_FACTS)], wait=True)
+
+
+def read_words(server: Server) -> KeptWords | None:
+    """Read which words the collection keeps; None if it keeps none.
+
+    Raises:
+        IndexCorruptError: What it says is damaged.
+    """
+    text = (_payload(server, _FACTS) or {}).get(_WORDS)
+    if not text:
+        return None
+    try:
+        found = KeptWords(**json.loads(text))
+        if not isinstance(found.language, str) or not is_count(found.passages, 0) or not found.mean_length > 0:
+            raise ValueError(f"{found}")
+        return found
+    except (ValueError, TypeError) as error:
+        raise _damaged(server, "what it says of its words", error) from error
+
+
+def write_words(server: Server, words: KeptWords) -> None:
+    """Say which words the collection keeps."""
+    server("set_payload", payload={_WORDS: json.dumps(asdict(words))}, points=[_id(_FACTS)], wait=True)
 
 
 def read_centroids(server: Server, facts: Facts) -> Tensor | None:

@@ -12,7 +12,9 @@ from fgr_retriever.index.qdrant.collection import created, opened
 from fgr_retriever.index.qdrant.facts import Facts, write_calibration
 from fgr_retriever.index.qdrant.place import QdrantCollection
 from fgr_retriever.index.qdrant.server import Server
+from fgr_retriever.index.qdrant.words import Words
 from fgr_retriever.index.qdrant.writing import Writer, write
+from fgr_retriever.index.storage.lexicon import KeptWords, new_words
 from fgr_retriever.types import Added
 
 
@@ -29,6 +31,7 @@ def fill(place: QdrantCollection, contents: Contents, progress: bool, alias: str
         ModelMismatchError: The collection was made with another model.
         ConfigError: It keeps more of a token than there is, or has another storage than was asked for; or the alias
             is the name of a collection.
+        MissingExtraError: A new collection is to keep words, and the stemmer is not installed.
         IndexServerError: The server does not answer, or refuses. What it acknowledged is stored.
     """
     server = Server(*place.connected())
@@ -40,7 +43,7 @@ def fill(place: QdrantCollection, contents: Contents, progress: bool, alias: str
         if contents.centroids is not None and centroids.get(again=True) is None:
             centroids.put(contents.centroids, told=fresh)
         played = Playback(contents)
-        writer = Writer(server, centroids.get, facts.dim)
+        writer = Writer(server, centroids.get, Words(server), facts.dim)
         write(writer, centroids, writer.add(played.passages(), played.encode, progress), progress)
         if contents.calibration is not None:
             write_calibration(server, contents.calibration)
@@ -60,7 +63,7 @@ def _facts(server: Server, contents: Contents) -> tuple[Facts, bool]:
     try:
         facts = opened(server)
     except IndexNotFoundError:
-        return created(server, wanted), True
+        return created(server, wanted, _prepared_here(contents.words)), True
     if (facts.model, facts.dim) != (wanted.model, wanted.dim):
         raise ModelMismatchError(
             f"{server.place.location} was built with the model {facts.model}, not {wanted.model}: copy elsewhere"
@@ -72,3 +75,13 @@ def _facts(server: Server, contents: Contents) -> tuple[Facts, bool]:
             f"importance={facts.importance}, which is not what is copied: copy into a new collection"
         )
     return facts, False
+
+
+def _prepared_here(words: KeptWords | None) -> KeptWords | None:
+    """Say of words that they are prepared anew; their mean length stays.
+
+    Raises:
+        MissingExtraError: The stemmer is not installed.
+    """
+    made = words and new_words(words.language)
+    return made and words and replace(words, lexicon=made.lexicon)

@@ -27,6 +27,7 @@ from fgr_retriever.index.qdrant.stored import QdrantStored
 from fgr_retriever.index.qdrant.writing import Writer, write
 from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration, with_calibration
+from fgr_retriever.index.storage.lexicon import new_words
 from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
 from fgr_retriever.types import Added, Passage
 
@@ -58,13 +59,14 @@ class QdrantIndex(QdrantStored):
         Args:
             place: Which, and how a new one is made.
             encoder: The model.
-            config: Of a folder's settings, a collection knows `importance` alone; None uses the defaults.
+            config: Of a folder's settings, a collection knows `importance` and `words`; None uses the defaults.
             create: Make the collection if there is none.
 
         Raises:
             IndexNotFoundError: There is none and `create` is False.
             ModelMismatchError: It was made with another model.
             ConfigError: It was made with another storage or config, or cannot be made like this.
+            MissingExtraError: A new one is to keep words, and the stemmer is not installed.
             IndexFormatError: It holds something else, or has a format that this version cannot read.
             IndexServerError: The server does not answer, or refuses.
         """
@@ -76,9 +78,11 @@ class QdrantIndex(QdrantStored):
             except IndexNotFoundError:
                 if not create:
                     raise
-                facts = created(server, _new_facts(place, encoder, config))
-            _check_fits(place, facts, encoder, config)
-            return cls(server, facts, encoder)
+                words = new_words(config.words) if config else None
+                facts = created(server, _new_facts(place, encoder, config), words)
+            made = cls(server, facts, encoder)
+            _check_fits(place, facts, encoder, config, made.config)
+            return made
         except BaseException:
             server.close()
             raise
@@ -106,7 +110,8 @@ class QdrantIndex(QdrantStored):
         gone = checked_ids(replacing)
         check_current(self._server)
         self._centroids.get(again=True)
-        writer = Writer(self._server, self._centroids.get, self._facts.dim)
+        self._words.refresh()
+        writer = Writer(self._server, self._centroids.get, self._words, self._facts.dim)
         stored = writer.add(passages, partial(self._encode, show_progress=show_progress), show_progress)
         write(writer, self._centroids, stored, show_progress)
         writer.drop(gone)
@@ -154,16 +159,6 @@ class QdrantIndex(QdrantStored):
     def maxsim(self, vectors: Tensor, ids: Iterable[str]) -> dict[str, float]:
         """Give the exact MaxSim of passages by id, as `score` does but without reading them."""
         return {str(one.payload["id"]): score_of(one) for one in self._scored(vectors, ids, _RANK)}
-
-    def words(
-        self, query: str, k: int, filter: Filter | None = None, *, ids: Iterable[str] | None = None
-    ) -> list[tuple[str, float]]:
-        """Refuse: a collection keeps no words.
-
-        Raises:
-            ConfigError: Always.
-        """
-        raise ConfigError(f"{self.location} keeps no words for BM25: leave the stage words out, or use a folder")
 
     @property
     def encoder(self) -> TokenEncoder:
@@ -260,10 +255,10 @@ class QdrantIndex(QdrantStored):
 
 def _check_config(config: IndexConfig | None) -> None:
     """Refuse settings of a folder that a collection does not know."""
-    if config is not None and config != IndexConfig(importance=config.importance):
+    if config is not None and config != IndexConfig(importance=config.importance, words=config.words):
         raise ConfigError(
-            f"{config}: of these, a Qdrant collection knows `importance` alone; QdrantCollection or its URL says how "
-            "it stores vectors"
+            f"{config}: of these, a Qdrant collection knows `importance` and `words`; QdrantCollection or its URL says "
+            "how it stores vectors"
         )
 
 
@@ -276,7 +271,9 @@ def _new_facts(place: QdrantCollection, encoder: TokenEncoder, config: IndexConf
     return Facts(encoder.fingerprint, encoder.dim, place.storage or "balanced", *kept, importance)
 
 
-def _check_fits(place: QdrantCollection, facts: Facts, encoder: TokenEncoder, config: IndexConfig | None) -> None:
+def _check_fits(
+    place: QdrantCollection, facts: Facts, encoder: TokenEncoder, config: IndexConfig | None, kept: IndexConfig
+) -> None:
     """Compare a collection with the model and with what was asked for.
 
     Raises:
@@ -290,5 +287,9 @@ def _check_fits(place: QdrantCollection, facts: Facts, encoder: TokenEncoder, co
         )
     if place.storage not in (None, facts.storage):
         raise ConfigError(f"{place.location} was created with storage={facts.storage!r}, not {place.storage!r}")
-    if config is not None and config.importance != facts.importance:
-        raise ConfigError(f"{place.location} was created with importance={facts.importance}: leave config out")
+    if config not in (None, kept):
+        remedy = "; `fgr copy` with --words copies it into a new one with words" if config.words else ""
+        raise ConfigError(
+            f"{place.location} was created with importance={kept.importance} and words={kept.words!r}: leave config "
+            f"out{remedy}"
+        )

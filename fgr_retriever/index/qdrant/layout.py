@@ -4,6 +4,7 @@
 vector `tok`    its token vectors, MaxSim, without a graph
 vector `mean`   their mean, cosine, with a graph
 vector `cen`    sparse: the centroids that its tokens are nearest to, each with weight 1
+vector `bm25`   sparse: its words, where the collection keeps them (see `words`)
 `id`, `row`     its id, and a number that rises in the order of adding
 `text`          its text; where it has lone surrogates, `text64` has its bytes instead
 `metadata`      its metadata as JSON; `source`: where it came from, if they say so
@@ -15,7 +16,7 @@ vector `cen`    sparse: the centroids that its tokens are nearest to, each with 
 `f`             what filters read (see `facets`)
 ==============  =====================================================================================
 
-Bytes are base64. A point without tokens has no vectors, and is never found.
+Bytes are base64. A point without tokens has no vectors but `bm25`, and only its words find it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.text.units import Units
 from fgr_retriever.types import Passage
 
-TOKENS, MEAN, CENTROIDS = "tok", "mean", "cen"
+TOKENS, MEAN, CENTROIDS, WORDS = "tok", "mean", "cen", "bm25"
 SIDES = ("evidence", "importance")
 ROW = "row"
 _PASSAGES = uuid.UUID("5b1f3a5e-5d1c-5c52-9c0e-6f4d2f0b9f11")
@@ -72,7 +73,9 @@ def point_id(id: str) -> str:
     return str(uuid.uuid5(_PASSAGES, id))
 
 
-def to_point(row: Row, number: int, tokens: StoredTokens, centroids: Tensor | None) -> models.PointStruct:
+def to_point(
+    row: Row, number: int, tokens: StoredTokens, centroids: Tensor | None, words: models.SparseVector | None = None
+) -> models.PointStruct:
     """Make a point.
 
     Args:
@@ -80,6 +83,7 @@ def to_point(row: Row, number: int, tokens: StoredTokens, centroids: Tensor | No
         number: Its number in the order of adding.
         tokens: Its tokens.
         centroids: Those of the collection, (k, d) float32; None while there are none.
+        words: The words of its text; None if it has none, or the collection keeps none.
     """
     found = compact_offsets(tokens.offsets)
     sides = {name: _written(value) for name in SIDES if (value := getattr(tokens, name)) is not None}
@@ -87,7 +91,8 @@ def to_point(row: Row, number: int, tokens: StoredTokens, centroids: Tensor | No
     units = {} if row.units is None else {"units": _base64(row.units)}
     payload = {**described(row), **units, **sides, ROW: number, "offsets": offsets, "tokens": len(tokens.vectors)}
     payload |= _text(row.text)
-    return models.PointStruct(id=point_id(row.id), vector=_vectors(tokens.vectors, centroids), payload=payload)
+    vectors = {**_vectors(tokens.vectors, centroids), **({WORDS: words} if words else {})}
+    return models.PointStruct(id=point_id(row.id), vector=vectors, payload=payload)
 
 
 def described(row: Row) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def all_passages(server: Server, filter: models.Filter | None = None) -> int:
 
 
 def scroll(
-    server: Server, payload: Sequence[str], filter: models.Filter | None = None, *, vectors: bool = False
+    server: Server, payload: Sequence[str], filter: models.Filter | None = None, *, vectors: Sequence[str] = ()
 ) -> Iterator[Any]:
     """Go through the points of the passages that pass, in the order of their ids, which is no order.
 
@@ -38,7 +38,7 @@ def scroll(
         server: The collection.
         payload: What is read of each.
         filter: Which pass; None lets all pass.
-        vectors: Read the token vectors, too.
+        vectors: Names of vectors that are read, too.
     """
     offset = None
     while True:
@@ -49,7 +49,7 @@ def scroll(
             limit=VECTORS_PAGE if vectors else PAGE,
             offset=offset,
             with_payload=list(payload),
-            with_vectors=[TOKENS] if vectors else False,
+            with_vectors=list(vectors) or False,
         )
         yield from points
         if offset is None:

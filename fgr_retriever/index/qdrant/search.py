@@ -111,8 +111,13 @@ def best_points(
 
 def scored_points(server: Server, query: Tensor, points: Sequence[str], reading: Reading) -> list[Any]:
     """Score points by exact MaxSim, in any order; those that are not there, or have no tokens, are left out."""
-    chosen = models.Filter(must=[models.HasIdCondition(has_id=list(points))])
-    return _answers(server, [_everything(query, len(points), chosen, reading)])[0]
+    return _answers(server, [_everything(query, len(points), among(models.Filter(), points), reading)])[0]
+
+
+def among(allowed: models.Filter, points: Sequence[str]) -> models.Filter:
+    """Let only some points pass, by their ids."""
+    chosen = models.HasIdCondition(has_id=list(points))
+    return models.Filter(must=[chosen] if allowed == models.Filter() else [chosen, allowed])
 
 
 def _answers(server: Server, asked: list[models.QueryRequest]) -> list[list[Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from typing_extensions import Self
 
-from fgr_retriever.config import IndexConfig
+from fgr_retriever.config import IndexConfig, check, is_count
 from fgr_retriever.errors import IndexNotFoundError, InputError
 from fgr_retriever.index.contents import Contents
 from fgr_retriever.index.filters import Filter, wanted_keys
@@ -20,13 +20,27 @@ from fgr_retriever.index.qdrant.aliases import check_current
 from fgr_retriever.index.qdrant.centroids import retrained
 from fgr_retriever.index.qdrant.collection import bits, bytes_per_token, opened
 from fgr_retriever.index.qdrant.conditions import conditions, exists
-from fgr_retriever.index.qdrant.facts import Facts, read_calibration, read_centroids, read_facts
-from fgr_retriever.index.qdrant.layout import MATCH, PASSAGE, ROW, damaged, passage_of, point_id, tokens_of
+from fgr_retriever.index.qdrant.facts import Facts, read_calibration, read_centroids, read_facts, read_words
+from fgr_retriever.index.qdrant.layout import (
+    MATCH,
+    PASSAGE,
+    ROW,
+    TOKENS,
+    damaged,
+    in_order,
+    passage_of,
+    point_id,
+    score_of,
+    tokens_of,
+)
 from fgr_retriever.index.qdrant.place import QdrantCollection
 from fgr_retriever.index.qdrant.reading import VECTORS_PAGE, all_passages, batches, retrieve, scroll
+from fgr_retriever.index.qdrant.search import among
 from fgr_retriever.index.qdrant.server import Server
+from fgr_retriever.index.qdrant.words import Words, found_by, sampled
 from fgr_retriever.index.qdrant.writing import delete, plan
 from fgr_retriever.index.search.lookup import checked_ids
+from fgr_retriever.index.storage.lexicon import KeptWords
 from fgr_retriever.index.storage.passage_row import is_id
 from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.types import Added, Passage
@@ -44,7 +58,7 @@ class QdrantStored:
 
     def __init__(self, server: Server, facts: Facts) -> None:
         """Read nothing yet."""
-        self._server, self._facts = server, facts
+        self._server, self._facts, self._words = server, facts, Words(server)
 
     @classmethod
     def open(cls, place: QdrantCollection) -> Self:
@@ -105,7 +119,29 @@ class QdrantStored:
     @property
     def config(self) -> IndexConfig:
         """What it keeps, as far as a folder has such a setting."""
-        return IndexConfig(importance=self._facts.importance)
+        return IndexConfig(importance=self._facts.importance, words=self._words.language)
+
+    def words(
+        self, query: str, k: int, filter: Filter | None = None, *, ids: Iterable[str] | None = None
+    ) -> list[tuple[str, float]]:
+        """Find the best passages by their words, with BM25; see `Lookup.words`.
+
+        Scores differ a little from a folder's: see `docs/scale.md`.
+
+        Raises:
+            InputError: The filter is invalid or cannot be translated exactly, or the query or an id is not a string.
+            ConfigError: The collection keeps no words, or `k` is not an integer of at least 1.
+            MissingExtraError: The stemmer is not installed.
+            IndexServerError: The server does not answer, or refuses.
+        """
+        check("k", k, is_count(k, 1), "an integer of at least 1")
+        if not isinstance(query, str):
+            raise InputError(f"query {query!r:.200}: must be a string")
+        allowed, asked = conditions(filter), self._words.query(query)
+        if ids is not None:
+            allowed = among(allowed, [point_id(id) for id in checked_ids(ids)])
+        points = in_order(found_by(self._server, asked, k, allowed, ("id", ROW))) if asked else []
+        return [(str(one.payload["id"]), score_of(one)) for one in points]
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -178,7 +214,7 @@ class QdrantStored:
             drift=None,
             model=facts.model,
             format_version=facts.format_version,
-            words="",
+            words=self._words.language,
             importance=facts.importance,
             refine=False,
             evidence="present" if facts.evidence else "missing",
@@ -192,7 +228,7 @@ class QdrantStored:
         facts = read_facts(self._server) or self._facts
         kept = facts.evidence, facts.evidence_bytes, facts.importance
         found = read_calibration(self._server), read_centroids(self._server, facts)
-        return Contents(facts.model, facts.dim, *kept, *found, self._passages(facts))
+        return Contents(facts.model, facts.dim, *kept, *found, read_words(self._server), self._passages(facts))
 
     def retrained(self, *, show_progress: bool = False) -> Tensor | None:
         """Learn centroids from what the collection has now, for a new one; it keeps its own.
@@ -202,6 +238,10 @@ class QdrantStored:
         """
         return retrained(self._server, self._facts, progress=show_progress)
 
+    def measured_words(self) -> KeptWords | None:
+        """Measure the mean length of the passages that there are now, for a new collection; None without words."""
+        return sampled(self._server, self._words.language) if self._words.language else None
+
     def _passages(self, facts: Facts) -> Iterator[tuple[Passage, StoredTokens]]:
         for some in batches(self.ids(), VECTORS_PAGE):
             wanted = [point_id(id) for id in some]
@@ -210,7 +250,7 @@ class QdrantStored:
                 yield passage_of(one.payload), tokens_of(one.payload, one.vector, facts.shape())
 
     def verify(self, *, show_progress: bool = False) -> None:
-        """Compare every text with its checksum, and see that all tokens have vectors, offsets and codes.
+        """Compare every text with its checksum and its words, and see that all tokens have vectors, offsets and codes.
 
         Args:
             show_progress: Show a progress bar on stderr.
@@ -221,13 +261,14 @@ class QdrantStored:
         facts = read_facts(self._server) or self._facts
         read_centroids(self._server, facts)
         read_calibration(self._server)
-        points = scroll(self._server, MATCH, vectors=True)
+        points = scroll(self._server, MATCH, vectors=(TOKENS,))
         for one in tqdm(points, total=len(self), unit=" passages", desc="points", disable=not show_progress):
             id = passage_of(one.payload).id
             tokens = tokens_of(one.payload, one.vector, facts.shape())
             lengths = np.linalg.norm(tokens.vectors.astype(np.float32), axis=1)
             if str(one.id) != point_id(id) or (np.abs(lengths - 1) > _LENGTH_ERROR).any():
                 raise damaged(one.payload, "its point or its vectors are others")
+        self._words.verify()
 
     def compact(self, *, show_progress: bool = False) -> None:
         """Do nothing: the server itself rewrites what was deleted."""

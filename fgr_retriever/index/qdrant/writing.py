@@ -21,6 +21,7 @@ from fgr_retriever.index.qdrant.centroids import Centroids
 from fgr_retriever.index.qdrant.layout import ROW, described, point_id, to_point
 from fgr_retriever.index.qdrant.reading import PAGE, all_passages, batches, retrieve
 from fgr_retriever.index.qdrant.server import Server
+from fgr_retriever.index.qdrant.words import Words
 from fgr_retriever.index.storage.passage_row import READ_BYTES, ROW_BYTES, Row, to_row, with_units
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock
 from fgr_retriever.types import Added, Passage
@@ -35,17 +36,19 @@ class Writer:
     Args:
         server: The collection.
         centroids: Gives those of the collection, once there are any.
+        words: Those of the collection.
         dim: Width of a token vector.
 
     Attributes:
         server: The collection.
+        words: Its words.
     """
 
-    def __init__(self, server: Server, centroids: Callable[[], Tensor | None], dim: int) -> None:
-        self.server, self._centroids, self._dim = server, centroids, dim
+    def __init__(self, server: Server, centroids: Callable[[], Tensor | None], words: Words, dim: int) -> None:
+        self.server, self._centroids, self.words, self._dim = server, centroids, words, dim
         self._next = time.time_ns() // 1000  # microseconds: later writes have higher numbers
         self._met: set[str] = set()
-        self._pending: deque[tuple[Row, int]] = deque()
+        self._pending: deque[tuple[Row, int, models.SparseVector | None]] = deque()
         self._points: list[models.PointStruct] = []
         self._tokens = 0
         self._counts: Counter[str] = Counter()
@@ -87,7 +90,7 @@ class Writer:
     def _texts(self, passages: Iterable[Passage]) -> Iterator[str]:
         """Take passages, and give the texts that must be encoded."""
         for some in batches(passages, _LOOKED_UP):
-            changed = []
+            changed, new = [], []
             for row, stored in _looked_up(self.server, some, self._met):
                 if stored is not None and stored["check"][2 * READ_BYTES : 2 * ROW_BYTES] == _text_check(row):
                     same = stored["check"][: 2 * READ_BYTES] == row.checksum[:READ_BYTES].hex()
@@ -96,9 +99,12 @@ class Writer:
                         changed.append((row, stored["check"]))
                     continue
                 self._counts["added" if stored is None else "updated"] += 1
-                self._pending.append((with_units(row), self._next))
+                new.append(row)
+            texts = [row.text.decode("utf-8", "surrogatepass") for row in new]
+            for row, text, words in zip(new, texts, self.words.vectors(texts), strict=True):
+                self._pending.append((with_units(row), self._next, words))
                 self._next += 1
-                yield row.text.decode("utf-8", "surrogatepass")
+                yield text
             self._describe(changed)
 
     def _describe(self, changed: Sequence[tuple[Row, str]]) -> None:
@@ -117,7 +123,8 @@ class Writer:
         if tokens.vectors.shape != (len(tokens.vectors), self._dim):
             raise InputError(f"the encoder gave vectors {tokens.vectors.shape}: must be (t, {self._dim})")
         check_vectors(from_numpy(tokens.vectors))
-        self._points.append(to_point(*self._pending.popleft(), tokens, self._centroids()))
+        row, number, words = self._pending.popleft()
+        self._points.append(to_point(row, number, tokens, self._centroids(), words))
         self._tokens += len(tokens.vectors)
 
     def _flush(self) -> int:
@@ -128,7 +135,7 @@ class Writer:
 
 
 def write(writer: Writer, centroids: Centroids, stored: Iterator[int], progress: bool) -> None:
-    """Let a write run, and learn the centroids of the collection as soon as they are due.
+    """Let a write run, and learn centroids and the mean length of passages as soon as they are due.
 
     Args:
         writer: Which writes.
@@ -139,8 +146,12 @@ def write(writer: Writer, centroids: Centroids, stored: Iterator[int], progress:
     fresh = 0
     for count in stored:
         fresh += count
+        if writer.words.are_due(fresh):
+            writer.words.renew()
         if centroids.are_due(fresh):
             centroids.learn(progress=progress)
+    if fresh and writer.words.language and writer.words.are_due(all_passages(writer.server)):
+        writer.words.renew()
     if fresh and (centroids.get() is not None or centroids.are_due(all_passages(writer.server))):
         centroids.learn(progress=progress)
 

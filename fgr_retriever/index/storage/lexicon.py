@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -16,6 +17,23 @@ _REMEMBERED = 1 << 16  # stems: nearly all words of a text were seen before
 # Writing without spaces: each Han character and each kana is a word of its own.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptWords:
+    """The words that an index keeps for BM25.
+
+    Args:
+        language: As in `IndexConfig.words`, not empty.
+        lexicon: Fingerprint of what prepared them.
+        mean_length: Words of a passage in the mean, above 0.
+        passages: Of how many passages that is the mean; 0 while it is not known.
+    """
+
+    language: str
+    lexicon: str
+    mean_length: float = 1.0
+    passages: int = 0
 
 
 class Lexicon:
@@ -70,6 +88,19 @@ def check_language(language: str) -> None:
     known = [PLAIN, *Stemmer.algorithms()]
     if language not in known:
         raise ConfigError(f"words={language!r}: must be empty or one of {known}")
+
+
+def new_words(language: str) -> KeptWords | None:
+    """Say that a new index keeps words; None for no language.
+
+    Raises:
+        ConfigError: There is no stemmer for the language.
+        MissingExtraError: The stemmers are not installed.
+    """
+    if not language:
+        return None
+    check_language(language)
+    return KeptWords(language, fingerprint(language))
 
 
 def fingerprint(language: str) -> str:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from fgr_retriever.errors import ConfigError, IndexCorruptError
 from fgr_retriever.index.storage import columns
-from fgr_retriever.index.storage.lexicon import Lexicon, check_language, fingerprint
+from fgr_retriever.index.storage.lexicon import KeptWords, Lexicon, check_language, fingerprint
 
 _DELETE = "INSERT INTO words (words, rowid, text) VALUES ('delete', old.row, fgr_words(old.text));"
 _INSERT = "INSERT INTO words (rowid, text) VALUES (new.row, fgr_words(new.text));"
@@ -132,6 +132,20 @@ class WordTable:
         among = json.dumps(sorted(allowed))
         return connection.execute(_SEARCH + _AMONG + _BEST, (matching, among, k)).fetchall()
 
+    def kept(self, connection: sqlite3.Connection) -> KeptWords | None:
+        """Say which words are kept, and how many a passage has in the mean; None where there are none.
+
+        Args:
+            connection: In a transaction.
+        """
+        if not self.language:
+            return None
+        connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.counted_words USING fts5vocab(main, words, row)")
+        (total,) = connection.execute("SELECT sum(cnt) FROM temp.counted_words").fetchone()
+        (passages,) = connection.execute("SELECT count(*) FROM passages").fetchone()
+        measured = (total / passages, passages) if total else ()
+        return KeptWords(self.language, self._stamped(connection), *measured)
+
     def verify(self, connection: sqlite3.Connection, progress: bool = False) -> None:
         """Compare the stored words with the passages.
 
@@ -169,9 +183,13 @@ class WordTable:
             raise _damaged()
 
     def _is_current(self, connection: sqlite3.Connection) -> bool:
+        return self._stamped(connection) == fingerprint(self.language)
+
+    def _stamped(self, connection: sqlite3.Connection) -> str:
+        """Read what prepared the words; empty if that is not known."""
         select = f"SELECT {columns.text('value', columns.MOST_NAME)} FROM state WHERE name = 'words'"
         found = connection.execute(select).fetchone()
-        return found is not None and found[0] == fingerprint(self.language)
+        return str(found[0]) if found else ""
 
     def _stamp(self, connection: sqlite3.Connection) -> None:
         """Note what prepared the words."""

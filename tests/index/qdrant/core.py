@@ -47,7 +47,10 @@ class CoreClient:
         self, collection_name, vectors_config, sparse_vectors_config, on_disk_payload, shard_number=None, **cluster
     ):
         vectors = {name: _vector_params(one) for name, one in vectors_config.items()}
-        sparse = {name: core.EdgeSparseVectorParams() for name in sparse_vectors_config}
+        sparse = {
+            name: core.EdgeSparseVectorParams(modifier=core.Modifier.Idf if one.modifier else None)
+            for name, one in sparse_vectors_config.items()
+        }
         config = core.EdgeConfig(
             vectors=vectors, sparse_vectors=sparse, on_disk_payload=on_disk_payload, wal_enabled=self._log
         )
@@ -125,7 +128,7 @@ class CoreClient:
     def _query(self, asked):
         request = core.QueryRequest(
             asked.limit,
-            query=core.Query.Nearest(asked.query, asked.using),
+            query=core.Query.Nearest(_vector(asked.query), asked.using),
             prefetches=[_prefetch(one) for one in asked.prefetch or ()],
             filter=None if asked.filter is None else _to_core(asked.filter),
             params=None if asked.params is None else core.SearchParams(exact=bool(asked.params.exact)),
@@ -167,17 +170,18 @@ def _vector_params(params):
 
 
 def _vectors(named):
-    return {name: _sparse(one) if isinstance(one, models.SparseVector) else one for name, one in named.items()}
+    return {name: _vector(one) for name, one in named.items()}
 
 
-def _sparse(vector):
-    return core.SparseVector(vector.indices, vector.values)
+def _vector(one):
+    return core.SparseVector(one.indices, one.values) if isinstance(one, models.SparseVector) else one
 
 
 def _prefetch(one):
-    query = _sparse(one.query) if isinstance(one.query, models.SparseVector) else one.query
     params = None if one.params is None else core.SearchParams(hnsw_ef=one.params.hnsw_ef)
-    return core.Prefetch(one.limit, core.Query.Nearest(query, one.using), filter=_to_core(one.filter), params=params)
+    return core.Prefetch(
+        one.limit, core.Query.Nearest(_vector(one.query), one.using), filter=_to_core(one.filter), params=params
+    )
 
 
 def _to_core(one):

@@ -8,7 +8,7 @@ from fgr_retriever.cli import main
 from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, ModelMismatchError
 from fgr_retriever.index.copying import copy
-from fgr_retriever.index.opening import open_stored
+from fgr_retriever.index.opening import config_of, open_stored
 from fgr_retriever.testing import WordEncoder
 from tests.index.qdrant.conftest import QUESTIONS, corpus
 from tests.index.qdrant.serving import served
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_refused(folder, place, tmp_path):
         fingerprint = "another"
 
     with pytest.raises(ConfigError, match="a config is for a folder"):
-        copy(folder.folder, place, IndexConfig())
+        copy(folder.folder, place, IndexConfig(nbits=16))
     with pytest.raises(IndexNotFoundError):
         copy(tmp_path / "none", place)
     with pytest.raises(IndexNotFoundError, match="no such collection"):
@@ -117,6 +117,22 @@ def test_what_does_not_fit_is_refused(folder, place, tmp_path):
     for target in (place, tmp_path / "other"):
         with pytest.raises(ModelMismatchError, match="another"):
             copy(folder.folder, target)
+
+
+def test_a_folder_that_is_there_is_not_another_one(folder, tmp_path, capsys):
+    source, target = str(folder.folder), str(tmp_path / "copy")
+    assert main(["copy", source, target, "--nbits", "16"]) == 0
+    assert main(["copy", source, target, "--nbits", "16"]) == main(["copy", source, target]) == 0
+    capsys.readouterr()
+    for option in (["--nbits", "4"], ["--words", "english"]):
+        assert main(["copy", source, target, *option]) == 2
+        told = capsys.readouterr().err
+        assert "was created with IndexConfig(segment_tokens=2000000, nbits=16, words=''" in told
+        assert "copy into a new folder" in told
+    with pytest.raises(ConfigError, match="nbits=2"):
+        copy(source, target, IndexConfig())
+    assert main(["copy", source, str(tmp_path / "with words"), "--words", "english", "--nbits", "4"]) == 0
+    assert config_of(tmp_path / "with words") == IndexConfig(words="english", nbits=4)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from fgr_retriever import Engine, QdrantCollection, SearchConfig
+from fgr_retriever import Engine, IndexConfig, QdrantCollection, SearchConfig
 from fgr_retriever.testing import WordEncoder
 from tests.index.qdrant.conftest import QUESTIONS, corpus, make_client
 from tests.index.qdrant.kills import lost_after
@@ -62,7 +62,7 @@ def test_a_real_server(folder, options):
     url = f"{URL.rstrip('/')}/{name}?fields=year{options}"
     if "rest" in options:
         url = url.replace(":6334", ":6333")
-    with Engine.open(url, encoder=WordEncoder()) as engine:
+    with Engine.open(url, encoder=WordEncoder(), config=IndexConfig(words="english")) as engine:
         client = engine._index._server.place.client
         try:
             assert engine.add(corpus()).added == 41
@@ -79,6 +79,7 @@ def test_a_real_server(folder, options):
                 for question in QUESTIONS:
                     found = dict(folder.rank(question, k=50, filter=filter))
                     assert dict(engine.rank(question, k=50, filter=filter)) == pytest.approx(found, abs=5e-3)
+                    assert {id for id, _ in engine._index.words(question, 50)} >= {engine.rank(question, k=1)[0][0]}
             few = Engine(engine._index, engine._index.encoder, SearchConfig(candidates=10))
             assert few.rank(QUESTIONS[1], k=1)[0][0] == "p7"
             assert engine.delete(["p7"]) == 1

@@ -10,6 +10,8 @@ from fgr_retriever.index.qdrant.facts import _point
 from fgr_retriever.index.qdrant.layout import to_point
 from fgr_retriever.index.qdrant.reading import only_passages
 from fgr_retriever.index.qdrant.search import _candidates
+from fgr_retriever.index.qdrant.words import _weighted
+from fgr_retriever.index.storage.lexicon import Lexicon
 from fgr_retriever.index.storage.passage_row import to_row
 from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.testing import WordEncoder
@@ -49,13 +51,16 @@ def test_points(text):
     (block,) = WordEncoder().encode_passages([text], evidence=True)
     row = to_row(Passage("é", text, {"n": 10**30, "x": 0.5, "deep": {"a": [None, True]}}), units=True)
     centroids = torch.eye(128)[:4]
-    sent = to_point(row, 1_700_000_000_000_000, StoredTokens.of([block]), centroids)
+    sent = to_point(
+        row, 1_700_000_000_000_000, StoredTokens.of([block]), centroids, _weighted(Lexicon("plain").words(text), 3.0)
+    )
     got = GrpcToRest.convert_point_struct(RestToGrpc.convert_point_struct(sent))
     assert (got.id, got.payload) == (sent.id, sent.payload)
     assert set(got.vector or {}) == set(sent.vector)
     for name, vector in sent.vector.items():
         if isinstance(vector, models.SparseVector):
-            assert got.vector[name] == vector
+            assert got.vector[name].indices == vector.indices
+            assert got.vector[name].values == pytest.approx(vector.values)
         else:
             assert torch.allclose(torch.tensor(got.vector[name]), torch.tensor(vector))
 

@@ -200,7 +200,7 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         """Make a retriever for an existing index, whatever program wrote it.
 
         Args:
-            persist_dir: The folder that `persist` wrote, or the folder of any other index.
+            persist_dir: The folder that `persist` wrote, or the folder of any other index; or the URL of a collection.
             **options: See `from_nodes`. Arguments of the class replace the persisted ones, and the model must
                 be the one with which the index was built.
 
@@ -227,7 +227,7 @@ class FGRRetriever(NodeStorage, BaseRetriever):
             persist_dir: A new or empty folder, one that `persist` wrote, or the folder of this index.
 
         Raises:
-            InputError: The folder contains something else.
+            InputError: The folder contains something else; or the index is a Qdrant collection, which is not copied.
             IndexWriteError: The disk refused the write.
         """
         settings: RetrieverSettings = {
