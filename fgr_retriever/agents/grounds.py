@@ -92,8 +92,10 @@ def find_grounds(
         A ground for each clause of the claim with a content word that something in the sources matches.
     """
     words = supports[0].words if supports else ()
+    if not words:
+        return []
     told = _clauses(texts, offsets, supports)
-    if not words or not told.texts:
+    if not told.texts:
         return []
     ranges = clauses(claim, 0, len(claim))
     starts = np.array([start for start, _ in ranges])

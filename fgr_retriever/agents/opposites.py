@@ -16,7 +16,7 @@ from fgr_retriever.agents.antonyms import ANTONYMS
 from fgr_retriever.text.stop_words import is_content
 
 NEGATIONS = frozenset(
-    "not no never none neither nor nobody nothing nowhere without cannot hardly barely scarcely instead".split()
+    "not no never none neither nor nobody nothing nowhere without cannot hardly barely scarcely".split()
 )
 """Words that negate what they belong to; so does every word in "n't"."""
 

@@ -136,10 +136,8 @@ def _quantity(words: list[str], first: int, behind: int) -> _Read | None:
     if words[first] in _TIMES and not _is_conjunction(words, first):
         return _read(first, first + 1, _TIMES[words[first]], ("times", 1.0))
     if ":" in words[first]:
-        hour, minute, *second = map(int, words[first].split(":"))
-        if second:
-            return _read(first, first + 1, hour * 3600.0 + minute * 60 + second[0], ("time", 1.0))
-        return _read(first, first + 1, hour + minute / 60, _CLOCK)
+        hours = sum(int(part) / 60**power for power, part in enumerate(words[first].split(":")))
+        return _read(first, first + 1, hours, UNIT_OF["hour"] if words[first].count(":") > 1 else _CLOCK)
     if words[first] in _DAYS and words[first + 1 : first + 2] == ["of"] and words[first + 2 : first + 3] != ["the"]:
         return _read(first, first + 1, _DAYS[words[first]], None)  # the first of June
     fraction = _fraction(words, first)

@@ -120,6 +120,7 @@ def _order(claim: Statement, sentence: Statement, main: str) -> Iterator[Doubt]:
     turned = any(len(one.findall(claim.text)) != len(one.findall(main)) for one in (_PASSIVE, _GENITIVE))
     said, told = ([word.text.casefold() for word in one.words] for one in (claim, sentence))
     turned = turned or len({words[0] in _SUBORDINATE for words in (said, told) if words}) > 1
+    turned = turned or ("less" in said) != ("less" in told)  # "B is less than A" for "A is more than B"
     relative = _RELATIVE.findall(claim.text)
     joins = (_SUBORDINATE & set(said)) - set(told)
     if turned or joins or (relative and relative != _RELATIVE.findall(sentence.text)):
