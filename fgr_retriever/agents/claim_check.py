@@ -27,9 +27,12 @@ LEAST_MATCH = 0.4
 LEAST_NAME_MATCH = 0.55
 # An answer puts things in words of its own: less than this share of its content words may go unmatched.
 TOO_MANY_UNMATCHED = 1 / 2
+# In a short sentence one word of which the sources have no form, nor anything like it, is enough for a doubt.
+NOTHING_LIKE = 0.36
+MANY_FOREIGN = 1 / 3
 # How far the words of the second half of a claim lie below the first cosine, each counted up to the second number:
-# from the third on they say something new. One word alone is not enough, for every second paraphrase has such a word.
-# Chosen on the sentences in tests/agents/citations/. Logistic regression on nineteen such measures, asked about
+# from the third on they say something new. Here one word alone is not enough, for every second paraphrase has such a
+# word. Chosen on the sentences in tests/agents/citations/. Logistic regression on nineteen such measures, asked about
 # subjects that it was not fitted on, was no better.
 LEAST_SURE_MATCH = 0.6
 MOST_LACK = 0.15
@@ -196,13 +199,17 @@ def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWor
 
 
 def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collection[str]) -> Iterator[Doubt]:
-    """Find what a claim adds, which comes late: in its second half, words that the sources hardly match."""
+    """Find words that the sources hardly match: late in a claim, where an addition comes, or many in a short one."""
     content = _content(said, words)
-    late = list(content)[len(content) // 2 :]
-    lacks = {word: LEAST_SURE_MATCH - content[word] for word in late if stem(word.text) not in known}
-    if sum(min(max(lack, 0.0), MOST_LACK) for lack in lacks.values()) >= TOO_MUCH_LACKING:
-        named = listed(word.text for word, lack in lacks.items() if lack > 0)
-        yield Doubt(f"hardly anything in the cited spans is like {named}", certain=False)
+    low = {word: LEAST_SURE_MATCH - cosine for word, cosine in content.items() if stem(word.text) not in known}
+    low = {word: lack for word, lack in low.items() if lack > 0}
+    late = [word for word in list(content)[len(content) // 2 :] if word in low]
+    foreign = [word for word in low if content[word] < NOTHING_LIKE]
+    named = late if sum(min(low[word], MOST_LACK) for word in late) >= TOO_MUCH_LACKING else []
+    if len(foreign) >= MANY_FOREIGN * (len(content) + len(said.quantities)):  # "Fleming found radium"
+        named = named + foreign
+    if named:
+        yield Doubt(f"hardly anything in the cited spans is like {listed(word.text for word in named)}", certain=False)
     if unread := [word.text for word in said.words if word.is_content and word not in words]:
         yield Doubt(f"the sentence is too long for the model, which did not read {listed(unread)}", certain=False)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -73,10 +74,11 @@ def _plain(statement: Statement) -> frozenset[str]:
 
 def _counted(part: Statement, told: Statement) -> Iterator[Doubt]:
     """Find a number of things where the sources count them, but have another: "four hearts" for "three hearts"."""
-    theirs = _counts(told)
+    mine = _counts(part)
+    theirs = _counts(told) if mine else {}
     counted = {value for numbers in theirs.values() for value in numbers}
     free = {one.value for one in told.quantities if not one.measured} - counted
-    for thing, numbers in _counts(part).items():
+    for thing, numbers in mine.items():
         if others := theirs.get(thing):
             for value, text in numbers.items():
                 if value not in others and value not in free:
@@ -87,9 +89,10 @@ def _counts(statement: Statement) -> dict[str, dict[float, str]]:
     """Give for what is counted without a unit its numbers, and the text of each."""
     found: dict[str, dict[float, str]] = defaultdict(dict)
     words, stems = statement.words, statement.stems
+    starts = [word.start for word in words]
     for one in statement.quantities:
         if one.measured in ("", "times"):
-            first = next((at for at, word in enumerate(words) if word.start >= one.end), len(words))
+            first = bisect_left(starts, one.end)
             thing = next((at for at in range(first, min(first + _BESIDE, len(words))) if words[at].is_content), -1)
             between = statement.text[one.end : words[thing].start] if thing >= 0 else ","
             if _JOINS.isdisjoint(regex.findall(r"\w+|,", between)) and not words[thing].text[0].isdigit():
