@@ -65,7 +65,7 @@ def test_the_same_in_other_words_is_supported(sentence):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "caught", "kept"),
-    [("development", 0.88, 0.92), ("development_2", 0.73, 0.89), ("development_3", 0.68, 0.84)],
+    [("development", 0.88, 0.91), ("development_2", 0.74, 0.89), ("development_3", 0.68, 0.83)],
 )
 def test_most_false_sentences_are_caught_and_most_true_ones_kept(part, caught, kept):
     found = shares(measure(FOLDER / f"{part}.jsonl", Encoder.default()))
