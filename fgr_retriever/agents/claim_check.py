@@ -32,7 +32,7 @@ NOTHING_LIKE = 0.36
 MANY_FOREIGN = 1 / 3
 # How far the words of the second half of a claim lie below the first cosine, each counted up to the second number:
 # from the third on they say something new. Here one word alone is not enough, for every second paraphrase has such a
-# word. Chosen on the sentences in tests/agents/citations/. Logistic regression on nineteen such measures, asked about
+# word. Chosen on the sentences in tests/agents/citations/. Logistic regression on eighteen such measures, asked about
 # subjects that it was not fitted on, was no better.
 LEAST_SURE_MATCH = 0.6
 MOST_LACK = 0.15
