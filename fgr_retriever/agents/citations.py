@@ -76,9 +76,8 @@ def verify_citations(
       token above the model's evidence threshold and is not like it either; if the sources that the sentence
       cites together lack one of its numbers ("five seconds" is "5 s"), months or names, or half of its
       content words; or if their sentence closest to it has an antonym, a negation, a limit or a number that
-      contradicts it. It is None if the rules cannot tell: the words stand in another order or behind another
-      preposition, what it says is said of something else, an "only", "all", "most" or "not" has no counterpart, or
-      its second half is hardly like anything in the sources. Otherwise it is True.
+      contradicts it. It is None if the rules cannot tell: the words stand in another order, what it says is
+      said of something else, or a part of it is hardly like anything in the sources. Otherwise it is True.
       The rules know English. They miss some errors, so do not take a True for a proof.
 
     Args:

@@ -7,39 +7,71 @@ limits, negations, antonyms, months and the like, and who does what to whom.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
-from fgr_retriever.agents.denials import denials
-from fgr_retriever.agents.doubt import Doubt, differ
+import regex
+
 from fgr_retriever.agents.grounds import Ground
 from fgr_retriever.agents.opposites import implies_negation, meanings, opposites
 from fgr_retriever.agents.quantities import Quantity
-from fgr_retriever.agents.roles import swaps
-from fgr_retriever.agents.scales import amounts
-from fgr_retriever.agents.statement import Statement, is_turned
+from fgr_retriever.agents.statement import Statement, clauses
 
-_TWO_SIDED = frozenset("before after above below behind ahead under over more less".split())
+_PASSIVE = regex.compile(
+    r"\b(?:is|are|was|were|be|been|being)\s(?:\w+\s)?\w+(?:ed|en|wn|ne|ght|lt|pt|nt|de|ld)\b|\bby\s(?!\p{N})"
+)
+_GENITIVE = regex.compile(r"['\N{RIGHT SINGLE QUOTATION MARK}]s\b")
+_RELATIVE = regex.compile(r"\b(?:that|which|who|whom|whose)\b")
+_UNIVERSAL = frozenset("all every each always any everybody everyone".split())
+_PARTIAL = frozenset("most many some several few usually often sometimes mostly".split())
+_SUBORDINATE = frozenset("if when whenever because while although since unless as once before after".split())
+_PREPOSITIONS = frozenset("at in on during after before by for from with under within since until despite".split())
 _NEAR = 3  # words between a negation and what it negates
+_SAME_EVENT = 3  # so many shared words, or all but one, make two clauses speak of the same
 _POSTPONED = frozenset("until til befor unles".split())  # stems
+_GOES_ON = frozenset("and but or nor".split())  # a clause that begins so may have no subject
+_COPIED = 0.85  # share of the words of a claim that a sentence has if it is copied but for their order
+_OPENING = 2  # words of an opening
+_REVERSED = 3  # so many shared words in the reverse order change who does what to whom
 
 
-def doubts(claim: Statement, grounds: Collection[Ground], told: Statement) -> Iterator[Doubt]:
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a sentence may say something else than its source.
+
+    Args:
+        reason: What differs.
+        certain: False if the rules cannot tell.
+    """
+
+    reason: str
+    certain: bool = True
+
+
+def doubts(claim: Statement, grounds: Collection[Ground], known: Collection[str]) -> Iterator[Doubt]:
     """Compare a claim with what it rests on.
 
     Args:
         claim: The claim.
         grounds: Its parts and what each rests on.
-        told: Its sources.
+        known: The stems of all words of its sources.
     """
     yield from _polarity(claim, grounds)
-    yield from denials(claim, grounds)
     for one in grounds:
         yield from _numbers(one.part, one.sentence)
         yield from _limits(one.part, one.sentence)
         yield from _excluded(one.part, one.sentence)
         yield from _paired(one.part, one.sentence)
-        yield from amounts(one.part, one, told)
-    yield from swaps(claim, grounds, told)
+        yield from _quantifiers(one.part, one.region)
+        yield from _subject(one.part, one.main, known)
+    for sentence, _ in Counter(one.sentence for one in grounds).most_common(1):
+        yield from _order(claim, sentence)
+
+
+def _differ(told: str, said: str) -> Doubt:
+    return Doubt(f'the source says "{told}" where the sentence says "{said}"')
 
 
 def _numbers(part: Statement, sentence: Statement) -> Iterator[Doubt]:
@@ -47,7 +79,7 @@ def _numbers(part: Statement, sentence: Statement) -> Iterator[Doubt]:
     for one in part.quantities:
         rival = sentence.amounts.rival(one.measured) if one.measured else None
         if rival and one not in sentence.amounts:
-            yield differ(_cut(sentence, rival), _cut(part, one))
+            yield _differ(_cut(sentence, rival), _cut(part, one))
 
 
 def _limits(part: Statement, sentence: Statement) -> Iterator[Doubt]:
@@ -55,7 +87,7 @@ def _limits(part: Statement, sentence: Statement) -> Iterator[Doubt]:
     for one in part.limits:
         turned, same = sentence.limited[not one.upper], sentence.limited[one.upper]
         if one.quantity in turned and one.quantity not in same:
-            yield differ(next(other.words for other in sentence.limits if other.upper != one.upper), one.words)
+            yield _differ(next(other.words for other in sentence.limits if other.upper != one.upper), one.words)
 
 
 def _excluded(part: Statement, sentence: Statement) -> Iterator[Doubt]:
@@ -63,7 +95,7 @@ def _excluded(part: Statement, sentence: Statement) -> Iterator[Doubt]:
     for kind, said in part.exclusive.items():
         told = sentence.exclusive.get(kind, {})
         if told and (others := [word for name, word in said.items() if name not in told]):
-            yield differ(next(iter(told.values())), others[0])
+            yield _differ(next(iter(told.values())), others[0])
 
 
 def _paired(part: Statement, sentence: Statement) -> Iterator[Doubt]:
@@ -104,8 +136,8 @@ def _turned(part: Statement, region: Statement, claim: Statement) -> tuple[list[
         negated = _negation_of(place, mine), _negation_of(other, theirs)
         mine.discard(negated[0])
         theirs.discard(negated[1])
-        if (negated[0] < 0) == (negated[1] < 0) and not (_compares(word) and is_turned(part, region)):
-            antonyms.append(differ(region.words[other].text, word))
+        if (negated[0] < 0) == (negated[1] < 0):
+            antonyms.append(_differ(region.words[other].text, word))
     implied = [part.words[place].text for place in said] + [region.words[place].text for place in told]
     unclear = any(part.negated(place) not in region.stems for place in mine) or any(
         region.negated(place) not in part.stems for place in theirs
@@ -114,11 +146,6 @@ def _turned(part: Statement, region: Statement, claim: Statement) -> tuple[list[
         return antonyms, None
     who, places, text = ("source", theirs, region) if len(theirs) > len(mine) else ("sentence", mine, part)
     return antonyms, Doubt(f'only the {who} says "{text.words[min(places)].text}"')
-
-
-def _compares(word: str) -> bool:
-    """Say whether a word takes two sides, so that its opposite with the sides exchanged says the same."""
-    return word.casefold().endswith("er") or word.casefold() in _TWO_SIDED
 
 
 def _alone(one: Statement, other: Statement) -> list[int]:
@@ -130,6 +157,62 @@ def _alone(one: Statement, other: Statement) -> list[int]:
 def _negation_of(place: int, negations: set[int]) -> int:
     """Give the place of the negation shortly before a word, -1 without one."""
     return next((one for one in range(place - 1, place - 1 - _NEAR, -1) if one in negations), -1)
+
+
+def _quantifiers(part: Statement, region: Statement) -> Iterator[Doubt]:
+    """Find "all" where the source says "most"."""
+    mine, theirs = ({word.text.casefold() for word in one.words} for one in (part, region))
+    said, told = mine & _UNIVERSAL, theirs & _PARTIAL
+    if said and told and not theirs & _UNIVERSAL and not mine & _PARTIAL:
+        yield _differ(min(told), min(said))
+    if said - {"each"} and "only" in theirs - mine:
+        yield replace(_differ("only", min(said)), certain=False)
+
+
+def _subject(part: Statement, main: Statement, known: Collection[str]) -> Iterator[Doubt]:
+    """Find another subject: "the tenant pays" for "the landlord pays", where the source knows both."""
+    shared = set(part.tokens) & set(main.tokens)
+    if len(shared) < min(_SAME_EVENT, len(part.tokens) - 1) or part.words[0].text.casefold() in _GOES_ON:
+        return
+    first = next((place for place, token in enumerate(part.tokens) if token in shared and " " not in token), None)
+    if first is None:
+        return
+    said, told = part.tokens[:first], main.tokens[: main.tokens.index(part.tokens[first])]
+    if said and told and all(word in known for word in said) and not _is_reordered(told, part, main):
+        yield Doubt("what it says stands in the source of something else", certain=False)
+
+
+def _is_reordered(told: Collection[str], part: Statement, main: Statement) -> bool:
+    """Say whether only the order differs: the part has the subject of the source too, or one of them is passive."""
+    passive = [len(_PASSIVE.findall(one.text)) for one in (part, main)]
+    return passive[0] != passive[1] or set(told) <= set(part.tokens)
+
+
+def _order(claim: Statement, sentence: Statement) -> Iterator[Doubt]:
+    """Find shared words in the reverse order: "Acme sued Globex" for "Globex sued Acme", but not the passive of it."""
+    turned = any(len(one.findall(claim.text)) != len(one.findall(sentence.text)) for one in (_PASSIVE, _GENITIVE))
+    relative = _RELATIVE.findall(claim.text)
+    turned = turned or len({one.words[0].text.casefold() in _SUBORDINATE for one in (claim, sentence) if one.words}) > 1
+    if turned or (relative and relative != _RELATIVE.findall(sentence.text)):
+        return
+    asked, told = _without_opening(claim), _without_opening(sentence)
+    counts, places = Counter(asked), {token: place for place, token in enumerate(told)}
+    counts.update(told)  # a token that each has once counts two
+    row: list[int] = []  # the lowest ends of ascending rows of each length, of the places from last to first
+    for place in [places[token] for token in reversed(asked) if token in places and counts[token] == 2]:
+        at = bisect_left(row, place)
+        row[at : at + 1] = [place]
+    if len(row) >= _REVERSED and sum(token in places for token in asked) >= _COPIED * len(asked):
+        yield Doubt("its words stand in the source in the reverse order", certain=False)
+
+
+def _without_opening(statement: Statement) -> list[str]:
+    """Leave out what is put first for stress: "In 1904, ..."; it keeps its meaning wherever it stands."""
+    if not statement.words or statement.words[0].text.casefold() not in _PREPOSITIONS:
+        return statement.tokens
+    ranges = clauses(statement.text, 0, len(statement.text))
+    opening = Statement(statement.text[: ranges[0][1]])
+    return statement.tokens[min(len(opening.tokens), _OPENING) :]
 
 
 def _cut(statement: Statement, one: Quantity) -> str:

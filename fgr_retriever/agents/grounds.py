@@ -11,21 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fgr_retriever.agents.opposites import stem
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.evidence.support import Support
-from fgr_retriever.text.query_words import QueryWord
 from fgr_retriever.text.sentences import sentences
 
 LEAST_MATCH = 0.5
 """Cosine from which a word of a claim and a clause have to do with each other."""
 
-LEAST_KINSHIP = 0.47
-"""Cosine below which a sentence has nothing like a word."""
-
-CLEAR_LEAD = 0.5
-_SUBJECT = 3  # so many words at the begin of a sentence tell what the next one is about
-_OFTEN = 2
 _REST = 0.5  # what the words around a clause count when its sentence is looked for
 _BACK = 1.0  # what the words of a sentence count that the claim matches
 _NEARLY = 0.9
@@ -44,8 +36,6 @@ class Ground:
         side: The same, joined.
         main: The one of these clauses that matches most words.
         others: The same as `side` of the other sentences that match the part nearly as well.
-        strangers: Words of the part that the sentence which matches all its other words has nothing like, though
-            another sentence of the sources has them.
     """
 
     part: Statement
@@ -55,7 +45,6 @@ class Ground:
     side: Statement
     main: Statement
     others: tuple[Statement, ...] = ()
-    strangers: tuple[QueryWord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +81,8 @@ def find_grounds(
         A ground for each clause of the claim with a content word that something in the sources matches.
     """
     words = supports[0].words if supports else ()
-    if not words:
-        return []
     told = _clauses(texts, offsets, supports)
-    if not told.texts:
+    if not words or not told.texts:
         return []
     ranges = clauses(claim, 0, len(claim))
     starts = np.array([start for start, _ in ranges])
@@ -113,9 +100,7 @@ def find_grounds(
         near = order[fit[order, number] >= fit[order[0], number] - (1 - _NEARLY) * abs(fit[order[0], number])]
         grounds = [_ground(part, told, np.flatnonzero(told.owners == one), mine) for one in near]
         if grounds[0] is not None:
-            others = tuple(one.side for one in grounds[1:] if one)
-            strangers = tuple(words[at] for at in mine if _is_stranger(words[at], best[:, at], fit[:, number], told))
-            found.append(replace(grounds[0], others=others, strangers=strangers))
+            found.append(replace(grounds[0], others=tuple(one.side for one in grounds[1:] if one)))
     return found
 
 
@@ -139,22 +124,6 @@ def _ground(part: Statement, told: _Clauses, rows: NDArray[np.int64], words: NDA
         side=Statement(" ".join(clauses)),
         main=Statement(texts[main]),
     )
-
-
-def _is_stranger(word: QueryWord, cosines: NDArray[np.float32], fit: NDArray[np.float64], told: _Clauses) -> bool:
-    """Say whether the sentence that fits the other words of a part has nothing like a word that another one has."""
-    at, short = int((fit - cosines).argmax()), stem(word.text)
-    homes = [place for place, sentence in enumerate(told.sentences) if short in sentence.stems]
-    if not homes or cosines[at] >= LEAST_KINSHIP or at in homes:
-        return False
-    near = fit[homes].max() - cosines[homes].max() > fit[at] - cosines[at] - CLEAR_LEAD
-    return not near and not _is_topic(short, homes, at, told)
-
-
-def _is_topic(short: str, homes: Sequence[int], at: int, told: _Clauses) -> bool:
-    """Say whether a sentence may speak of a word without having it: "it" stands for what came before."""
-    opening = [token for sentence in told.sentences[max(at - 1, 0) : at] for token in sentence.tokens[:_SUBJECT]]
-    return 0 in homes or len(homes) > _OFTEN or short in opening
 
 
 def _anchors(part: Statement, sentence: Statement) -> int:

@@ -12,25 +12,78 @@ from dataclasses import dataclass
 
 import regex
 
-from fgr_retriever.agents.antonyms import ANTONYMS
-from fgr_retriever.text.stop_words import is_content
-
 NEGATIONS = frozenset(
-    "not no never none neither nor nobody nothing nowhere without cannot hardly barely scarcely".split()
+    "not no never none neither nor nobody nothing nowhere without cannot hardly barely scarcely instead".split()
 )
 """Words that negate what they belong to; so does every word in "n't"."""
 
-VAGUE = frozenset(
-    "somebody someone anybody anyone nobody everybody everyone something anything nothing everything people person "
-    "roughly approximately place well make makes made".split()
-)
-"""Words that say so little that a source need not have them."""
-
 _IMPLIED = """
 forbidden prohibited banned excluded refused declined denied rejected stopped failed lacking missing absent
-disabled except poor few little rare seldom free ignored impossible invalid unable exempt omit avoid skip prevent
-prevented lose lost cease abstain waive deny fail ban exclude refuse reject unharmed fixed cancelled cancel
-closed shut suspended interrupted halted blocked
+disabled except poor few little rare seldom free ignored impossible invalid unable
+"""
+_OPPOSITES = """
+enable allow permit activate | disable forbid prohibit ban deactivate
+allowed permitted may | forbidden prohibited banned
+accept approve | reject refuse decline deny
+include | exclude exempt
+increase rise grow raise gain climb | decrease reduce fall drop decline lower shrink cut
+more | less fewer
+higher | lower
+longer | shorter
+larger bigger greater | smaller
+improve | worsen
+best highest largest longest biggest most greatest | worst lowest smallest shortest least
+above over top upper | below under bottom lower
+before earlier prior previously | after later afterwards since
+first | last
+early | late
+start begin open | end stop finish close
+always often usually frequently | never rarely seldom
+all every everybody everyone most many | few little
+common usual frequent ordinary | rare unusual exceptional uncommon
+inside within during indoors internal | outside outdoors external
+hot warm | cold cool
+wet | dry
+rich | poor
+strong | weak
+slow slowly slower | fast faster quickly quicker rapidly quick speed
+cheap cheaper inexpensive | expensive dear dearer costly
+safe harmless | dangerous poisonous toxic harmful unsafe hazardous
+heavy heavier | light lighter
+old older | new newer young younger
+high | low
+long | short shortly
+large big | small tiny
+lot much | little few
+full | empty
+public | private
+male man | female woman
+husband | wife
+left | right
+north northern | south southern
+east eastern | west western
+exceed surpass reach meet | miss
+protect shield | expose
+mandatory required compulsory obligatory | optional voluntary
+possible | impossible
+valid | void invalid
+true | false
+success succeed pass | failure fail
+gentle gently | violent violently
+win | lose
+add | remove
+attach | detach
+credit | debit
+profit | loss
+maximum | minimum
+simple easy | difficult complicated hard
+clear | unclear
+present | absent
+wide | narrow
+thick | thin
+deep | shallow
+near close | far
+alive living | dead
 """
 _EXCLUSIVE = (
     "January February March April May June July August September October November December",
@@ -167,14 +220,13 @@ def _is_rate(words: Sequence[str], place: int) -> bool:
     before = [word.casefold() for word in words[max(place - 2, 0) : place]]
     if before[-1:] not in (["a"], ["an"]):
         return before[-1:] in (["per"], ["each"], ["every"])
-    counted = is_content(before[0]) or before[0] in _OFTEN
-    return counted and before[0] not in _BEFORE_ONE and list(words[place + 1 : place + 3]) != ["and", "a"]
+    return before[0] not in _BEFORE_ONE and list(words[place + 1 : place + 3]) != ["and", "a"]
 
 
 def _sides() -> dict[str, frozenset[tuple[int, bool]]]:
     """Give for each stem its lines in the list of opposites, and the side of each."""
     found: dict[str, set[tuple[int, bool]]] = defaultdict(set)
-    for group, line in enumerate(ANTONYMS.strip().splitlines()):
+    for group, line in enumerate(_OPPOSITES.strip().splitlines()):
         for side, words in enumerate(line.split("|")):
             for word in words.split():
                 found[stem(word)].add((group, bool(side)))
@@ -200,5 +252,4 @@ ORDINALS = _CLASS_OF["first"]
 _BEFORE_ORDINALS = frozenset("the a his her its their my your our each every".split())
 _BEFORE_MAY = frozenset("in of by since until from and to between or before after last next".split())
 _BEFORE_ONE = frozenset("a an within after for than about half roughly of last lasts take takes".split())
-_OFTEN = frozenset("once twice thrice one in".split())
 _NOT_UN = frozenset("under until uniqu union unite unive unifo".split())

@@ -24,9 +24,8 @@ _DAYS = {word: float(day) for day, word in enumerate("first second third fourth 
 _TIMES = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
 _FRACTIONS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _TOKEN = regex.compile(
-    r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|\d{1,2}:\d{2}(?::\d{2})?(?![\d:])|(?P<decade>\d{3}0s\b)"
-    r"|\d+(?:[.,]\d+)*|°[CcFf]?|[%‰€$£]"
-    r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-,\N{EN DASH}]"
+    r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|\d{1,2}:\d{2}(?![\d:])|\d+(?:[.,]\d+)*|°[CcFf]?|[%‰€$£]"
+    r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-\N{EN DASH}]"
 )
 _HALF_OF_DAY = {"a.m.": 0.0, "am": 0.0, "p.m.": 12.0, "pm": 12.0}
 _ONE = frozenset("a an each every per".split())
@@ -107,7 +106,7 @@ def quantities(text: str) -> list[Quantity]:
         is one.
     """
     tokens = list(_TOKEN.finditer(text))
-    words = ["minus" if token["sign"] else "decade" if token["decade"] else _plain(token.group()) for token in tokens]
+    words = ["minus" if token["sign"] else _plain(token.group()) for token in tokens]
     found: list[_Read] = []
     for one in _scan(words):
         start, end = tokens[one.first].start(), tokens[one.last - 1].end()
@@ -136,8 +135,8 @@ def _quantity(words: list[str], first: int, behind: int) -> _Read | None:
     if words[first] in _TIMES and not _is_conjunction(words, first):
         return _read(first, first + 1, _TIMES[words[first]], ("times", 1.0))
     if ":" in words[first]:
-        hours = sum(int(part) / 60**power for power, part in enumerate(words[first].split(":")))
-        return _read(first, first + 1, hours, UNIT_OF["hour"] if words[first].count(":") > 1 else _CLOCK)
+        hour, minute = words[first].split(":")
+        return _read(first, first + 1, int(hour) + int(minute) / 60, ("clock", 1.0))
     if words[first] in _DAYS and words[first + 1 : first + 2] == ["of"] and words[first + 2 : first + 3] != ["the"]:
         return _read(first, first + 1, _DAYS[words[first]], None)  # the first of June
     fraction = _fraction(words, first)
@@ -174,8 +173,7 @@ def _is_conjunction(words: list[str], place: int) -> bool:
     before, after = words[max(place - 1, 0) : place], words[place + 1 : place + 2]
     if words[place] != "once" or words[place + 1 : place + 3] == ["in", "a"]:
         return False
-    rate = after not in (["a"], ["an"]) or _unit(words, place + 2)[0] is not None
-    return before == ["at"] or (bool(after) and not (rate and {*before, *after} & _BESIDE_ONCE))
+    return before == ["at"] or (bool(after) and not {*before, *after} & _BESIDE_ONCE)
 
 
 def _one(words: list[str], first: int) -> _Read | None:
@@ -266,7 +264,7 @@ def _unit(words: list[str], place: int) -> tuple[tuple[str, float] | None, int]:
     word = words[at] if at < len(words) else ""
     if word == "per" and words[at + 1 : at + 2] == ["cent"]:
         return UNIT_OF["percent"], at + 2
-    unit = UNIT_OF.get(word) or UNIT_OF.get(word.removesuffix("'s").removesuffix("'").removesuffix("s"))
+    unit = UNIT_OF.get(word) or UNIT_OF.get(word.removesuffix("'").removesuffix("s"))
     before_its_number = word in _SIGNS and at + 1 < len(words) and words[at + 1][0].isdigit()  # "$5"
     if unit is None or before_its_number:
         return None, place

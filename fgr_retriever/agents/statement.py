@@ -6,7 +6,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 from fgr_retriever.agents.opposites import bound, exclusive, is_negation, stem
 from fgr_retriever.agents.quantities import Amounts, Quantity, quantities
@@ -56,18 +55,6 @@ def clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
         if first < last:
             found.append((first, last))
     return found
-
-
-def is_turned(one: Statement, other: Statement) -> bool:
-    """Say whether two statements have most of what they share in opposite orders.
-
-    Args:
-        one: A statement.
-        other: Another one.
-    """
-    places = {token: place for place, token in enumerate(other.tokens)}
-    row = [places[token] for token in dict.fromkeys(one.tokens) if token in places]
-    return sum(first > last for first, last in pairwise(row)) * 2 > len(row) - 1 > 0
 
 
 class Statement:
@@ -177,8 +164,7 @@ class Statement:
             places = range(bisect_left(starts, found.start), bisect_left(starts, found.end))
             words, upper = self.text[found.start : found.end], found.upper
             taken.update(places)
-            reach = range(places.start - _REACH, places.start - 1)  # "nobody younger than 12" turns nothing round
-            turning = [place for place in reach if place in negations and self.words[place].text.casefold() != "no"]
+            turning = [place for place in range(places.start - _REACH, places.start) if place in negations]
             if turning and found.is_comparison:
                 words, upper = self.text[starts[turning[-1]] : found.end], not upper
                 taken.add(turning[-1])

@@ -129,7 +129,7 @@ def test_a_source_about_something_else_supports_nothing(context):
 def test_words_that_no_span_has_are_named_when_they_are_many(context):
     reason = 'the cited spans have nothing for "zeppelin", "bicycle"'
     assert judged("Curie found a zeppelin and a bicycle [1].", context) == [(1, False, reason)]
-    assert judged("Curie found glowing radium in 1898 [1].", context) == [(1, True, "")]
+    assert judged("Curie found glowing radium in Warsaw [1].", context) == [(1, True, "")]
 
 
 def test_a_name_must_be_matched(context):
@@ -151,10 +151,6 @@ def test_sources_cited_together_share_the_words(context):
 
 def test_a_mark_without_a_sentence_is_not_judged(context):
     assert judged("[1]", context) == [(1, None, "not checked: the mark stands in no sentence")]
-
-
-def test_a_sentence_without_words_is_judged(context):
-    assert judged("^ [1].", context)[0][:2] == (1, False)
 
 
 def test_the_artifact_of_a_tool_does_as_well_as_the_context(context):

@@ -64,7 +64,6 @@ def test_number_words_equal_digits(number):
         ("twice a week", "two times a week"),
         ("the first of June", "1 June"),
         ("412 adults", "412"),
-        ("half a year's notice", "six months' notice"),
     ],
 )
 def test_the_same_amount(one, other):
@@ -102,10 +101,6 @@ def test_another_amount(one, other):
         ("EUR 50,000, then $5", [("EUR 50,000", "euros"), ("$5", "dollars")]),
         ("once it has ended, at once", []),
         ("once a week", [("once", "times"), ("a week", "time")]),
-        ("once a player has won", []),
-        ("2 minutes 4 seconds, nine seconds ahead", [("2 minutes 4 seconds", "time"), ("nine seconds", "time")]),
-        ("in 2:11:04, at 9:30", [("2:11:04", "time"), ("9:30", "clock")]),
-        ("in the 1800s", []),
         ("no number here", []),
         ("", []),
     ],
