@@ -3,7 +3,7 @@
     python -m benchmarks.agents.citations [FILE...] [--wrong]
 
 Reads the sentences in tests/agents/citations/: passages of our own with true and false sentences about them. The
-rules were made while looking at `development.jsonl`; `held_out.jsonl` has other subjects. Prints a line for each
+rules were made while looking at `development.jsonl`; who wrote the other files knew no rule. Prints a line for each
 file and each kind of fault; with `--wrong`, also the sentences that were judged wrongly.
 """
 

@@ -81,8 +81,8 @@ def find_grounds(
         A ground for each clause of the claim with a content word that something in the sources matches.
     """
     words = supports[0].words if supports else ()
-    told = _clauses(texts, offsets, supports)
-    if not words or not told.texts:
+    told = _clauses(texts, offsets, supports) if words else None
+    if told is None or not told.texts:
         return []
     ranges = clauses(claim, 0, len(claim))
     starts = np.array([start for start, _ in ranges])

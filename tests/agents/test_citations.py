@@ -153,6 +153,10 @@ def test_a_mark_without_a_sentence_is_not_judged(context):
     assert judged("[1]", context) == [(1, None, "not checked: the mark stands in no sentence")]
 
 
+def test_a_sentence_without_words_is_judged(context):
+    assert judged("^ [1].", context)[0][:2] == (1, False)
+
+
 def test_the_artifact_of_a_tool_does_as_well_as_the_context(context):
     answer = "Curie found radium [1]. Fleming found helium [2, 8]."
     artifact = json.loads(json.dumps(describe(context)))

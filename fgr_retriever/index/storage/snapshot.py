@@ -101,7 +101,7 @@ class Snapshot:
         decoded = self.reader.decode(tokens)
         if not decoded.sum().isfinite():  # one NaN or infinity makes the sum one; a fifth of the time of looking at all
             raise IndexCorruptError(
-                "a passage that was found has vectors that are no numbers: `fgr verify` names it; restore it from a copy"
+                "the vectors of a passage that was found are no numbers: `fgr verify` names it; restore it from a copy"
             )
         vectors = np.split(decoded.half().numpy(), cuts)  # torch is faster at it than numpy
         wanted = [side for side in self.sides if side.name != EVIDENCE or self.manifest.evidence == evidence]
