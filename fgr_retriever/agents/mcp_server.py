@@ -127,7 +127,7 @@ def http_app(server: MCPServer, host: str) -> ASGIApp:
     On a loopback address it answers only requests to and from such addresses; this keeps web pages out
     (DNS rebinding). On any other address it checks nothing: put a proxy in front.
     """
-    app = server.streamable_http_app(host=host, stateless_http=True, max_request_body_size=MAX_BODY)
+    app = server.streamable_http_app(host=host, stateless_http=True, json_response=True, max_request_body_size=MAX_BODY)
     return _WholePosts(app)
 
 
