@@ -42,6 +42,8 @@ class Entry(NamedTuple):
 
 def entries(text: str) -> list[Entry]:
     """Find the entries of a text, ascending and disjoint; none in prose."""
+    if "\n" not in text and "\r" not in text:  # most passages: a search looks at each
+        return []
     headings = _Headings(text)
     found = [*_of_tables(text, headings), *_of_keys(text, headings)]
     return sorted(found)
