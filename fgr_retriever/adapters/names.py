@@ -28,9 +28,15 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> No
     names = list(known)
     for name in given:
         if name not in names:
-            nearest = max(names, key=functools.partial(_likeness, name))
-            guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
-            raise InputError(f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}")
+            raise InputError(unknown_name(owner, name, names))
+
+
+def unknown_name(owner: str, name: str, known: Iterable[str]) -> str:
+    """Say that there is no argument of this name; see `refuse_unknown`."""
+    names = list(known)
+    nearest = max(names, key=functools.partial(_likeness, name))
+    guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
+    return f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}"
 
 
 def takes(options: type | None = None) -> Callable[[_Function], _Function]:

@@ -30,16 +30,18 @@ from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Passage
 
 try:
-    from mcp.server.mcpserver import MCPServer
-    from mcp.server.mcpserver.exceptions import ToolError
+    from mcp.server.mcpserver import Context, MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+    from mcp.server.mcpserver.tools import Tool
     from mcp.types import CallToolResult, TextContent, ToolAnnotations
-    from pydantic import Field
+    from pydantic import Field, ValidationError
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from fgr_retriever.serve import http
     from fgr_retriever.serve.api import MAX_BODY, MAX_QUERY
     from fgr_retriever.serve.slots import BusyError, Slots
+    from fgr_retriever.serve.wrong_arguments import told
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] not in ("mcp", "pydantic", "starlette", "uvicorn"):
         raise
@@ -92,20 +94,49 @@ def make_server(search: EvidenceSearch, slots: Slots | None = None) -> MCPServer
         search: The index and the settings of a search.
         slots: Where the tools run; None makes them with the default `ServeConfig`.
     """
-    server = MCPServer(
+    tools = _Tools(search, slots or Slots())
+    offered = (
+        (NAME, tools.search_evidence, "Search for evidence", DESCRIPTION),
+        ("read_passage", tools.read_passage, "Read a passage", _READ),
+        ("expand_span", tools.expand_span, "Look around a span", _EXPAND),
+    )
+    return MCPServer(
         "fgr-retriever",
+        tools=[_tool(*one) for one in offered],
         instructions=_INSTRUCTIONS,
         version=fgr_retriever.__version__,
         log_level="WARNING",  # logs go to stderr
     )
-    tools = _Tools(search, slots or Slots())
-    for name, tool, title, description in (
-        (NAME, tools.search_evidence, "Search for evidence", DESCRIPTION),
-        ("read_passage", tools.read_passage, "Read a passage", _READ),
-        ("expand_span", tools.expand_span, "Look around a span", _EXPAND),
-    ):
-        server.add_tool(tool, name=name, title=title, description=description, annotations=_READ_ONLY)
-    return server
+
+
+class _Tool(Tool):
+    """A tool that tells wrong arguments in our words."""
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        """Run the tool.
+
+        Raises:
+            ToolError: An argument is unknown, missing or wrong, or see `Tool`.
+        """
+        try:
+            return await super().run(arguments, context, convert_result)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            wrong = error.__cause__
+            if not isinstance(wrong, ValidationError):
+                raise
+            raise ToolError(told(wrong, self.name, self.fn_metadata.arg_model)) from wrong
+
+
+def _tool(name: str, function: Callable[..., Any], title: str, description: str) -> Tool:
+    """Make a tool that refuses arguments it does not have; the SDK passes over them in silence."""
+    tool = _Tool.from_function(function, name, title, description, annotations=_READ_ONLY)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = arguments.model_json_schema(by_alias=True)
+    return tool
 
 
 def serve_http(server: MCPServer, port: int, host: str = LOOPBACK, *, slots: Slots) -> None:

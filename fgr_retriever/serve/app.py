@@ -40,6 +40,7 @@ from fgr_retriever.errors import (
 from fgr_retriever.serve.api import MAX_BODY, Problem, SearchRequest, TrimRequest, openapi
 from fgr_retriever.serve.searches import ForgottenSearchError, Searches
 from fgr_retriever.serve.slots import RETRY_AFTER, BusyError, Slots
+from fgr_retriever.serve.wrong_arguments import told
 from fgr_retriever.text.valid import without_surrogates
 from fgr_retriever.trim.budget import TokenCounter
 
@@ -122,7 +123,6 @@ def create_app(
     ]
     handlers: dict[Any, Any] = {
         HTTPException: _refused,
-        ValidationError: _invalid,
         ClientDisconnect: _left,
         FgrError: _failed,
         Exception: _broken,
@@ -192,7 +192,11 @@ async def _leaves(request: Request) -> None:
 
 
 async def _body(request: Request, model: type[_RequestT]) -> _RequestT:
-    """Read a request, in bounded memory."""
+    """Read a request, in bounded memory.
+
+    Raises:
+        InputError: It is no JSON, or an argument is unknown, missing or wrong.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json")
     body = bytearray()
@@ -200,16 +204,14 @@ async def _body(request: Request, model: type[_RequestT]) -> _RequestT:
         body += chunk
         if len(body) > MAX_BODY:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Send at most {MAX_BODY} bytes")
-    return model.model_validate_json(bytes(body))
+    try:
+        return model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        raise InputError(told(error, request.url.path, model)) from None
 
 
 def _refused(request: Request, error: HTTPException) -> Response:
     return _problem(HTTPStatus(error.status_code), error.detail, error.headers)
-
-
-def _invalid(request: Request, error: ValidationError) -> Response:
-    told = (f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors(include_url=False))
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(told))
 
 
 def _failed(request: Request, error: FgrError) -> Response:

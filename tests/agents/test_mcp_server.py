@@ -111,9 +111,6 @@ async def test_a_long_passage_is_read_page_by_page(tmp_path):
     ("tool", "arguments", "message"),
     [
         ("search_evidence", {"query": "  "}, "must be a string that is not blank"),
-        ("search_evidence", {}, "Field required"),
-        ("search_evidence", {"query": "radium " * 1_000}, "at most 2000 characters"),
-        ("search_evidence", {"query": "radium", "k": 0}, "greater than or equal to 1"),
         ("read_passage", {"passage": "nobody"}, "there is no passage 'nobody': take the id"),
         ("read_passage", {"passage": "curie", "start": 73}, "start=73: the passage has the characters 0 to 72"),
         ("read_passage", {"passage": "curie", "start": -1}, "start=-1"),
@@ -129,6 +126,44 @@ async def test_a_long_passage_is_read_page_by_page(tmp_path):
 )
 async def test_bad_input_is_told_to_the_model(server, tool, arguments, message):
     assert message in await refused(server, tool, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("search_evidence", {}, "query is missing: search_evidence needs it"),
+        ("search_evidence", {"query": 3}, "query=3: must be a string"),
+        ("search_evidence", {"query": "q", "k": "five"}, "k='five': must be a whole number"),
+        ("search_evidence", {"query": "q", "k": 1.5}, "k=1.5: must be a whole number"),
+        ("search_evidence", {"query": "q", "k": 0}, "k=0: must be at least 1"),
+        ("search_evidence", {"query": "q", "k": 101}, "k=101: must be at most 100"),
+        (
+            "search_evidence",
+            {"query": "q", "top_k": 3},
+            "search_evidence takes no 'top_k': did you mean 'k'? It takes query, k",
+        ),
+        ("read_passage", {"passage": "curie", "start": None}, "start=None: must be a whole number"),
+        (
+            "expand_span",
+            {"passage": "curie", "start": {}},
+            "start={}: must be a whole number; end is missing: expand_span needs it",
+        ),
+    ],
+)
+async def test_a_wrong_argument_is_named_with_its_value_and_what_it_must_be(server, tool, arguments, message):
+    assert await refused(server, tool, **arguments) == message
+
+
+async def test_a_question_that_is_too_long_is_not_told_in_full(server):
+    message = await refused(server, "search_evidence", query="radium " * 1_000)
+    assert message.endswith("m radium ': must have at most 2000 characters: shorten it")
+    assert len(message) < 200
+
+
+async def test_the_schemas_say_that_there_are_no_other_arguments(server):
+    async with Client(server) as client:
+        for tool in (await client.list_tools()).tools:
+            assert tool.input_schema["additionalProperties"] is False
 
 
 @pytest.mark.folders
@@ -319,4 +354,4 @@ async def test_over_http_on_loopback(address):
 
 
 async def test_a_question_with_half_a_character_is_refused(server):
-    assert "valid string" in await refused(server, "search_evidence", query="radium \ud83d")
+    assert "must be Unicode text" in await refused(server, "search_evidence", query="radium \ud83d")

@@ -222,6 +222,8 @@ def test_a_budget_is_counted_by_the_function_that_is_given(engine, counter):
     for source in (engine, retriever):
         found = evidence_tool(source, trim=trim, count_tokens=lambda text: 9 * counter(text))
         assert call(found, "found radium").content.startswith("Note:")  # nothing fits
+        free = evidence_tool(source, trim=trim, count_tokens=lambda text: 0)
+        assert call(free, "found radium").content.startswith("[1]")  # all fits, as by no real tokenizer
 
 
 def test_a_question_with_half_a_character_is_an_error_that_the_model_reads(tool):

@@ -247,6 +247,49 @@ class TestBadRequests:
     def test_are_named(self, client, body, named):
         assert is_problem(client.post("/api/search", json=body), 422, named)
 
+    @pytest.mark.parametrize(
+        ("body", "detail"),
+        [
+            ({}, "query is missing: /api/search needs it"),
+            ({"query": 3}, "query=3: must be a string"),
+            ({"query": " "}, "query=' ': must not be blank"),
+            ({"query": "q", "k": "5"}, "k='5': must be a whole number"),
+            ({"query": "q", "k": 0}, "k=0: must be at least 1"),
+            ({"query": "q", "filter": 3}, "filter=3: must be a JSON object"),
+            ({"query": "q", "trim": []}, "trim=[]: must be a JSON object"),
+            ({"query": "q", "trim": {"threshold": "x"}}, "trim.threshold='x': must be a number"),
+            ({"query": "q", "trim": {"unit": "page"}}, "trim.unit='page': must be 'token', 'phrase' or 'sentence'"),
+            (
+                {"query": "q", "top_k": 3},
+                "/api/search takes no 'top_k': did you mean 'k'? It takes query, k, filter, trim",
+            ),
+            (
+                {"query": "q", "trim": {"tokens": 3}},
+                "trim takes no 'tokens': did you mean 'max_tokens'? It takes threshold, max_tokens, unit, on_empty",
+            ),
+            ([], "body=[]: must be a JSON object"),
+        ],
+    )
+    def test_say_the_argument_its_value_and_what_it_must_be(self, client, body, detail):
+        response = client.post("/api/search", json=body)
+        assert is_problem(response, 422)
+        assert response.json()["detail"] == detail
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {f"name{number}": number for number in range(3_000)},
+            {"z" * 60_000: 1},
+            {"query": "q" * 60_000},
+            {"query": "q", "k": list(range(10_000))},
+            {"query": "q", "k": 10**4_000},
+        ],
+    )
+    def test_are_told_in_a_few_words_however_much_is_wrong(self, client, body):
+        response = client.post("/api/search", json=body)
+        assert is_problem(response, 422)
+        assert len(response.json()["detail"]) < 500
+
     @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"query": "\\ud800"}', b'{"query": NaN}'])
     def test_what_is_no_json_object(self, client, body):
         response = client.post("/api/search", content=body, headers={"content-type": "application/json"})

@@ -72,8 +72,10 @@ def test_the_remedies_are_named_when_nothing_can_be_loaded(monkeypatch):
 
     monkeypatch.setattr(tiktoken, "get_encoding", fail)
     budget._by_name.cache_clear()
-    with pytest.raises(TokenCounterError, match=r"r50k_base.*llama-index-core.*TIKTOKEN_CACHE_DIR.*callable"):
+    with pytest.raises(TokenCounterError, match=r"r50k_base.*llama-index-core.*TIKTOKEN_CACHE_DIR.*callable") as raised:
         token_counter("r50k_base")
+    assert raised.value.__suppress_context__  # no pages of the network's own errors above the remedy
+    assert raised.value.__cause__ is None
 
 
 def test_a_silent_network_is_given_up(monkeypatch):
