@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from fgr_retriever.adapters.names import unknown_name
 
@@ -43,10 +42,12 @@ def told(error: ValidationError, owner: str, model: type[BaseModel]) -> str:
         owner: What was called.
         model: Its arguments.
     """
-    return "; ".join(_told(one, owner, model) for one in error.errors(include_url=False)[:_MOST])
+    return "; ".join(
+        _told(cast(Mapping[str, Any], one), owner, model) for one in error.errors(include_url=False)[:_MOST]
+    )
 
 
-def _told(one: ErrorDetails, owner: str, model: type[BaseModel]) -> str:
+def _told(one: Mapping[str, Any], owner: str, model: type[BaseModel]) -> str:
     kind, limits = one["type"], one.get("ctx", {})
     *outer, last = path = [str(part)[:_LONGEST] for part in one["loc"]] or ["body"]
     name = ".".join(path)
