@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.text.entries import Entry, entries
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import TokenEvidence
 
 # Natural logarithm of the factor by which the odds of evidence grow in an entry with the name, and shrink in one
@@ -22,18 +23,21 @@ _WEIGHT = log(10)
 _TINY = 1e-6
 
 
-def by_name(text: str, evidence: TokenEvidence, known: Set[str]) -> TokenEvidence:
+def by_name(text: str, evidence: TokenEvidence, known: Set[str], units: Units | None = None) -> TokenEvidence:
     """Raise the evidence in the entries that a question names, and lower that in the entries beside them.
 
     Args:
         text: The passage.
         evidence: Its tokens.
         known: Stems of the content words of the question.
+        units: Those of the passage, where they are known.
 
     Returns:
         The evidence itself, if the text has no entries, or if the words of the question do not tell them apart.
     """
-    found = entries(text) if len(evidence) and known else []
+    if not len(evidence) or not known:
+        return evidence
+    found = entries(text, None if units is None else list(map(tuple, units.sentences.tolist())))
     shares = _shares(found, known)
     if not shares:
         return evidence

@@ -77,7 +77,7 @@ def read_hits(
     texts, units = [one.passage.text for one in found], [one.units for one in found]
     known = content_stems(question.text)
     told_by_model = tokens.evidence(encoder, question.vectors)
-    evidence = [by_name(text, one, known) for text, one in zip(texts, told_by_model, strict=True)]
+    evidence = [by_name(text, one, known, own) for text, one, own in zip(texts, told_by_model, units, strict=True)]
     supports = tokens.support(question)
     spans = find_spans_of(texts, evidence, config, threshold, units)
     return [

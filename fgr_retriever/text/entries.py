@@ -7,13 +7,14 @@ headings of the sections that it lies in. "Frankfurt" below "Amazon Web Services
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import dropwhile
 from typing import NamedTuple
 
 import regex
 
 from fgr_retriever.text.blocks import paragraphs
-from fgr_retriever.text.lines import KEY, is_turn
+from fgr_retriever.text.lines import KEY, Line, is_turn
 from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.text.tables import tables
@@ -40,12 +41,20 @@ class Entry(NamedTuple):
     is_header: bool = False
 
 
-def entries(text: str) -> list[Entry]:
-    """Find the entries of a text, ascending and disjoint; none in prose."""
+def entries(text: str, borders: Sequence[tuple[int, int]] | None = None) -> list[Entry]:
+    """Find the entries of a text.
+
+    Args:
+        text: Any text.
+        borders: Its sentences and records, as `sentences` gives them, where they are known.
+
+    Returns:
+        The entries, ascending and disjoint; none in prose.
+    """
     if "\n" not in text and "\r" not in text:  # most passages: a search looks at each
         return []
     headings = _Headings(text)
-    found = [*_of_tables(text, headings), *_of_keys(text, headings)]
+    found = [*_of_tables(text, headings, borders), *_of_keys(text, headings)]
     return sorted(found)
 
 
@@ -71,9 +80,11 @@ class _Headings:
         return frozenset(stem for _, heading in above for stem in stems(heading))
 
 
-def _of_tables(text: str, headings: _Headings) -> Iterator[Entry]:
+def _of_tables(text: str, headings: _Headings, borders: Sequence[tuple[int, int]] | None) -> Iterator[Entry]:
     known = tables(text)
-    units = sentences(text) if known else []
+    if not known:
+        return
+    units = sentences(text) if borders is None else borders
     starts = [start for start, _ in units]
     for number, one in enumerate(known):
         above = headings.over(one.start) | frozenset(stems(text[one.start : one.end]))
@@ -88,17 +99,24 @@ def _of_tables(text: str, headings: _Headings) -> Iterator[Entry]:
 def _of_keys(text: str, headings: _Headings) -> Iterator[Entry]:
     """Find paragraphs of keys with values, with the headings right above, if some have the same first key."""
     found: dict[str, list[Entry]] = {}
-    top: int | None = None
-    for lines in paragraphs(text, 0) if ":" in text else ():
-        body = list(lines)
-        while body and _HEADING.match(text, *body[0]):
-            top = body.pop(0)[0] if top is None else (body.pop(0), top)[1]
+    above: int | None = None  # where the headings right above begin
+    for lines in paragraphs(text, 0) if text.count(":") >= 2 * _LEAST_PAIRS else ():
+        body = list(dropwhile(lambda line: _HEADING.match(text, *line), lines))
+        if above is None and len(body) < len(lines):
+            above = lines[0][0]
         if not body:
             continue
-        keys = [KEY.match(text, *line) for line in body]
-        start, end, top = body[0][0] if top is None else top, body[-1][1], None
-        if len(body) >= _LEAST_PAIRS and all(keys) and not is_turn(text[slice(*body[0])]):
-            key = text[slice(*body[0])].partition(":")[0]
-            words = headings.over(body[0][0]) | frozenset(stems(text[start:end]))
-            found.setdefault(key, []).append(Entry(start, end, words))
+        first, end = body[0][0], body[-1][1]
+        start, above = first if above is None else above, None
+        if (
+            len(body) >= _LEAST_PAIRS
+            and all(_is_pair(text, line) for line in body)
+            and not is_turn(text[slice(*body[0])])
+        ):
+            words = headings.over(first) | frozenset(stems(text[start:end]))
+            found.setdefault(text[first : text.index(":", first)], []).append(Entry(start, end, words))
     yield from (one for some in found.values() if len(some) > 1 for one in some)
+
+
+def _is_pair(text: str, line: Line) -> bool:
+    return text.find(":", *line) >= 0 and KEY.match(text, *line) is not None

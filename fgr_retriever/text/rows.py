@@ -35,7 +35,7 @@ def separated(text: str, lines: Sequence[Line], first: str) -> tuple[str, list[L
     if len(lines) < 2:
         return None
     for separator in _SEPARATORS:
-        if separator in first and text.find(separator, *lines[1]) >= 0:
+        if separator in first and text.find(separator, *lines[1]) >= 0 and not _is_prose(text, lines, separator):
             rows = _rows(text, lines, separator)
             if rows is not None:
                 return separator, rows
@@ -111,6 +111,13 @@ def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Line] | None
         if len(counts) == 3 and len(set(counts)) == 3:
             return None
     return bounds if _are_rows(text, counts, bounds, separator) else None
+
+
+def _is_prose(text: str, lines: Sequence[Line], separator: str) -> bool:
+    """Say of two lines with ", " early what `_are_rows` would say: many paragraphs are no rows for this."""
+    if separator != "," or len(lines) != 2 or text.find(", ", *lines[0]) < 0:
+        return False
+    return text.find('"', lines[0][0], lines[1][1]) < 0
 
 
 def _are_rows(text: str, counts: list[int], bounds: list[Line], separator: str) -> bool:

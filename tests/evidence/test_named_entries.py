@@ -11,6 +11,7 @@ from fgr_retriever import Encoder, Trimmer
 from fgr_retriever.evidence.named_entries import by_name
 from fgr_retriever.text.entries import entries
 from fgr_retriever.text.query_words import content_stems
+from fgr_retriever.text.units import Units
 from fgr_retriever.types import TokenEvidence
 from tests.evidence.test_spans import evidence_for
 
@@ -184,3 +185,8 @@ def test_a_year_puts_no_row_behind_the_others():
     found = by_name(text, evidence, content_stems("How has revenue grown since 2018?"))
     assert (found.probabilities >= evidence.probabilities - 1e-6).all()
     assert (found.probabilities > evidence.probabilities + 0.1).any()
+
+
+@pytest.mark.parametrize("text", [SECTIONS, ONE_TABLE, STAFF, SERVERS])
+def test_borders_that_an_index_keeps_give_the_same_entries(text):
+    assert entries(text, [tuple(one) for one in Units.of(text).sentences.tolist()]) == entries(text)

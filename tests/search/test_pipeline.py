@@ -424,6 +424,11 @@ def test_each_kind_is_the_name_of_its_module():
         read_stage({"kind": "fixed"})
 
 
+def test_a_stage_without_a_setting_that_it_needs_is_told_in_our_words():
+    with pytest.raises(ConfigError, match=r"stage 'fuse' lacks \['stages'\]"):
+        read_stage({"kind": "fuse"})
+
+
 def test_no_stage_loads_an_extra_or_what_is_heavy_before_it_is_used():
     code = (
         "import sys; from fgr_retriever.search.stages import stage_class, stage_kinds; "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, ClassVar
@@ -165,6 +165,9 @@ def read_stage(values: Any) -> Stage:
     known = {one.name for one in fields(found) if one.init}
     if wrong := sorted(given.keys() - known):
         raise ConfigError(f"stage {kind!r} has unknown settings {wrong}; it knows {sorted(known)}")
+    needed = {one.name for one in fields(found) if one.init and one.default is one.default_factory is MISSING}
+    if lacking := sorted(needed - given.keys()):
+        raise ConfigError(f"stage {kind!r} lacks {lacking}: these settings have no defaults")
     try:
         return found(**given)
     except TypeError as error:
