@@ -56,7 +56,8 @@ def run():
 
 def _run(script: Path) -> tuple[int, str]:
     command = [sys.executable, str(script)]
-    done = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, timeout=150)
+    paths = os.environ | {"PYTHONPATH": str(ROOT)}  # one page shows what only a checkout has
+    done = subprocess.run(command, cwd=script.parent, env=paths, capture_output=True, text=True, timeout=150)
     return done.returncode, done.stderr
 
 
