@@ -33,8 +33,15 @@ from fgr_retriever.evaluation.beir import read_beir
 QUERIES = 25  # of each set
 GROWTH = (10_000, 30_000, 100_000, 300_000)
 JUDGED = ("scifact", "trec_dl19_pool", "npl_vaswani")
-BUILD_LIMIT = 900  # seconds
-PEERS = {"Qdrant Edge": ["qdrant-edge-py"], "LanceDB": ["lancedb"], "fast-plaid": ["fast-plaid"]}
+BUILD_LIMIT = 3600  # seconds
+PEERS = {
+    "maxsim-cpu": ["maxsim-cpu"],
+    "Qdrant Edge": ["qdrant-edge-py"],
+    "LanceDB": ["lancedb"],
+    # Its wheel is tagged for glibc 2.39, and pip refuses it on older systems. It runs with 2.36 all the same.
+    "tachiom": ["--no-deps", "--only-binary=:all:", "--platform=manylinux_2_39_x86_64", "--target={}", "tachiom"],
+    "fast-plaid": ["fast-plaid"],
+}
 OWN_TORCH = {"fast-plaid"}
 
 
@@ -89,10 +96,10 @@ class Bench:
         python = folder / "bin" / "python"
         if not python.exists():
             venv.create(folder, with_pip=True)
-            beside = sysconfig.get_paths()["purelib"]
+            beside, own = sysconfig.get_paths()["purelib"], next(folder.glob("lib/python*/site-packages"))
             if name not in OWN_TORCH:
-                (next(folder.glob("lib/python*/site-packages")) / "main.pth").write_text(beside + "\n")
-            packages = PEERS[name] + (["psutil", "tqdm"] if name in OWN_TORCH else [])
+                (own / "main.pth").write_text(beside + "\n")
+            packages = [one.format(own) for one in PEERS[name]] + (["psutil", "tqdm"] if name in OWN_TORCH else [])
             if subprocess.run([python, "-m", "pip", "install", "-q", *packages]).returncode:
                 return None
         return str(python)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-VECTORS, OFFSETS, LENGTHS = "vectors.f16", "offsets.i32", "lengths.i32"
+VECTORS, OFFSETS, LENGTHS, WORDS = "vectors.f16", "offsets.i32", "lengths.i32", "words.i64"
 WINDOW = 32, 128  # tokens of the shortest and the longest window
 
 
@@ -22,12 +22,15 @@ class Corpus:
         offsets: Character range of each token in its passage, (tokens, 2) int32, mapped from disk.
         starts: First token of each passage, (n,) int64.
         lengths: Tokens of each passage, (n,) int64.
+        words: Which word each token is, a number for each different piece of text, (tokens,) int64, mapped from disk;
+            empty if nobody wrote it down.
     """
 
     vectors: NDArray[np.float16]
     offsets: NDArray[np.int32]
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    words: NDArray[np.int64]
 
     def __len__(self) -> int:
         """Count the passages."""
@@ -44,7 +47,7 @@ class Corpus:
 
     def part(self, rows: slice) -> Corpus:
         """Take only some passages."""
-        return Corpus(self.vectors, self.offsets, self.starts[rows], self.lengths[rows])
+        return Corpus(self.vectors, self.offsets, self.starts[rows], self.lengths[rows], self.words)
 
     def chunks(self, tokens: int = 1 << 17) -> Iterator[tuple[range, NDArray[np.float16]]]:
         """Read runs of whole passages, of about so many tokens: which they are, and their vectors."""
@@ -64,7 +67,7 @@ class Corpus:
         drawn = random.choice(long, count, p=self.lengths[long] / self.lengths[long].sum())
         lengths = np.minimum(wanted, self.lengths[drawn])
         shifts = (random.random(count) * (self.lengths[drawn] - lengths + 1)).astype(np.int64)
-        return Corpus(self.vectors, self.offsets, self.starts[drawn] + shifts, lengths)
+        return Corpus(self.vectors, self.offsets, self.starts[drawn] + shifts, lengths, self.words)
 
 
 def open_corpus(work: Path, dim: int) -> Corpus:
@@ -72,4 +75,5 @@ def open_corpus(work: Path, dim: int) -> Corpus:
     lengths = np.fromfile(work / LENGTHS, "<i4").astype(np.int64)
     vectors = np.memmap(work / VECTORS, "<f2", "r").reshape(-1, dim)
     offsets = np.memmap(work / OFFSETS, "<i4", "r").reshape(-1, 2)
-    return Corpus(vectors, offsets, np.cumsum(lengths) - lengths, lengths)
+    words = np.memmap(work / WORDS, "<i8", "r") if (work / WORDS).exists() else np.zeros(0, np.int64)
+    return Corpus(vectors, offsets, np.cumsum(lengths) - lengths, lengths, words)

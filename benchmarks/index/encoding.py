@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.index.corpus import LENGTHS, OFFSETS, VECTORS, Corpus, open_corpus
+from benchmarks.index.corpus import LENGTHS, OFFSETS, VECTORS, WORDS, Corpus, open_corpus
 from fgr_retriever import Encoder
 from fgr_retriever.evaluation.beir import read_beir
 
@@ -44,7 +45,22 @@ def encode(folders: Sequence[Path], work: Path, encoder: Encoder) -> tuple[Corpu
         RealSet(Path(entry["folder"]), slice(int(end) - entry["passages"], int(end)), entry["seconds"])
         for entry, end in zip(done, ends, strict=True)
     ]
-    return open_corpus(work, encoder.dim), sets
+    corpus = open_corpus(work, encoder.dim)
+    if len(corpus.words) != len(corpus.offsets):
+        _number_words(corpus, sets).tofile(work / WORDS)
+        corpus = open_corpus(work, encoder.dim)
+    return corpus, sets
+
+
+def _number_words(corpus: Corpus, sets: Sequence[RealSet]) -> NDArray[np.int64]:
+    """Give each different piece of text that a token stands for a number: some engines want to know."""
+    known: dict[str, int] = {}
+    texts = (text for one in sets for text in read_beir(one.folder).passages.values())
+    offsets, found = np.array(corpus.offsets), np.zeros(len(corpus.offsets), "<i8")
+    for text, start, length in zip(texts, corpus.starts, corpus.lengths, strict=True):
+        tokens = slice(start, start + length)
+        found[tokens] = [known.setdefault(text[a:b].lower(), len(known)) for a, b in offsets[tokens].tolist()]
+    return found
 
 
 def _encode_one(folder: Path, work: Path, encoder: Encoder, done: list[dict[str, object]]) -> dict[str, object]:

@@ -114,7 +114,8 @@ def main() -> None:
     torch.set_num_threads(asked["threads"])
     folder = Path(asked["folder"])
     system = SYSTEMS[asked["system"]](folder)
-    sys.stdout, answer = sys.stderr, sys.stdout  # what libraries print is not the answer
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print, in whatever language, is not the answer
     if asked["task"] == "build":
         found = build(system, folder, corpus_of(asked))
     elif asked["task"] == "memory":
