@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
 from typing_extensions import Self
+
+from fgr_retriever.model.linear import Linear
 
 _EPSILON = 1e-12
 _NAMES = {  # ours, and those in checkpoints
@@ -35,8 +37,8 @@ class BertLayer(nn.Module):
     def __init__(self, width: int, heads: int, inner: int, epsilon: float = _EPSILON) -> None:
         super().__init__()
         self._heads, self._epsilon = heads, epsilon
-        self.query, self.key, self.value, self.read = (nn.Linear(width, width) for _ in range(4))
-        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.query, self.key, self.value, self.read = (Linear(width, width) for _ in range(4))
+        self.inner, self.outer = Linear(width, inner), Linear(inner, width)
         self.read_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     @classmethod
@@ -73,16 +75,17 @@ class BertLayer(nn.Module):
 
     def heads_of(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give queries, keys and values, (b, heads, t, width of a head) each."""
+        # Layers are asked for `forward`: what calling a module costs besides is what one question notices.
         query, key, value = (
-            _linear(part, states).view(*states.shape[:2], self._heads, -1).transpose(1, 2)
+            part.forward(states).view(*states.shape[:2], self._heads, -1).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
         return query, key, value
 
     def finish(self, states: Tensor, read: Tensor) -> Tensor:
         """Run what follows the attention on the states and on what the heads read, (b, heads, t, ...)."""
-        states = self._normed(self.read_norm, states + _linear(self.read, read.transpose(1, 2).flatten(2)))
-        return self._normed(self.norm, states + _linear(self.outer, gelu(_linear(self.inner, states))))
+        states = self._normed(self.read_norm, states + self.read.forward(read.transpose(1, 2).flatten(2)))
+        return self._normed(self.norm, states + self.outer.forward(gelu(self.inner.forward(states))))
 
     def _normed(self, norm: nn.LayerNorm, values: Tensor) -> Tensor:
         return layer_norm(values, values.shape[-1:], norm.weight, norm.bias, self._epsilon)
@@ -91,8 +94,3 @@ class BertLayer(nn.Module):
 def seen(mask: Tensor) -> Tensor | None:
     """Say which tokens are attended to: None for all, which is faster, else (b, 1, 1, t) bool of a mask (b, t)."""
     return None if bool(mask.all()) else mask[:, None, None, :]
-
-
-def _linear(layer: nn.Linear, values: Tensor) -> Tensor:
-    """Apply a layer without what calling a module costs, which one question notices."""
-    return linear(values, layer.weight, layer.bias)

@@ -33,6 +33,7 @@ from fgr_retriever.model.evidence_head import EvidenceHead
 from fgr_retriever.model.head import SUBFOLDER, Head, hash_weights
 from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.importance import Attending
+from fgr_retriever.model.linear import use_packed
 from fgr_retriever.model.token_model import Checkpoint, Features
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def open_checkpoint(
             "Save it with its fast tokenizer (tokenizer.json)."
         )
     model.eval().float()
+    use_packed(model)
     transformer: Any = model[0]
     length = transformer.document_length or transformer.max_seq_length or _DEFAULT_DOC_MAXLEN
     head = _open_head(name, place, model, revision)

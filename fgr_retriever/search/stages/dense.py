@@ -194,6 +194,7 @@ def _open(name: str) -> _Model:
     """
     from fgr_retriever.model.checkpoint import quiet_loading, read_model_json  # imports sentence-transformers
     from fgr_retriever.model.hub import locate_model
+    from fgr_retriever.model.linear import use_packed
 
     place = locate_model(name)
     settings = read_model_json(place, "config_sentence_transformers.json") or {}
@@ -213,6 +214,7 @@ def _open(name: str) -> _Model:
         raise CheckpointError(f"{name!r} compares vectors by {model.similarity_fn_name}: only cosine and dot work here")
     found = _Model(model)  # the fingerprint is that of the weights as they are stored
     model.to(best_dtype(model.device)).eval()
+    use_packed(model)
     return found
 
 
