@@ -60,6 +60,18 @@ _NAMED = r"\s*(?:the[ ])?\p{Lu}[\p{L}\p{M}.'’\-]*,"
 _SERIES_BEHIND = regex.compile(
     rf"\s*\p{{N}}|(?:{_NAMED}){{0,4}}{_NAMED}?\s+(?:and|or|und|oder|et|ou|y|e|&)\s+(?:the[ ])?\p{{Lu}}"
 )
+# An amount in two parts: "four and a half", "five years and six months", "zwei Stunden und dreißig Minuten".
+_NUMBER = (
+    r"(?:\p{N}[\p{N}.,]*|(?i:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\p{L}+teen|twenty|thirty|forty"
+    r"|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|eine?n?|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn"
+    r"|elf|zwölf|\p{L}+(?:zehn|zig|ßig)|hundert|tausend|une?|deux|trois|quatre|cinq|sept|huit|neuf|dix|vingt|trente"
+    r"|un[ao]?|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|veinte|treinta))"
+)
+_AMOUNT_BEFORE = regex.compile(rf"(?r)(?<![\p{{L}}\p{{N}}])(?!\d{{4}},?\s){_NUMBER}(?:[ -]\p{{L}}{{1,15}})?,?\s")
+_AMOUNT_BEHIND = regex.compile(
+    rf"\s*(?:(?i:and|or|und|oder|et|ou|y|e|o)\s+)?(?:(?i:an?|one|eine?|une?|una?)\s+)?"
+    rf"(?:(?i:half|halves|quarters?|thirds?|halbe?|halben|viertel|drittel|demie?|quart|medi[ao]|cuarto)\b|{_NUMBER}\b(?!\s(?:of|von)\b))"
+)
 _WORD_BEHIND = 40
 
 
@@ -129,9 +141,18 @@ def _holds_together(text: str, start: int, mark: regex.Match[str], end: int) -> 
     if first != ",":
         return False
     behind = min(end, mark.end() + _WORD_BEHIND)
-    return _GOVERNED.match(text, mark.end(), behind) is not None or _is_name(
-        text, start, mark.end(), behind, _SERIES_BEHIND
+    return (
+        _GOVERNED.match(text, mark.end(), behind) is not None
+        or _is_name(text, start, mark.end(), behind, _SERIES_BEHIND)
+        or _is_amount(text, start, mark.end() + 1, behind)
     )
+
+
+def _is_amount(text: str, start: int, border: int, end: int) -> bool:
+    """Say whether an amount lies before a border, with one character of white space, and the rest of it behind."""
+    if _AMOUNT_BEHIND.match(text, border, end) is None:
+        return False
+    return _AMOUNT_BEFORE.match(text, max(start, border - _WORD_BEHIND), border) is not None
 
 
 def _is_name(text: str, start: int, border: int, end: int, rest: regex.Pattern[str]) -> bool:
@@ -144,7 +165,9 @@ def _is_name(text: str, start: int, border: int, end: int, rest: regex.Pattern[s
 def _parts_phrases(text: str, last: int, border: int, end: int) -> bool:
     """Say whether a conjunction parts two phrases: enough words on both sides, and no name or number around it."""
     behind = min(end, border + _WORD_BEHIND)
-    if _is_name(text, last, border, behind, _NAME_BEHIND) or _GOVERNED.match(text, border - 1, behind):
+    if _is_name(text, last, border, behind, _NAME_BEHIND) or _is_amount(text, last, border, behind):
+        return False
+    if _GOVERNED.match(text, border - 1, behind):
         return False
     return _has_words(text, last, border, MIN_WORDS_BEFORE_CONJUNCTION) and _has_words(
         text, border, end, MIN_WORDS_AFTER_CONJUNCTION

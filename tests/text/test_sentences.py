@@ -281,3 +281,34 @@ def test_a_condition_parts_only_what_it_governs():
         "but the glaze of the pots remains soft for hours,",
         "and dust sticks to it.",
     ]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "A full charge of the battery takes four and a half hours at room temperature.",
+        "The warranty of the frame lasts five years and six months after the day of purchase.",
+        "The trip takes two hours, thirty minutes and ten seconds on a good day in summer.",
+        "Die Fahrt mit dem neuen Zug dauert zwei Stunden und dreißig Minuten bis nach Wien.",
+        "Le trajet avec le nouveau train dure trois heures et demie jusqu'à la capitale.",
+        "It weighs twenty-five pounds and six ounces in all when it is dry.",
+    ],
+)
+def test_an_amount_in_two_parts_is_one(sentence):
+    assert phrases(sentence, 0, len(sentence)) == [(0, len(sentence))]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("He sold the two shops in the town ", "and three people lost their jobs in the end."),
+        ("She won the cup in 1998 ", "and two years later she left the club."),
+        ("The company employs five engineers ", "and the owner wants to hire more of them."),
+        ("The house has four rooms ", "and two of them look out over the garden."),
+    ],
+)
+def test_two_amounts_of_different_things_are_two(first, second):
+    assert phrases(first + second, 0, len(first + second)) == [
+        (0, len(first.rstrip())),
+        (len(first), len(first + second)),
+    ]
