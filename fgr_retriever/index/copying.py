@@ -43,8 +43,9 @@ def copy(
     Args:
         source: Where the index is.
         target: Another folder or collection; made if missing.
-        config: How a new folder stores vectors, and whether it keeps words; for a new collection, `words` alone. None
-            uses the defaults, and the words of the source. For a target that is there, None or that of its creation.
+        config: How a new folder stores vectors; for a new collection, `words` alone. None uses the defaults. What the
+            source keeps besides, words and importance, a new target keeps, too, unless `words` names another language.
+            For a target that is there, None or that of its creation.
         retrain: From one collection into a new one: learn centroids from all that is there now.
         alias: A name that the target, a collection, gets when all is copied, in the place of the one that had it.
         show_progress: Show progress bars on stderr.
@@ -94,18 +95,22 @@ def _with_words(contents: Contents, config: IndexConfig | None, kept: IndexConfi
         return contents
     if config != IndexConfig(words=config.words):
         raise ConfigError(f"{config}: a config is for a folder; of it, a new collection takes `words` alone")
-    if kept is not None and kept.words != config.words:
+    words = config.words or _language(contents)
+    if kept is not None and kept.words not in (words, config.words):
         raise ConfigError(f"the collection was created with words={kept.words!r}: copy into a new one")
-    same = contents.words is not None and contents.words.language == config.words
-    return contents if same else replace(contents, words=new_words(config.words))
+    return contents if words == _language(contents) else replace(contents, words=new_words(words))
+
+
+def _language(contents: Contents) -> str:
+    return contents.words.language if contents.words else ""
 
 
 def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, progress: bool) -> Added:
     """Write contents into a folder, in one transaction."""
+    asked = config or IndexConfig()
+    full = replace(asked, importance=asked.importance or contents.importance, words=asked.words or _language(contents))
     if not (folder / MANIFEST).exists():
-        words = contents.words.language if contents.words else ""
-        config = config or IndexConfig(importance=contents.importance, words=words)
-        made = Manifest(contents.model, contents.dim, config)
+        made = Manifest(contents.model, contents.dim, full)
         create_store(folder, replace(made, evidence=contents.evidence, evidence_bytes=contents.evidence_bytes))
     with closing(Store(folder)) as store:
         manifest = store.manifest
@@ -113,7 +118,7 @@ def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, p
             raise ModelMismatchError(
                 f"{folder} was built with the model {manifest.model}, not {contents.model}: copy into a new folder"
             )
-        if config not in (None, manifest.config):
+        if config is not None and manifest.config not in (config, full):
             raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: copy into a new folder")
         if manifest.config.importance and not contents.importance:
             raise ConfigError(f"{folder} keeps the importance of tokens, which the source does not: copy elsewhere")

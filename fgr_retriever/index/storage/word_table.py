@@ -120,7 +120,8 @@ class WordTable:
         """
         if not self.language:
             raise ConfigError(
-                "the index keeps no words: create it with IndexConfig(words='english'), or another language"
+                "the index keeps no words for BM25: `fgr copy` it into a new folder with --words english, or create it "
+                "with IndexConfig(words='english'), or another language"
             )
         self.check()
         prepared = Lexicon(self.language).words(query)

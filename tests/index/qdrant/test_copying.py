@@ -78,6 +78,18 @@ def test_importance_and_calibration_come_along(tmp_path, place):
     assert tokens.importance[0] > tokens.importance[1]
 
 
+def test_words_and_importance_come_along_whatever_else_is_asked(tmp_path, place):
+    config = IndexConfig(importance=True, words="plain")
+    with Engine.open(tmp_path / "index", encoder=WordEncoder(), config=config) as engine:
+        engine.add([Passage("a", "The KX-200 kiln glows")])
+    copy(tmp_path / "index", place, IndexConfig())
+    back = IndexConfig(nbits=16)
+    assert copy(place, tmp_path / "back", back).added == copy(place, tmp_path / "back", back).unchanged == 1
+    assert config_of(tmp_path / "back") == IndexConfig(nbits=16, importance=True, words="plain")
+    copy(tmp_path / "back", tmp_path / "other", IndexConfig(nbits=4, words="english"))
+    assert config_of(tmp_path / "other") == IndexConfig(nbits=4, importance=True, words="english")
+
+
 def test_an_interrupted_copy_is_finished(folder, place, monkeypatch):
     taken = []
 
