@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from typing_extensions import Self
 
+_MOST_WEIGHTS = 250_000_000  # packed weights are there a second time: 1 GB of float32
 _MACHINES = ("x86_64", "AMD64")  # on others nobody has measured it
 
 
@@ -68,7 +69,9 @@ class Linear(nn.Linear):
 
 
 def use_packed(model: nn.Module) -> None:
-    """Let all dense layers of a model, which stays as it is otherwise, be of this kind."""
+    """Let all dense layers of a model, which stays as it is otherwise, be of this kind, if it is not too large."""
+    if sum(weights.numel() for weights in model.parameters()) > _MOST_WEIGHTS:
+        return
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear:

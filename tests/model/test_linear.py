@@ -89,3 +89,10 @@ def test_a_model_keeps_its_names_and_results():
     assert list(model.state_dict()) == names
     assert [type(one) for one in model] == [Linear, Linear, nn.Tanh]
     assert not model[0].training
+
+
+def test_large_models_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr("fgr_retriever.model.linear._MOST_WEIGHTS", 71)
+    model = nn.Sequential(nn.Linear(8, 8))
+    use_packed(model)
+    assert type(model[0]) is nn.Linear
