@@ -141,8 +141,9 @@ class Upkeep(Closing):
             IndexWriteError: The disk refused the write.
         """
         given = [folders] if isinstance(folders, (str, Path)) else folders
-        options = {"replacing": replacing, "incomplete": incomplete, "show_progress": show_progress}
-        return self._noted(self._index.add_encoded(given, **options))
+        return self._noted(
+            self._index.add_encoded(given, replacing=replacing, incomplete=incomplete, show_progress=show_progress)
+        )
 
     def _noted(self, found: Added) -> Added:
         """Keep what a write did, and log it."""

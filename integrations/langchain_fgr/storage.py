@@ -71,8 +71,9 @@ class DocumentStorage:
         show_progress: bool = False,
     ) -> list[str]:
         """Index documents, in a worker thread; see `add_documents`."""
-        options = {"ids": ids, "delete_missing": delete_missing, "show_progress": show_progress}
-        return await asyncio.to_thread(self.add_documents, documents, **options)
+        return await asyncio.to_thread(
+            self.add_documents, documents, ids=ids, delete_missing=delete_missing, show_progress=show_progress
+        )
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Fetch whole documents, in the order of the ids; unknown ids are left out.
