@@ -151,6 +151,12 @@ def test_what_cannot_be_is_refused_with_the_remedy(store, call, remedy):
         call(store)
 
 
+def test_a_wrong_argument_of_a_search_is_refused_with_the_nearest(store):
+    for search in (store.similarity_search, store.similarity_search_with_score, store.as_retriever().invoke):
+        with pytest.raises(InputError, match="takes no 'filters': did you mean 'filter'"):
+            search(QUERY, filters={})
+
+
 def test_nothing_is_deleted_by_leaving_the_ids_out(store):
     for holder in (store, FGRRetriever(engine=store.engine)):
         with pytest.raises(InputError, match=r"engine\.ids\(\)"):
