@@ -44,7 +44,6 @@ class Engine(Upkeep):
     engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
 
     Attributes:
-        last_added: What the latest `add` of this engine did, also one that an adapter made; None before.
         temporary: Whether the folder is deleted with this engine, as that of an adapter without a path.
     """
 
@@ -56,7 +55,6 @@ class Engine(Upkeep):
         self._encoder, self._questions = encoder, Questions(encoder)
         self._search_config = search
         self._pipeline = pipeline
-        self.last_added: Added | None = None
         self.temporary = False
 
     @classmethod
@@ -131,10 +129,7 @@ class Engine(Upkeep):
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        self.last_added = found = self._index.add(passages, replacing=replacing, show_progress=show_progress)
-        counts = found.added, found.updated, found.unchanged, found.deleted
-        logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.location, *counts)
-        return found
+        return self._noted(self._index.add(passages, replacing=replacing, show_progress=show_progress))
 
     def search(
         self, query: str, *, k: int = 10, filter: Filter | None = None, trim: TrimConfig | None = None

@@ -55,12 +55,18 @@ class NamedFields:
 
         Raises:
             InputError: A name is unknown, an argument has none, or there is something else than an index.
+            ConfigError: A value is of the wrong type or out of range.
         """
+        from pydantic import ValidationError  # whoever has a pydantic class has pydantic
+
         kind: Any = type(self)
         if unnamed:
             raise InputError(f"{kind.__name__} takes its arguments by name: {', '.join(kind.model_fields)}")
         refuse_unknown(kind.__name__, fields, kind.model_fields)
-        super().__init__(**self._prepared(fields))
+        try:
+            super().__init__(**self._prepared(fields))
+        except ValidationError as error:
+            raise ConfigError(f"{kind.__name__}: {'; '.join(map(_told, error.errors(include_url=False)))}") from None
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -88,9 +94,12 @@ class TrimmerFields(NamedFields):
 
         Raises:
             InputError: See `NamedFields`; or there are both an `encoder` and a `model`.
+            ConfigError: See `NamedFields`; or `trim` is None.
             CheckpointError: The `model` cannot be opened.
         """
         check_choice(fields.get("encoder"), fields.get("model"))
+        if fields.get("trim", ...) is None:
+            raise ConfigError(f"trim=None: {type(self).__name__} trims; leave trim out for the defaults of TrimConfig")
         super().__init__(*unnamed, **fields)
         if self.model is not None:
             self._model()
@@ -107,3 +116,8 @@ class TrimmerFields(NamedFields):
         from fgr_retriever.trim.trimmer import Trimmer  # loads torch only when something is trimmed
 
         return Trimmer(self._model(), self.trim, count_tokens=self.count_tokens)
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    """Say of a wrong field which one it is, its value, and what pydantic says it should be."""
+    return f"{'.'.join(map(str, one['loc']))}={one['input']!r:.200}: {one['msg']}"

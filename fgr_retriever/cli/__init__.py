@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `fgr`; by default those of this process.
 
     Returns:
-        The exit code: 0 done, 2 wrong use, 3 input or index not found, 4 corrupt or mismatched
+        The exit code: 0 done, 2 wrong use, 3 no such input, index or model, 4 corrupt or mismatched
         index, 130 interrupted, 1 anything else. The message is on stderr.
     """
     for stream in (sys.stdout, sys.stderr):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, ModelMismatchError
+from fgr_retriever.errors import CheckpointError, ConfigError, IndexCorruptError, IndexFormatError, ModelMismatchError
 from fgr_retriever.text.html import printable
 
 _EXIT_CODES: dict[type[Exception], int] = {
     ConfigError: 2,
+    CheckpointError: 3,
     FileNotFoundError: 3,  # IndexNotFoundError is one
     NotADirectoryError: 3,
     IndexFormatError: 4,

@@ -15,6 +15,8 @@ from fgr_retriever.text.valid import valid
 
 T = TypeVar("T")
 
+_WIDE = 10_000  # columns, for what reads a pipe: a table is as wide as its contents
+
 
 def write_json(value: Any) -> None:
     """Write one JSON value on a line, in ASCII and without lone surrogates: valid for every program and terminal."""
@@ -33,8 +35,9 @@ def note(text: str) -> None:
 
 
 def terminal() -> Console:
-    """Open stdout for styled text; plain when it is not a terminal."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    """Open stdout for styled text; plain, and never wrapped or cut, when it is not a terminal."""
+    shown = sys.stdout.isatty()
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not shown, width=None if shown else _WIDE)
 
 
 def counted(items: Iterable[T], label: str) -> Iterator[T]:

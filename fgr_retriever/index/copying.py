@@ -17,6 +17,7 @@ from fgr_retriever.index.storage.lexicon import new_words
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
+from fgr_retriever.model.mismatch import called
 from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Added
 
@@ -116,7 +117,8 @@ def _into_folder(folder: Path, contents: Contents, config: IndexConfig | None, p
         manifest = store.manifest
         if (manifest.model, manifest.dim) != (contents.model, contents.dim):
             raise ModelMismatchError(
-                f"{folder} was built with the model {manifest.model}, not {contents.model}: copy into a new folder"
+                f"{folder} was built with {called(manifest.model)}, not with {called(contents.model)}: "
+                "copy into a new folder"
             )
         if config is not None and manifest.config not in (config, full):
             raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: copy into a new folder")

@@ -67,7 +67,8 @@ class Index(StoredIndex):
         if create and not (folder / MANIFEST).exists():
             config = config or IndexConfig()
             create_store(folder, new_manifest(encoder, config))
-        return cls(open_store(folder, encoder.fingerprint, encoder.dim, config), encoder)
+        name = getattr(encoder, "name", None)
+        return cls(open_store(folder, encoder.fingerprint, encoder.dim, config, name=name), encoder)
 
     def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
         """Encode and store passages: all of them or, if there is an error, none.

@@ -5,6 +5,7 @@ Fetch, refresh, add what is encoded already, delete, check, compact, upgrade.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,17 +16,24 @@ from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.sources import is_within
 from fgr_retriever.types import Added, Passage
 
+logger = logging.getLogger(__name__)
+
 
 class Upkeep(Closing):
     """The part of an engine that needs its index alone.
 
     Args:
         index: An open index.
+
+    Attributes:
+        last_added: What the latest `add`, `refresh` or `add_encoded` of this engine did, also one that an adapter
+            made; None before. A framework that finds by itself that nothing is new calls none of them.
     """
 
     def __init__(self, index: PassageIndex) -> None:
         """Join nothing yet."""
         self._index = index
+        self.last_added: Added | None = None
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -100,7 +108,7 @@ class Upkeep(Closing):
         gone = [id for source, ids in self.sources().items() if is_within(source, names) for id in ids]
         if dry_run:
             return self._index.plan(passages, gone)
-        return self._index.add(passages, replacing=gone, show_progress=show_progress)
+        return self._noted(self._index.add(passages, replacing=gone, show_progress=show_progress))
 
     def add_encoded(
         self,
@@ -133,7 +141,16 @@ class Upkeep(Closing):
             IndexWriteError: The disk refused the write.
         """
         given = [folders] if isinstance(folders, (str, Path)) else folders
-        return self._index.add_encoded(given, replacing=replacing, incomplete=incomplete, show_progress=show_progress)
+        return self._noted(
+            self._index.add_encoded(given, replacing=replacing, incomplete=incomplete, show_progress=show_progress)
+        )
+
+    def _noted(self, found: Added) -> Added:
+        """Keep what a write did, and log it."""
+        self.last_added = found
+        counts = found.added, found.updated, found.unchanged, found.deleted
+        logger.info("%s: %d added, %d updated, %d unchanged, %d deleted", self.location, *counts)
+        return found
 
     def __len__(self) -> int:
         """Count the passages."""
@@ -161,6 +178,11 @@ class Upkeep(Closing):
     def name(self) -> str:
         """The name of its folder or collection, to show."""
         return self._index.name
+
+    @property
+    def model(self) -> str | None:
+        """Folder or hub id of its model; None for the embedded one, and where such a name alone does not open it."""
+        return getattr(self._index.encoder, "known_as", None)
 
     def info(self) -> IndexInfo:
         """Describe the index in JSON-safe values."""

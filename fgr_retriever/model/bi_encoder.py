@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,8 +22,9 @@ from torch.nn.functional import normalize
 from tqdm.auto import tqdm
 
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError
-from fgr_retriever.model.checkpoint import open_checkpoint, quiet_loading
+from fgr_retriever.model.checkpoint import open_checkpoint
 from fgr_retriever.model.hub import locate_model
+from fgr_retriever.model.loading import loading
 from fgr_retriever.model.token_model import Checkpoint
 
 _BATCH = 32
@@ -70,12 +70,12 @@ def open_bi_encoder(
     with TemporaryDirectory(dir=kept.parent if kept else None, prefix=".bi-encoder-") as scratch:
         made = Path(scratch) / "model"
         model.save_pretrained(str(made), create_model_card=False)
-        found = open_checkpoint(made)  # as it will be opened again, with the same fingerprint
+        found = open_checkpoint(made, name=str(kept or name))  # as it will be opened again, with the same fingerprint
         if kept is not None:
             if kept.exists():
                 kept.rmdir()  # Windows does not rename over an empty folder
             made.rename(kept)
-    return replace(found, name=str(kept or name))
+    return found
 
 
 def late_interaction(
@@ -159,13 +159,10 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 def _open(name: str, revision: str | None) -> tuple[Transformer, dict[str, str]]:
     """Open the transformer of a bi-encoder, with what it was trained to see before queries and passages."""
     place = locate_model(name, revision)
-    try:
-        with quiet_loading():
-            model = SentenceTransformer(
-                place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32}
-            ).eval()
-    except Exception as error:  # the loader raises whatever its many parsers raise
-        raise CheckpointError(f"cannot open the bi-encoder {name!r}: {error}") from error
+    with loading(f"the bi-encoder {name!r}", place):
+        model = SentenceTransformer(
+            place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32}
+        ).eval()
     transformer = model[0]
     if not isinstance(transformer, Transformer):
         kind = type(transformer).__name__

@@ -13,8 +13,6 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +23,6 @@ from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.util import load_file_path
 from torch import Tensor
-from transformers.utils import logging as transformers_logging
 
 from fgr_retriever.errors import CheckpointError, ConfigError
 from fgr_retriever.model.embedded import embedded_model
@@ -34,6 +31,7 @@ from fgr_retriever.model.head import SUBFOLDER, Head, hash_weights
 from fgr_retriever.model.heads import load_head
 from fgr_retriever.model.importance import Attending
 from fgr_retriever.model.linear import use_packed
+from fgr_retriever.model.loading import loading
 from fgr_retriever.model.token_model import Checkpoint, Features
 
 logger = logging.getLogger(__name__)
@@ -63,11 +61,8 @@ def open_checkpoint(
     place = str(folder_or_hub_id)
     name = name or place
     _refuse_single_vector_models(name, place, revision)
-    try:
-        with quiet_loading():
-            model = MultiVectorEncoder(place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32})
-    except Exception as error:  # the loader raises whatever its many parsers raise
-        raise CheckpointError(f"cannot open the model {name!r}: {error}") from error
+    with loading(f"the model {name!r}", place):
+        model = MultiVectorEncoder(place, device="cpu", revision=revision, model_kwargs={"dtype": torch.float32})
     if not getattr(model.tokenizer, "is_fast", False):
         raise CheckpointError(
             f"the model {name!r} has a slow tokenizer, which gives no character offsets. "
@@ -151,18 +146,6 @@ def check_output(source: Path, out: Path) -> None:
         raise ConfigError(f"{out} cannot be written to: give a new folder")
 
 
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Hide the progress bar of transformers for reading weights: it ends too soon to be read."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-
-
 def _query_mask(model: MultiVectorEncoder, features: Features) -> Tensor:
     """Say which tokens of queries MaxSim counts, (b, t) bool, as the model's own mask does."""
     masked: dict[str, Any] = dict(features)
@@ -206,7 +189,8 @@ def _refuse_single_vector_models(name: str, place: str, revision: str | None) ->
     raise CheckpointError(
         f"the model {name!r} ({kind}) was not trained for late interaction: it has no token projection, and "
         "scores of a random one would be noise. Use a ColBERT checkpoint (sentence-transformers "
-        "MultiVectorEncoder, PyLate or Stanford layout), or train one with `fgr train`."
+        "MultiVectorEncoder, PyLate or Stanford layout), or train one with `fgr train`. If it is an ordinary "
+        "bi-encoder, Encoder.from_bi_encoder makes a late-interaction model of it, to be passed as encoder."
     )
 
 

@@ -26,6 +26,22 @@ logger = logging.getLogger(__name__)
 
 # Any model has one of them.
 _CONFIGS = ("config.json", "config_sentence_transformers.json")
+# How files end that are taken for models; a hub id may have a dot, too, as in `Qwen3-Embedding-0.6B`.
+_FILES = {
+    ".bin",
+    ".gz",
+    ".json",
+    ".jsonl",
+    ".onnx",
+    ".pt",
+    ".pth",
+    ".py",
+    ".safetensors",
+    ".tar",
+    ".txt",
+    ".yaml",
+    ".zip",
+}
 _SECONDS = 2.0  # to wait for a first answer, unless the user says otherwise
 _LOGIN = "log in (`hf auth login`, or HF_TOKEN in the environment)"
 _PATIENCE = "HF_HUB_ETAG_TIMEOUT"  # the hub client's own setting
@@ -45,9 +61,13 @@ def locate_model(name: str, revision: str | None = None) -> str:
         CheckpointError: There is neither a folder nor a repository; or the hub cannot be reached, or refuses
             it, and its cache does not have it.
     """
-    if Path(name).exists():
+    if Path(name).is_dir():
         return name
+    if Path(name).exists():
+        raise CheckpointError(f"cannot open the model {name!r}: it is a file. {_remedy(Path(name))}")
     try:
+        if _is_path(name):
+            raise HFValidationError
         url = hf_hub_url(name, _CONFIGS[0], revision=revision)
     except HFValidationError:
         raise CheckpointError(
@@ -76,6 +96,19 @@ def open_located(name: str, revision: str | None = None) -> Checkpoint:
     from fgr_retriever.model.checkpoint import open_checkpoint
 
     return open_checkpoint(place, revision=revision, name=name)
+
+
+def _is_path(name: str) -> bool:
+    """Say whether a name can only be that of a folder or a file, which is not here."""
+    return name.startswith((".", "~")) or "\\" in name or name.count("/") > 1 or Path(name).suffix in _FILES
+
+
+def _remedy(file: Path) -> str:
+    """Say which folder was meant by one of its files."""
+    held = any((file.parent / config).is_file() for config in _CONFIGS)
+    return (
+        f"Pass the folder that it lies in: {str(file.parent)!r}" if held else "Pass the folder of a model, or a hub id"
+    )
 
 
 def _problem(url: str, name: str, revision: str | None) -> str | None:

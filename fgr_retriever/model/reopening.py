@@ -30,6 +30,13 @@ class Reopenable:
         self._reopen = partial(call, *args, **options)
         return self
 
+    @property
+    def known_as(self) -> str | None:
+        """Folder or hub id that opens the same model as `model=`; None if a name alone does not."""
+        call: Any = self._reopen
+        by_name = call is not None and call.args and not call.keywords.get("revision")
+        return call.args[0] if by_name else None
+
     def __copy__(self) -> Self:
         """Give the model itself."""
         return self

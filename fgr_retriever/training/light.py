@@ -18,6 +18,7 @@ from fgr_retriever.errors import ConfigError
 from fgr_retriever.model.bert import BertLayer
 from fgr_retriever.model.checkpoint import open_checkpoint
 from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.model.hub import locate_model
 from fgr_retriever.model.light_head import Interaction, LightConfig, LightHead, interact
 from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.data import Labelled, Row, mismatched, pad
@@ -122,7 +123,7 @@ def train_light(
     Returns:
         The trained head, not yet calibrated.
     """
-    encoder = Encoder(open_checkpoint(model, branch=config.light_branch))
+    encoder = Encoder(open_checkpoint(locate_model(str(model)), branch=config.light_branch))
     everything = [*examples, *mismatched(examples, config.mismatched, config.seed)]
     shown = [place for place, example in enumerate(everything) for _ in range(example.times)]
     vectors = store_vectors(encoder, everything, out / "examples", states=True)

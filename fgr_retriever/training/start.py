@@ -12,6 +12,7 @@ from sentence_transformers.base.modules import Transformer
 from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.bi_encoder import late_interaction
 from fgr_retriever.model.hub import locate_model
+from fgr_retriever.model.loading import loading
 from fgr_retriever.training.config import TrainingConfig
 
 _PACKAGE = "package:"
@@ -28,10 +29,8 @@ def start_model(config: TrainingConfig, sample: Sequence[str]) -> MultiVectorEnc
         CheckpointError: The base model cannot be opened or is narrower than `dim`.
     """
     place = locate_model(locate(config.base))
-    try:
+    with loading(f"the base model {config.base!r}", place):
         transformer = Transformer(place, query_length=config.query_maxlen, document_length=config.doc_maxlen)
-    except Exception as error:  # the loader raises whatever its many parsers raise
-        raise CheckpointError(f"cannot open the base model {config.base!r}: {error}") from error
     return late_interaction(transformer, {}, sample, config.dim)
 
 

@@ -31,6 +31,7 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
     Raises:
         InputError: There is no such field; the message names the nearest one. Or there are both an
             `encoder` and a `model`.
+        ConfigError: A value is of the wrong type or out of range, or `trim` is None.
         CheckpointError: The `model` cannot be opened.
     """
 
@@ -39,7 +40,7 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed: a `TrimConfig` or a dict of its fields."""
     max_tokens: int | None = Field(default=None, ge=0)
-    """Hard limit of tokens for all documents together; None takes the limit of `trim`."""
+    """Hard limit of tokens for all documents together, in place of that of `trim`; None takes that of `trim`."""
     top_n: int | None = None
     """How many documents to return, ranked by MaxSim; None keeps all in their order."""
     encoder: Any = Field(default=None, exclude=True, repr=False)

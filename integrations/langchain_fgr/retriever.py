@@ -53,7 +53,7 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
 
     Raises:
         InputError: There is no such field; the message names the nearest one. Or `engine` is no engine.
-        ConfigError: There is a budget, but nothing is trimmed.
+        ConfigError: A value is of the wrong type or out of range. Or there is a budget, but nothing is trimmed.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -179,9 +179,10 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
         k: int | None = None,
         filter: dict[str, Any] | EllipsisType | None = ...,
         max_tokens: int | None = None,
+        **unknown: Any,
     ) -> list[Document]:
         """Retrieve documents; what is left out is as in the fields, and `filter=None` means none."""
-        options = self._options(k, filter, max_tokens)
+        options = self._options(k, filter, max_tokens, unknown)
         if options["trim"] is None:
             return _whole(find_whole(self.engine, query, **options))
         context = retrieve_context(self.engine, query, **options)
@@ -196,9 +197,10 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
         k: int | None = None,
         filter: dict[str, Any] | EllipsisType | None = ...,
         max_tokens: int | None = None,
+        **unknown: Any,
     ) -> list[Document]:
         """Retrieve documents; what is left out is as in the fields, and `filter=None` means none."""
-        options = self._options(k, filter, max_tokens)
+        options = self._options(k, filter, max_tokens, unknown)
         if options["trim"] is None:
             return _whole(await asyncio.to_thread(find_whole, self.engine, query, **options))
         context = await aretrieve_context(self.engine, query, **options)
@@ -214,9 +216,18 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
         return params
 
     def _options(
-        self, k: int | None, filter: dict[str, Any] | EllipsisType | None, max_tokens: int | None
+        self,
+        k: int | None,
+        filter: dict[str, Any] | EllipsisType | None,
+        max_tokens: int | None,
+        unknown: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Join the fields with what one call asks for."""
+        """Join the fields with what one call asks for.
+
+        Raises:
+            InputError: It asks for something that there is not.
+        """
+        refuse_unknown(f"{type(self).__name__}.invoke", unknown, _SEARCH_KWARGS)
         asked = {
             "k": self.k if k is None else k,
             "filter": self.filter if filter is ... else filter,

@@ -30,6 +30,7 @@ class DocumentStorage:
         *,
         ids: Sequence[str | None] | None = None,
         batch_size: int | None = None,
+        delete_missing: bool = False,
         show_progress: bool = False,
     ) -> list[str]:
         """Index documents: all of them or, if there is an error, none.
@@ -43,6 +44,7 @@ class DocumentStorage:
                 without an id are stored once.
             ids: The id of each document, in place of its own; None leaves it as it is.
             batch_size: LangChain's indexing passes it. Nothing depends on it: every call is one transaction.
+            delete_missing: Also delete, in the same transaction, every stored document that is not among these.
             show_progress: Show a progress bar on stderr.
 
         Returns:
@@ -54,7 +56,9 @@ class DocumentStorage:
             IndexLockedError: Another process or engine is writing.
         """
         found: list[str] = []
-        self.engine.add(to_passages(_with_ids(documents, ids), found), show_progress=show_progress)
+        passages = to_passages(_with_ids(documents, ids), found)
+        gone = self.engine.ids() if delete_missing else ()
+        self.engine.add(passages, replacing=gone, show_progress=show_progress)
         return found
 
     async def aadd_documents(
@@ -63,12 +67,13 @@ class DocumentStorage:
         *,
         ids: Sequence[str | None] | None = None,
         batch_size: int | None = None,
+        delete_missing: bool = False,
         show_progress: bool = False,
     ) -> list[str]:
-        """Index documents; see `add_documents`."""
-        found: list[str] = []
-        await self.engine.aadd(to_passages(_with_ids(documents, ids), found), show_progress=show_progress)
-        return found
+        """Index documents, in a worker thread; see `add_documents`."""
+        return await asyncio.to_thread(
+            self.add_documents, documents, ids=ids, delete_missing=delete_missing, show_progress=show_progress
+        )
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Fetch whole documents, in the order of the ids; unknown ids are left out.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NO_MMR = (
     "maximal marginal relevance compares passages by one vector each, and this index keeps one for each token: use "
-    "similarity_search; FGRCompressor writes what passages repeat only once"
+    "similarity_search; FGRCompressor keeps what several documents say in the same words only in the best of them"
 )
 
 
@@ -126,6 +126,7 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         """Index documents, in a worker thread; see `from_documents`."""
         return await asyncio.to_thread(cls.from_documents, documents, embedding, **options)
 
+    @takes()
     def similarity_search(  # type: ignore[override]  # an argument that there is not is refused
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None
     ) -> list[Document]:
@@ -142,6 +143,7 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         """
         return [document for document, _ in self.similarity_search_with_score(query, k, filter=filter)]
 
+    @takes()
     def similarity_search_with_score(
         self, query: str, k: int = 4, *, filter: dict[str, Any] | None = None
     ) -> list[tuple[Document, float]]:

@@ -102,7 +102,7 @@ class TestExitCodes:
             (IndexCorruptError(), 4),
             (ModelMismatchError(), 4),
             (InputError(), 1),
-            (CheckpointError(), 1),
+            (CheckpointError(), 3),
             (PermissionError(), 1),
         ],
     )

@@ -199,7 +199,7 @@ class TestPython:
             planned = engine.refresh(new, "a", dry_run=True)
             assert repr(planned) == repr(Added(1, 0, 1, 2))
             assert len(engine) == 5
-            assert repr(engine.refresh(new, "a")) == repr(planned)
+            assert repr(engine.refresh(new, "a")) == repr(planned) == repr(engine.last_added)
             assert engine.sources() == {"a/x": ["a/x#1"], "b/x": ["b/x#1"], "a/z": ["a/z#1"]}
             assert "none" in engine
             assert repr(engine.refresh([], ["a/z", "b"])) == repr(Added(0, 0, 0, 2))

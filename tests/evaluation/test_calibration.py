@@ -457,6 +457,10 @@ class TestCommand:
         assert main(["calibrate", str(data), "--keep", "0.5", "--model", model, "--out", model]) == 0
         out, err = capsys.readouterr()
         assert "12 examples, 11 with an answer to keep, target 0.5" in out
+        headings = out.splitlines()[1].split()
+        assert headings[0] == "threshold"
+        assert len(headings) == len(out.splitlines()[2].split()) - 1  # none is cut, and the first column has none
+        assert "…" not in out
         assert "before" in out
         assert "after" in out
         assert f"model written to {model}" in err
@@ -498,7 +502,7 @@ class TestCommand:
         model = str(tiny_checkpoint(tmp_path / "model"))
         arguments = ["calibrate", str(data), "--keep", "0.5", "--model", model, "--index", str(tmp_path / "index")]
         assert main(arguments) == 4
-        assert "was built with the model word-encoder-1" in capsys.readouterr().err
+        assert "was built with a model with the fingerprint word-encoder-1" in capsys.readouterr().err
         with Engine.open(tmp_path / "index", encoder=WordEncoder()) as engine:
             assert engine.info().calibration is None
 

@@ -221,8 +221,35 @@ def test_a_model_has_a_name_everywhere(checkpoint, fingerprint, tmp_path, counte
     assert {store.engine.info().model for store in stores} == {fingerprint}
     with Engine.open(tmp_path / "index", model=checkpoint) as engine:
         assert len(engine) == 2
-    with pytest.raises(ModelMismatchError):
+    with pytest.raises(ModelMismatchError, match=rf"fingerprint {fingerprint[:12]} .*not with the embedded model"):
         Engine.open(tmp_path / "index")
+
+
+def test_a_mismatch_names_both_models_and_the_remedy(checkpoint, fingerprint, tmp_path):
+    Engine.open(tmp_path / "index").close()
+    with pytest.raises(ModelMismatchError) as raised:
+        LI_STORE.from_path(tmp_path / "index", model=checkpoint)
+    message = str(raised.value)
+    expected = (
+        f"built with the embedded model (dim 128), not with the model '{checkpoint}' (fingerprint {fingerprint[:12]})"
+    )
+    assert expected in message
+    assert "leave out model and encoder" in message
+    assert not re.search("[0-9a-f]{13}", message.replace(str(checkpoint), "").replace(str(tmp_path), ""))
+
+
+@pytest.mark.folders
+def test_a_persisted_retriever_remembers_its_model(checkpoint, fingerprint, tmp_path):
+    nodes = [TextNode(text="radium", id_="a")]
+    LI.from_nodes(nodes, model=checkpoint).persist(tmp_path / "saved")
+    again = LI.from_persist_dir(tmp_path / "saved")
+    assert again.engine.info().model == fingerprint
+    assert again.engine.model == str(checkpoint.resolve())
+    again.engine.close()
+    LI.from_persist_dir(tmp_path / "saved", encoder=Encoder.from_pretrained(checkpoint)).engine.close()
+    embedded = LI.from_nodes(nodes)
+    embedded.persist(tmp_path / "embedded")
+    assert (embedded.engine.model, LI.from_persist_dir(tmp_path / "embedded").engine.model) == (None, None)
 
 
 def test_what_trims_takes_a_model_by_name_and_keeps_the_name(checkpoint, counter):

@@ -23,7 +23,6 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
 from langchain_core.vectorstores import InMemoryVectorStore
-from pydantic import ValidationError
 
 import langchain_fgr
 from fgr_retriever import TrimConfig
@@ -234,8 +233,13 @@ def test_configuration_is_serialisable_and_checked(retriever):
     rebuilt = FGRRetriever(engine=retriever.engine, count_tokens=len, **dumped)
     assert rebuilt.trim == retriever.trim
     assert rebuilt.invoke(QUERY) == retriever.invoke(QUERY)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError, match=r"FGRRetriever: k=0: .*greater than or equal to 1"):
         FGRRetriever(engine=retriever.engine, k=0)
+    for wrong in ({"K": 3}, {"top_k": 3}, {"filters": {}}):
+        with pytest.raises(InputError, match=rf"invoke takes no '{next(iter(wrong))}': did you mean"):
+            retriever.invoke(QUERY, **wrong)
+    with pytest.raises(InputError, match=r"invoke takes no 'limit'.* k, filter, max_tokens$"):
+        retriever.batch([QUERY], limit=3)
     with pytest.raises(InputError, match=r"Engine\.open"):
         FGRRetriever(engine="not an engine")
     with pytest.raises(ConfigError):
@@ -436,5 +440,7 @@ def test_max_tokens_is_a_limit_of_its_own(texts, counter):
         documents, "found radium"
     )
     assert 0 < sum(counter(one.page_content) for one in found) <= 6
-    with pytest.raises(ValidationError, match="max_tokens"):
+    with pytest.raises(ConfigError, match="FGRCompressor: max_tokens=-1: "):
         FGRCompressor(max_tokens=-1)
+    with pytest.raises(ConfigError, match="trim=None: FGRCompressor trims"):
+        FGRCompressor(trim=None)

@@ -13,7 +13,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_text_splitters import CharacterTextSplitter
-from pydantic import ValidationError
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.errors import ConfigError, InputError
@@ -56,7 +55,7 @@ def test_search_kwargs_win_over_fields_and_the_call_over_both(documents, counter
 def test_unknown_search_kwargs_are_refused(retriever):
     with pytest.raises(InputError, match=r"score_threshold.*k, filter, max_tokens"):
         FGRRetriever(engine=retriever.engine, search_kwargs={"score_threshold": 0.5})
-    with pytest.raises(ValidationError, match=r"k\n.*greater than or equal to 1"):
+    with pytest.raises(ConfigError, match=r"k=0: .*greater than or equal to 1"):
         FGRRetriever(engine=retriever.engine, count_tokens=len, search_kwargs={"k": 0})
 
 

@@ -151,6 +151,12 @@ def test_what_cannot_be_is_refused_with_the_remedy(store, call, remedy):
         call(store)
 
 
+def test_a_wrong_argument_of_a_search_is_refused_with_the_nearest(store):
+    for search in (store.similarity_search, store.similarity_search_with_score, store.as_retriever().invoke):
+        with pytest.raises(InputError, match="takes no 'filters': did you mean 'filter'"):
+            search(QUERY, filters={})
+
+
 def test_nothing_is_deleted_by_leaving_the_ids_out(store):
     for holder in (store, FGRRetriever(engine=store.engine)):
         with pytest.raises(InputError, match=r"engine\.ids\(\)"):
@@ -172,6 +178,20 @@ def test_every_start_of_an_app_costs_only_what_is_new(tmp_path, documents):
     again = FGRRetriever.from_documents(documents, path=tmp_path / "index", encoder=WordEncoder())
     assert counts(again.engine) == (0, 2, 3)
     assert again.get_by_ids(["curie", "fleming"]) == documents[:2]
+
+
+async def test_what_is_missing_is_deleted_if_asked_for(tmp_path, documents):
+    retriever = FGRRetriever.from_documents(documents, encoder=WordEncoder())
+    documents[0].metadata["year"] = 1899
+    new = Document("a new one", id="new")
+    ids = ["curie", "nobel", "new"]
+    assert retriever.add_documents([documents[0], documents[2], new], delete_missing=True) == ids
+    assert set(retriever.engine.ids()) == set(ids)
+    last = retriever.engine.last_added
+    assert (last.added, last.updated, last.unchanged, last.deleted) == (1, 1, 1, 3)
+    assert await retriever.aadd_documents([Document("a new one")], ids=["new"], delete_missing=True) == ["new"]
+    assert retriever.engine.ids() == ["new"]
+    assert counts(retriever.engine) == (0, 0, 1)
 
 
 async def test_fetching_and_deleting_through_the_retriever(tmp_path, documents):

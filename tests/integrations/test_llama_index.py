@@ -570,5 +570,7 @@ def test_max_tokens_is_a_limit_of_its_own(texts, counter):
     same = FGRPostprocessor(trim=TrimConfig(max_tokens=6, unit="sentence"), **made)
     assert found == [one.text for one in same.postprocess_nodes(nodes, query_str="found radium")]
     assert 0 < sum(map(counter, found)) <= 6
-    with pytest.raises(ValueError, match="max_tokens"):
+    with pytest.raises(ConfigError, match="FGRPostprocessor: max_tokens=-1: "):
         FGRPostprocessor(max_tokens=-1)
+    with pytest.raises(ConfigError, match="trim=None: FGRPostprocessor trims"):
+        FGRPostprocessor(trim=None)

@@ -62,10 +62,12 @@ def test_every_start_of_an_app_costs_only_what_is_new(tmp_path, library, texts):
     before = first.engine.ids()
     first.engine.close()
     again = FGRRetriever.from_documents(library, **options)
-    assert counts(again.engine) == (0, 0, 0, 0)
+    assert counts(again.engine) == (0, 0, many, 0)
     assert again.engine.ids() == before
     library[0].set_content("Marie Curie found radium, and polonium.")
     assert again.refresh_ref_docs(library, [SPLIT]) == [True, False, False, False, False]
+    assert again.engine.last_added == len(again.engine)
+    assert again.engine.last_added.unchanged == len(again.engine) - again.engine.last_added.added
     assert joined(again.engine, "curie") == "Marie Curie found radium, and polonium."
     assert [joined(again.engine, id) for id in ("fleming", "nobel")] == [texts["fleming"], texts["nobel"]]
     again.engine.verify()
@@ -99,6 +101,21 @@ def test_a_node_that_is_named_like_a_document_is_not_that_document(library):
     retriever.delete_ref_doc("curie")
     assert retriever.engine.ids() == ["curie"]
     assert retriever.get_by_ids(["curie"])[0].ref_doc_id == "fleming"
+
+
+async def test_what_is_missing_is_deleted_if_asked_for(tmp_path, library):
+    retriever = FGRRetriever.from_documents(library, encoder=WordEncoder(), transformations=[SPLIT])
+    retriever.add_nodes([TextNode(text="of no document", id_="lone")])
+    library[0].set_content("Curie found radium, and polonium.")
+    left = [one for one in library if one.id_ in ("curie", "nobel")]
+    assert await retriever.arefresh_ref_docs(left, [SPLIT], delete_missing=True) == [True, False]
+    assert sources(retriever.engine) == ["curie", "nobel"]
+    assert joined(retriever.engine, "curie") == "Curie found radium, and polonium."
+    last = retriever.engine.last_added
+    assert (last.unchanged, last.added + last.unchanged) == (len(retriever.engine) - last.added, last)
+    assert retriever.refresh_ref_docs(left, [SPLIT]) == [False, False]
+    assert retriever.refresh_ref_docs([], [SPLIT], delete_missing=True) == []
+    assert len(retriever.engine) == 0
 
 
 def test_refreshing_is_one_transaction(library):

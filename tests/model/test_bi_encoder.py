@@ -75,6 +75,15 @@ def test_an_index_is_opened_again_with_the_model_that_was_kept(folder, tmp_path)
         Engine.open(tmp_path / "index", encoder=other)
 
 
+def test_no_message_has_the_name_of_the_folder_that_is_filled(folder, tmp_path, caplog):
+    kept = tmp_path / "mine"
+    assert Encoder.from_bi_encoder(folder, TEXTS, dim=8, out=kept, device="cpu").name == str(kept)
+    assert [record.getMessage().split(" has ")[0] for record in caplog.records] == [str(kept)]
+    caplog.clear()
+    assert Encoder.from_bi_encoder(folder, TEXTS, dim=8, device="cpu").name == str(folder)
+    assert ".bi-encoder-" not in caplog.text
+
+
 def test_an_empty_folder_will_do_and_a_full_one_stays_as_it_is(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     Encoder.from_bi_encoder(folder, TEXTS, dim=8, out=tmp_path / "empty", device="cpu")

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder
 
 from fgr_retriever.errors import CheckpointError
@@ -60,7 +61,7 @@ def test_bi_encoder_is_refused(tmp_path):
     transformer = Transformer(str(tmp_path / "bert"))
     pooled = SentenceTransformer(modules=[transformer, Pooling(32)], device="cpu")
     pooled.save_pretrained(str(tmp_path / "bi"), create_model_card=False)
-    with pytest.raises(CheckpointError, match=r"SentenceTransformer.*not trained for late interaction"):
+    with pytest.raises(CheckpointError, match=r"SentenceTransformer.*not trained.*Encoder\.from_bi_encoder"):
         Encoder.from_pretrained(tmp_path / "bi")
 
 
@@ -74,11 +75,26 @@ def test_unknown_hub_id_offline_names_the_model():
         Encoder.from_pretrained("nobody/has-this-model")
 
 
-def test_damaged_weights_name_the_folder(native, tmp_path):
+@pytest.mark.parametrize("name", ["model.safetensors", "1_Dense/model.safetensors", "modules.json", "tokenizer.json"])
+@pytest.mark.parametrize("kept", [0.9, 0.5, 0])
+def test_a_file_that_is_cut_off_is_named_with_the_remedy(native, tmp_path, name, kept):
     broken = shutil.copytree(native, tmp_path / "broken")
-    (broken / "model.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(CheckpointError, match="broken"):
+    whole = (broken / name).read_bytes()
+    (broken / name).write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(CheckpointError, match=rf"broken': its file {name} is incomplete or damaged .*copy or download"):
         Encoder.from_pretrained(broken)
+
+
+@pytest.mark.parametrize("kept", [0.5, 100 / 70_000, 0])
+def test_so_are_pickled_weights(native, tmp_path, kept):
+    broken = shutil.copytree(native, tmp_path / "broken")
+    torch.save(load_file(broken / "model.safetensors"), broken / "pytorch_model.bin")
+    (broken / "model.safetensors").unlink()
+    open_checkpoint(broken)
+    whole = (broken / "pytorch_model.bin").read_bytes()
+    (broken / "pytorch_model.bin").write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(CheckpointError, match=r"its file pytorch_model\.bin is incomplete or damaged"):
+        open_checkpoint(broken)
 
 
 def test_checkpoint_without_head_falls_back_to_raw_maxsim_and_says_so(tmp_path, caplog):

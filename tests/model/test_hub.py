@@ -15,6 +15,8 @@ from fgr_retriever.model.hub import locate_model
 from fgr_retriever.search.stages.cross_encoder import CrossEncoder
 from fgr_retriever.search.stages.dense import _open as open_dense
 from fgr_retriever.testing import tiny_checkpoint
+from fgr_retriever.training.config import TrainingConfig
+from fgr_retriever.training.start import start_model
 
 NAME = "somebody/some-model"
 
@@ -137,12 +139,54 @@ def test_offline_nothing_is_asked(hub, monkeypatch):
     assert asked == []
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "a/b/c", "..", "what is this?"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("/no/such/folder", "a/b/c", "what is this?", "./mine", "../mine", "~/mine", "models/", "models\\mine"),
+        *("texts.py", "mine/config.json", "mine/model.safetensors"),
+    ],
+)
 def test_what_can_be_no_id_is_not_asked_for(name, hub, tmp_path, monkeypatch):
     asked, _ = hub(200)
-    name = str(tmp_path / "none") if name == ".." else name
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="there is no such folder, and it is no id of the hub"):
         Encoder.from_pretrained(name)
+    assert asked == []
+
+
+@pytest.mark.parametrize("name", ["Qwen/Qwen3-Embedding-0.6B", "colbertv2.0", "openai/whisper-tiny.en"])
+def test_an_id_with_a_dot_is_asked_for(name, hub):
+    asked, _ = hub(404, X_Error_Code="RepoNotFound")
+    with pytest.raises(CheckpointError, match="has no such model"):
+        Encoder.from_pretrained(name)
+    assert asked == [f"/{name}/resolve/main/config.json"]
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        Encoder.from_pretrained,
+        lambda name: Encoder.from_bi_encoder(name, ["text"]),
+        open_dense,
+        lambda name: CrossEncoder(model=name)._scores([("question", "text")]),
+        lambda name: start_model(TrainingConfig(base=name, spans=("x.jsonl",)), ["text"]),
+    ],
+    ids=["late", "bi-encoder", "dense", "cross-encoder", "training"],
+)
+def test_a_file_is_no_model(opened, hub, tmp_path, monkeypatch):
+    asked, _ = hub(404, X_Error_Code="RepoNotFound")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.py").write_text("TEXTS = []")
+    (tmp_path / "plain").write_text("no suffix")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    for name, remedy in (
+        ("texts.py", "the folder of a model, or a hub id"),
+        ("plain", "the folder of a model"),
+        ("mine/config.json", "the folder that it lies in: 'mine'"),
+    ):
+        with pytest.raises(CheckpointError, match=f"'{name}': it is a file.*{remedy}"):
+            opened(name)
     assert asked == []
 
 

@@ -13,6 +13,7 @@ from fgr_retriever.index.encoded.reading import EncodedCorpus
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.upgrade import CodeMaker
+from fgr_retriever.model.mismatch import called
 from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Added, Passage
 
@@ -59,8 +60,8 @@ def check_fits(folder: Path, kept: Manifest, encoded: Manifest) -> None:
     """
     if (kept.model, kept.dim) != (encoded.model, encoded.dim):
         raise ModelMismatchError(
-            f"{folder} was built with the model {kept.model} (dim {kept.dim}), and the passages were encoded with "
-            f"{encoded.model} (dim {encoded.dim}): encode them with that model, or build a new index"
+            f"{folder} was built with {called(kept.model)}, and the passages were encoded with "
+            f"{called(encoded.model)}: encode them with that model, or build a new index"
         )
     if kept.config.importance and not encoded.config.importance:
         raise InputError(

@@ -14,6 +14,7 @@ from fgr_retriever.index.encoded.shard import Shard
 from fgr_retriever.index.encoded.shard_list import ShardList, read_list
 from fgr_retriever.index.storage.manifest import Manifest
 from fgr_retriever.index.storage.passage_row import Row, with_units
+from fgr_retriever.model.mismatch import called
 from fgr_retriever.model.tokens import TokenBlock
 from fgr_retriever.types import Passage
 
@@ -144,8 +145,8 @@ def _check_alike(shards: dict[Shard, ShardList]) -> None:
             )
         if listed.manifest != first[1].manifest:
             raise ModelMismatchError(
-                f"shard {first[0]} was encoded with the model {first[1].manifest.model}, shard {shard} with "
-                f"{listed.manifest.model}, or one with importance and one without: {AGAIN}"
+                f"shard {first[0]} was encoded with {called(first[1].manifest.model)}, shard {shard} with "
+                f"{called(listed.manifest.model)}, or one with importance and one without: {AGAIN}"
             )
         if listed.corpus != first[1].corpus:
             raise InputError(f"shards {first[0]} and {shard} were made of different passages: {AGAIN}")

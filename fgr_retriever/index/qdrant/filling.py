@@ -15,6 +15,7 @@ from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.qdrant.words import Words
 from fgr_retriever.index.qdrant.writing import Writer, write
 from fgr_retriever.index.storage.lexicon import KeptWords, new_words
+from fgr_retriever.model.mismatch import called
 from fgr_retriever.types import Added
 
 
@@ -66,7 +67,8 @@ def _facts(server: Server, contents: Contents) -> tuple[Facts, bool]:
         return created(server, wanted, _prepared_here(contents.words)), True
     if (facts.model, facts.dim) != (wanted.model, wanted.dim):
         raise ModelMismatchError(
-            f"{server.place.location} was built with the model {facts.model}, not {wanted.model}: copy elsewhere"
+            f"{server.place.location} was built with {called(facts.model)}, not with {called(wanted.model)}: "
+            "copy elsewhere"
         )
     kept = replace(wanted, storage=server.place.storage or facts.storage)
     if replace(facts, centroids=0, checksum="", told=False, library=kept.library) != kept:

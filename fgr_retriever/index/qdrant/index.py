@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, check, is_count
-from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError, ModelMismatchError
+from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.qdrant.aliases import check_current
@@ -28,6 +28,7 @@ from fgr_retriever.index.qdrant.writing import Writer, write
 from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.storage.calibration import StoredCalibration, with_calibration
 from fgr_retriever.index.storage.lexicon import new_words
+from fgr_retriever.model.mismatch import mismatch
 from fgr_retriever.model.tokens import TokenBlock, TokenEncoder, evidence_code_of, telling_importance
 from fgr_retriever.types import Added, Passage
 
@@ -281,10 +282,8 @@ def _check_fits(
         ConfigError: It was made with another storage or config.
     """
     if (facts.model, facts.dim) != (encoder.fingerprint, encoder.dim):
-        raise ModelMismatchError(
-            f"{place.location} was built with the model {facts.model} (dim {facts.dim}), not {encoder.fingerprint} "
-            f"(dim {encoder.dim}): open it with that model, or build a new index"
-        )
+        given = encoder.fingerprint, encoder.dim
+        raise mismatch(place.location, (facts.model, facts.dim), given, getattr(encoder, "name", None))
     if place.storage not in (None, facts.storage):
         raise ConfigError(f"{place.location} was created with storage={facts.storage!r}, not {place.storage!r}")
     if config not in (None, kept):

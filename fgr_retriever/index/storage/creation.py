@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from fgr_retriever.config import IndexConfig
-from fgr_retriever.errors import ConfigError, IndexNotFoundError, ModelMismatchError
+from fgr_retriever.errors import ConfigError, IndexNotFoundError
 from fgr_retriever.index.codec.checks import check_sizes
 from fgr_retriever.index.storage.database import create_database, write_errors
 from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK, check_own
 from fgr_retriever.index.storage.manifest import Manifest, sync_folder, write_manifest_text
 from fgr_retriever.index.storage.store import Store
 from fgr_retriever.index.storage.word_table import WordTable
+from fgr_retriever.model.mismatch import mismatch
 from fgr_retriever.model.tokens import TokenEncoder, evidence_code_of, telling_importance
 
 
@@ -64,7 +65,7 @@ def create_store(folder: Path, manifest: Manifest) -> None:
         write_manifest_text(folder, text)
 
 
-def open_store(folder: Path, model: str, dim: int, config: IndexConfig | None) -> Store:
+def open_store(folder: Path, model: str, dim: int, config: IndexConfig | None, *, name: object = None) -> Store:
     """Open an index that must be of a model.
 
     Args:
@@ -72,6 +73,7 @@ def open_store(folder: Path, model: str, dim: int, config: IndexConfig | None) -
         model: Fingerprint of the model.
         dim: Width of its token embeddings.
         config: What the index must have been created with; None for anything.
+        name: Folder or hub id of the model, for messages; None if it is not known.
 
     Raises:
         ModelMismatchError: The index was built with another model.
@@ -81,10 +83,7 @@ def open_store(folder: Path, model: str, dim: int, config: IndexConfig | None) -
     manifest = store.manifest
     if (manifest.model, manifest.dim) != (model, dim):
         store.close()
-        raise ModelMismatchError(
-            f"{folder} was built with the model {manifest.model} (dim {manifest.dim}), not {model} (dim {dim}): "
-            "open it with that model, or build a new index"
-        )
+        raise mismatch(folder, (manifest.model, manifest.dim), (model, dim), name)
     if config is not None and config != manifest.config:
         store.close()
         raise ConfigError(f"{folder} was created with {manifest.config}, not {config}: leave config out")

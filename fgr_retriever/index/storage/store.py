@@ -44,6 +44,7 @@ from fgr_retriever.index.storage.snapshot import Snapshot, load_snapshot
 from fgr_retriever.index.storage.upgrade import CodeMaker, is_complete, upgrade
 from fgr_retriever.index.storage.word_table import WordTable
 from fgr_retriever.index.storage.writing import BlockWriter
+from fgr_retriever.model.mismatch import called
 from fgr_retriever.model.tokens import TokenBlock
 from fgr_retriever.types import Added, Passage
 
@@ -220,7 +221,7 @@ class Store:
         found = read_manifest(self.folder)
         if (found.model, found.dim, found.config) != (self.manifest.model, self.manifest.dim, self.manifest.config):
             raise ModelMismatchError(
-                f"another index, built with the model {found.model} and {found.config}, was put into {self.folder} "
+                f"another index, built with {called(found.model)} and {found.config}, was put into {self.folder} "
                 "since it was opened: open it anew"
             )
 

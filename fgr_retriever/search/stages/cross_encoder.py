@@ -87,16 +87,13 @@ def _open(name: str) -> Model:
     """
     from sentence_transformers import CrossEncoder as Model  # only where it is used
 
-    from fgr_retriever.model.checkpoint import quiet_loading
     from fgr_retriever.model.hub import locate_model
+    from fgr_retriever.model.loading import loading
 
     place = locate_model(name)
     _refuse_untrained(name, place)
-    try:
-        with quiet_loading():
-            model: Model = Model(place)
-    except Exception as error:  # the loader raises whatever its many parsers raise
-        raise CheckpointError(f"cannot open the cross-encoder {name!r}: {error}") from error
+    with loading(f"the cross-encoder {name!r}", place):
+        model: Model = Model(place)
     if model.num_labels != 1:
         raise CheckpointError(f"the cross-encoder {name!r} gives {model.num_labels} scores for a pair, not one")
     model.to(best_dtype(model.device)).eval()

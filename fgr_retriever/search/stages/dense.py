@@ -192,9 +192,10 @@ def _open(name: str) -> _Model:
     Raises:
         CheckpointError: Nothing there, damaged files, or another kind of model.
     """
-    from fgr_retriever.model.checkpoint import quiet_loading, read_model_json  # imports sentence-transformers
+    from fgr_retriever.model.checkpoint import read_model_json  # imports sentence-transformers
     from fgr_retriever.model.hub import locate_model
     from fgr_retriever.model.linear import use_packed
+    from fgr_retriever.model.loading import loading
 
     place = locate_model(name)
     settings = read_model_json(place, "config_sentence_transformers.json") or {}
@@ -205,11 +206,8 @@ def _open(name: str) -> _Model:
         raise CheckpointError(f"{name!r} is no bi-encoder ({kind}): use one that was saved as a SentenceTransformer")
     from sentence_transformers import SentenceTransformer  # only where it is used
 
-    try:
-        with quiet_loading():
-            model = SentenceTransformer(place)
-    except Exception as error:  # the loader raises whatever its many parsers raise
-        raise CheckpointError(f"cannot open the bi-encoder {name!r}: {error}") from error
+    with loading(f"the bi-encoder {name!r}", place):
+        model = SentenceTransformer(place)
     if model.similarity_fn_name not in ("cosine", "dot"):
         raise CheckpointError(f"{name!r} compares vectors by {model.similarity_fn_name}: only cosine and dot work here")
     found = _Model(model)  # the fingerprint is that of the weights as they are stored

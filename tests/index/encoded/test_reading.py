@@ -144,6 +144,7 @@ def test_what_is_stored_already_stays(tmp_path, small):
 async def test_the_async_twin_does_the_same(tmp_path, small):
     with Engine.open(tmp_path / "index", encoder=WordEncoder()) as engine:
         assert (await engine.aadd_encoded(small.parent)).added == 3
+        assert engine.last_added.added == 3
 
 
 def test_a_missing_shard_is_named(tmp_path):

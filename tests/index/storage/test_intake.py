@@ -208,7 +208,7 @@ def test_adding_all_every_day_gives_what_a_fresh_index_has(tmp_path_factory, his
 
 
 def test_the_report_is_a_number_that_can_be_copied(engine, caplog):
-    with caplog.at_level(logging.INFO, logger="fgr_retriever.engine"):
+    with caplog.at_level(logging.INFO, logger="fgr_retriever.index.upkeep"):
         found = engine.add([Passage("new", "New."), Passage("clay", TEXTS["clay"], {"day": 1})])
     assert "1 added, 0 updated, 1 unchanged, 0 deleted" in caplog.text
     for one in (copy.deepcopy(found), copy.copy(found), pickle.loads(pickle.dumps(found))):

@@ -39,7 +39,7 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
 
     Args:
         trim: How nodes are trimmed: a `TrimConfig` or a dict of its fields.
-        max_tokens: Hard limit of tokens for all nodes together; None uses the limit of `trim`.
+        max_tokens: Hard limit of tokens for all nodes together, in place of that of `trim`; None uses that of `trim`.
         top_n: How many nodes with text to return, ranked by MaxSim; None keeps all in their order.
         split_spans: Return a node for each span instead of one for each node. Each has its own
             `start_char_idx` and `end_char_idx`, the id `NODE#START-END` and the whole node as its parent.
@@ -50,6 +50,7 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
     Raises:
         InputError: There is no such argument; the message names the nearest one. Or there are both an
             `encoder` and a `model`.
+        ConfigError: A value is of the wrong type or out of range, or `trim` is None.
         CheckpointError: The `model` cannot be opened.
     """
 

@@ -201,15 +201,18 @@ class FGRRetriever(NodeStorage, BaseRetriever):
 
         Args:
             persist_dir: The folder that `persist` wrote, or the folder of any other index; or the URL of a collection.
-            **options: See `from_nodes`. Arguments of the class replace the persisted ones, and the model must
-                be the one with which the index was built.
+            **options: See `from_nodes`. Arguments of the class replace the persisted ones. The model must be the
+                one with which the index was built; that which `persist` saved is taken if you name none.
 
         Raises:
             IndexNotFoundError: There is no index.
             ModelMismatchError: The index was built with another model.
             ConfigError: The persisted settings are damaged.
         """
-        return cls._over(persist_dir, {**read_settings(Path(persist_dir)), **options}, create=False)
+        settings = read_settings(Path(persist_dir))
+        if options.get("encoder") is not None:
+            settings.pop("model", None)
+        return cls._over(persist_dir, {**settings, **options}, create=False)
 
     @classmethod
     def _over(cls, path: str | Path | None, options: Mapping[str, Any], create: bool = True) -> Self:
@@ -218,7 +221,9 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         return cls(engine, **taken(options, RetrieverSettings))
 
     def persist(self, persist_dir: str | Path) -> None:
-        """Save the index and the settings; `count_tokens` and objects are not saved.
+        """Save the index, the settings, and the folder or hub id of its model, if a name opens that.
+
+        `count_tokens`, objects, an open `encoder` that has no name, and how the index is searched are not saved.
 
         Nobody may write to the index meanwhile. What an earlier call saved in the folder is replaced at
         once, when all is saved.
@@ -230,12 +235,13 @@ class FGRRetriever(NodeStorage, BaseRetriever):
             InputError: The folder contains something else; or the index is a Qdrant collection, which is not copied.
             IndexWriteError: The disk refused the write.
         """
-        settings: RetrieverSettings = {
+        settings: RetrieverOptions = {
             "similarity_top_k": self.similarity_top_k,
             "filters": self.filters,
             "trim": self.trim,
             "full_text": self.full_text,
             "split_spans": self.split_spans,
+            "model": self.engine.model,
         }
         copy_index(self.engine, persist_dir, SETTINGS, written(settings))
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.errors import ConfigError
-from llama_index.retrievers.fgr.options import RetrieverSettings
+from llama_index.retrievers.fgr.options import RetrieverOptions
 
 SETTINGS = "llama_index.json"
 """Name of the file."""
 
 
-def written(settings: RetrieverSettings) -> str:
+def written(settings: RetrieverOptions) -> str:
     """Write settings as JSON."""
     return json.dumps(settings, indent=2, default=_plain)
 
 
-def read_settings(path: Path) -> RetrieverSettings:
+def read_settings(path: Path) -> RetrieverOptions:
     """Read what `persist` wrote; nothing when another program made the index.
 
     Raises:
@@ -34,13 +34,16 @@ def read_settings(path: Path) -> RetrieverSettings:
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         filters = settings["filters"]
-        return {
+        found = {
             "similarity_top_k": settings["similarity_top_k"],
             "filters": None if filters is None else MetadataFilters.model_validate(filters),
             "trim": None if settings["trim"] is None else TrimConfig.from_json(json.dumps(settings["trim"])),
             "full_text": settings["full_text"],
             "split_spans": settings.get("split_spans", False),
         }
+        if model := settings.get("model"):  # the first files had none
+            found["model"] = str(model)
+        return cast("RetrieverOptions", found)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file} is damaged ({error!r}): delete it to take the defaults") from error
 

@@ -13,6 +13,7 @@ from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNo
 
 from fgr_retriever.adapters import RESERVED_KEY
 from fgr_retriever.errors import InputError
+from fgr_retriever.types import Added
 from llama_index.postprocessor.fgr.nodes import node_text, to_passage
 from llama_index.retrievers.fgr.nodes import from_passage
 
@@ -81,16 +82,19 @@ class NodeStorage:
         documents: Iterable[Document],
         transformations: Sequence[TransformComponent] | None = None,
         *,
+        delete_missing: bool = False,
         show_progress: bool = False,
     ) -> list[bool]:
         """Index the documents that are new or changed, in place of the nodes that they had.
 
         It is one transaction. Documents that are stored as they are cost nothing: they are neither split
-        nor encoded. A document is known by its id, so give it a stable one, such as its file name.
+        nor encoded, also if the transformations are others now. A document is known by its id, so give it a
+        stable one, such as its file name. `engine.last_added` counts nodes.
 
         Args:
             documents: Whole documents.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
+            delete_missing: Also delete every stored node that is of none of these documents.
             show_progress: Show progress bars on stderr.
 
         Returns:
@@ -108,9 +112,12 @@ class NodeStorage:
         changed = [document for document in listed if _hashes(stored[document.id_]) != {document.hash}]
         steps = Settings.transformations if transformations is None else transformations
         nodes = run_transformations(changed, steps, in_place=False, show_progress=show_progress) if changed else []
-        gone = [node.node_id for document in changed for node in stored[document.id_]]
-        self._add(nodes, gone, show_progress=show_progress)
         new = {document.id_ for document in changed}
+        unchanged = [node.node_id for id in ids if id not in new for node in stored[id]]
+        gone = [node.node_id for id in new for node in stored[id]]
+        if delete_missing:
+            gone = [*set(self.engine.ids()).difference(unchanged)]
+        self._add(nodes, gone, unchanged=len(unchanged), show_progress=show_progress)
         return [id in new for id in ids]
 
     async def arefresh_ref_docs(
@@ -118,10 +125,12 @@ class NodeStorage:
         documents: Iterable[Document],
         transformations: Sequence[TransformComponent] | None = None,
         *,
+        delete_missing: bool = False,
         show_progress: bool = False,
     ) -> list[bool]:
         """Index what is new or changed, in a worker thread; see `refresh_ref_docs`."""
-        return await asyncio.to_thread(self.refresh_ref_docs, documents, transformations, show_progress=show_progress)
+        options = {"delete_missing": delete_missing, "show_progress": show_progress}
+        return await asyncio.to_thread(self.refresh_ref_docs, documents, transformations, **options)
 
     def get_by_ids(self, ids: Iterable[str]) -> list[TextNode]:
         """Fetch whole nodes, in the order of the ids; unknown ids are left out.
@@ -152,9 +161,13 @@ class NodeStorage:
         """Delete all nodes of a document, in a worker thread; see `delete_ref_doc`."""
         return await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
 
-    def _add(self, nodes: Iterable[BaseNode], replacing: Iterable[str] = (), *, show_progress: bool) -> list[str]:
+    def _add(
+        self, nodes: Iterable[BaseNode], replacing: Iterable[str] = (), *, unchanged: int = 0, show_progress: bool
+    ) -> list[str]:
+        """Index nodes; `unchanged` is how many need not be, for `engine.last_added`."""
         passages = [to_passage(node) for node in map(_checked, nodes) if node_text(node).strip()]
-        self.engine.add(passages, replacing=replacing, show_progress=show_progress)
+        done = self.engine.add(passages, replacing=replacing, show_progress=show_progress)
+        self.engine.last_added = Added(done.added, done.updated, done.unchanged + unchanged, done.deleted)
         return [passage.id for passage in passages]
 
     def _nodes_of(self, ref_doc_ids: Sequence[str]) -> dict[str, list[TextNode]]:
