@@ -10,6 +10,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
 from fgr_retriever.agents.evidence_search import EvidenceSource, EvidenceSpan
 from fgr_retriever.agents.grounds import find_grounds
@@ -147,11 +148,13 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> V
         or one.spans_at(one.places[_alike(words), 0])
         for one, told, words in zip(kept, found, supports, strict=True)
     }
-    said, told = Statement(claim.text), Statement("\n\n".join(one.text for one in kept))
+    rows = ["\n\n".join(span["text"] for span in one.source["spans"]) for one in kept]
+    said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), rates(rows)]))
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
     grounds = find_grounds(said.text, [one.text for one in kept], [one.places for one in kept], supports)
-    known = set(told.stems)
-    doubted = [*doubts(said, grounds, known), *_additions(said, words, known)]
+    known, months = set(told.stems), said.told_months(told)
+    words = {word: 1.0 if word.start in months else cosine for word, cosine in words.items()}  # "2026-11-06"
+    doubted = [*doubts(said, grounds, known), *_additions(said, words, known), *_places(said, rows)]
     return Verdict(supporting, _missing(said, words, told), tuple(doubted))
 
 
@@ -175,7 +178,7 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     for kind, found in said.exclusive.items():
         if kind == ORDINALS:  # "the first of May" may be written "1 May"
             continue
-        numbers += [word for name, word in found.items() if name not in told.exclusive.get(kind, {})]
+        numbers += [word for name, word in found.items() if name not in told.possible.get(kind, {})]
     verbatim = {word.text.casefold() for word in told.words}
     content = {word: cosine for word, cosine in _content(said, words).items() if word.text.casefold() not in verbatim}
     first = min((word.start for word in words), default=0)
@@ -191,12 +194,18 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
 
 def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWord, float]:
     """Leave out the words that say little, and the numbers, which vectors tell badly apart."""
-    inside = {place for one in said.quantities for place in range(one.start, one.end)}
     return {
         word: cosine
         for word, cosine in words.items()
-        if word.is_content and word.start not in inside and word.text.casefold() not in _INDEFINITE
+        if word.is_content and word.start not in said.numeral and word.text.casefold() not in _INDEFINITE
     }
+
+
+def _places(said: Statement, rows: Sequence[str]) -> Iterator[Doubt]:
+    """Find numbers that stand in another row or column than the claim names."""
+    for one in misplaced(said, rows):
+        number = said.text[one.number.start : one.number.end]
+        yield Doubt(f'the source says "{number}" of "{one.told}"', one.is_sure)
 
 
 def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collection[str]) -> Iterator[Doubt]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import regex
 
+from fgr_retriever.agents.amounts import Quantity
 from fgr_retriever.agents.grounds import Ground
 from fgr_retriever.agents.opposites import implies_negation, meanings, opposites
-from fgr_retriever.agents.quantities import Quantity
 from fgr_retriever.agents.statement import Statement, clauses
 
 _PASSIVE = regex.compile(
@@ -93,7 +93,7 @@ def _limits(part: Statement, sentence: Statement) -> Iterator[Doubt]:
 def _excluded(part: Statement, sentence: Statement) -> Iterator[Doubt]:
     """Find another month, weekday, season, colour or frequency than the source has."""
     for kind, said in part.exclusive.items():
-        told = sentence.exclusive.get(kind, {})
+        told = sentence.possible.get(kind, {})
         if told and (others := [word for name, word in said.items() if name not in told]):
             yield _differ(next(iter(told.values())), others[0])
 

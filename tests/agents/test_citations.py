@@ -212,3 +212,63 @@ def test_the_embedded_model_tells_paraphrase_from_invention(tmp_path):
     )
     checked = verify_citations(answer, context, encoder=encoder)
     assert [citation.supported for citation in checked] == [True, True, False, False, False]
+
+
+LOG = "2026-11-06 14:22:31 INFO fan stopped"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "supported"),
+    [
+        ("Cargo E costs EUR,5190,10", "Cargo E costs 5190", True),
+        ("Cargo E costs EUR,5190,10", "Cargo E costs 5290", False),
+        (LOG, "The fan stopped at 14:22", True),
+        (LOG, "The fan stopped at 2:22 p.m.", True),
+        (LOG, "The fan stopped at 14:00", False),
+        (LOG, "The fan stopped on 6 November 2026", True),
+        (LOG, "The fan stopped on Nov 6, 2026", True),
+        (LOG, "The fan stopped on 06/11/2026", True),
+        (LOG, "The fan stopped on 11/06/2026", True),
+        (LOG, "The fan stopped on 6.11.2026", True),
+        (LOG, "The fan stopped on 6.10.2026", False),
+        (LOG, "The fan stopped on 7 November 2026", False),
+        (LOG, "The fan stopped on 6 October 2026", False),
+        ("The fan stopped on 06/11/2026.", "The fan stopped on 6 November 2026", True),
+        ("The fan stopped on 06/11/2026.", "The fan stopped on 11 June 2026", True),
+        ("The fan stopped on 06/11/2026.", "The fan stopped on 6 October 2026", False),
+    ],
+)
+def test_numbers_times_and_dates_of_records(text, sentence, supported):
+    assert supports(text, sentence) is supported
+
+
+def supports(text, sentence, *more):
+    """Judge a sentence by the kept spans of one source."""
+    spans = [
+        {
+            "passage": "p",
+            "start": 0,
+            "end": len(one),
+            "source_start": None,
+            "source_end": None,
+            "score": 1.0,
+            "text": one,
+        }
+        for one in (text, *more)
+    ]
+    source = {"number": 1, "title": "p", "also_in": [], "passages": [{"id": "p", "metadata": {}}], "spans": spans}
+    found = {"query": "", "sources": [source], "weak": False, "uncovered": [], "note": "", "report": {}}
+    (citation,) = verify_citations(f"{sentence} [1].", found, encoder=WordEncoder())
+    return citation.supported
+
+
+def test_a_number_of_another_row_is_no_support():
+    header, *rows = "| Call | Price |", "| call, weekday | 220 euros |", "| call, weekend | 340 euros |"
+    assert supports(header, "The weekend call price is 340 euros", *rows) is True
+    assert supports(header, "The weekend call price is 220 euros", *rows) is False
+
+
+def test_a_column_may_say_what_a_price_is_for():
+    table = "| Bike | Day | Week |\n|---|---|---|\n| Cargo | 55 | 240 |"
+    assert supports(table, "The bike Cargo is 240 per week") is True
+    assert supports(table, "The bike Cargo is 240 per month") is False
