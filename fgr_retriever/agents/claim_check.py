@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
-from fgr_retriever.agents.evidence_search import EvidenceSource, EvidenceSpan
-from fgr_retriever.agents.grounds import find_grounds
-from fgr_retriever.agents.opposites import ORDINALS, stem
+from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
+from fgr_retriever.agents.grounds import Ground, find_grounds
+from fgr_retriever.agents.opposites import ORDINALS, is_undone, stem
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.evidence.support import Support, coverage
 from fgr_retriever.evidence.token_evidence import Question, evidence_of, support
@@ -152,8 +152,8 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> V
     said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), rates(rows)]))
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
     grounds = find_grounds(said.text, [one.text for one in kept], [one.places for one in kept], supports)
-    known, months = set(told.stems), said.told_months(told)
-    words = {word: 1.0 if word.start in months else cosine for word, cosine in words.items()}  # "2026-11-06"
+    known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds)
+    words = {word: 1.0 if word.start in sure else cosine for word, cosine in words.items()}
     doubted = [*doubts(said, grounds, known), *_additions(said, words, known), *_places(said, rows)]
     return Verdict(supporting, _missing(said, words, told), tuple(doubted))
 
@@ -164,6 +164,14 @@ def _alike(told: Support) -> NDArray[np.int64]:
     if not content.any() or not len(told.similarities) or told.matches()[content].mean() < LEAST_LIKENESS:
         return np.empty(0, np.int64)
     return np.unique(told.similarities[:, content].argmax(axis=0))
+
+
+def _implied(said: Statement, grounds: Sequence[Ground]) -> set[int]:
+    """Give the first characters of words behind a negation if what the claim rests on has both in one: "unused"."""
+    if not any(is_undone(word.text) for one in grounds for word in one.region.words):
+        return set()
+    negated = {said.negated(place) for place in said.negations}
+    return {word.start for word, short in zip(said.words, said.stems, strict=True) if short in negated}
 
 
 def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement) -> tuple[str, ...]:
@@ -186,7 +194,7 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     names = [word.text for word, cosine in content.items() if _is_name(word, first) and cosine < LEAST_NAME_MATCH]
     names = [name for name in names if not (name.isupper() and name.casefold() in initials)]  # VAT: value added tax
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
-    weighed = len(_content(said, words)) + len(said.quantities)
+    weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
     if numbers or names or (unmatched and len(unmatched) / weighed >= TOO_MANY_UNMATCHED):
         return tuple(dict.fromkeys((*names, *unmatched, *numbers)))
     return ()
@@ -220,7 +228,7 @@ def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collect
         named += bare if len(bare) * 2 >= len(inside) and len(bare) >= min(2, len(inside)) else []
     foreign = [word for word in low if content[word] < LEAST_MATCH]
     if len(foreign) >= MANY_FOREIGN * (
-        len(content) + len(said.quantities)
+        len(content) + len(said.quantities) + len(said.limits)
     ):  # "the bakery closed" for "the mill closed"
         named += foreign
     if named:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
-from fgr_retriever.agents.evidence_search import CITATION, describe
-from fgr_retriever.errors import InputError
+from fgr_retriever.agents.evidence_search import CITATION, EvidenceSearch, describe
+from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder
 
@@ -175,6 +175,59 @@ def test_the_answer_of_an_empty_context(tmp_path):
 def test_wrong_input_is_refused(context, answer, given):
     with pytest.raises(InputError, match="must be"):
         verify_citations(answer, context if given == "context" else given)
+
+
+def test_a_saved_context_is_refused_with_what_reads_it(context):
+    with pytest.raises(InputError, match=r"must be a Context .* Context\.from_dict"):
+        verify_citations("[1]", context.to_dict())
+    with pytest.raises(InputError, match="must be a Context"):
+        verify_citations("[1]", {"sources": [{"title": "a"}]})
+
+
+class Holder:
+    """A retriever, as far as a model is looked for."""
+
+    def __init__(self, engine):
+        self.engine = engine
+
+
+def test_the_model_may_be_that_of_an_engine_or_of_what_has_one(tmp_path, context):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    for one in (engine, engine.encoder, Holder(engine)):
+        (citation,) = verify_citations("Curie found radium in 1898 [1].", context, encoder=one)
+        assert citation.supported is True
+    for one in ("a model", object(), Holder(None)):
+        with pytest.raises(InputError, match=r"encoder must be a model, got .*Encoder\.default"):
+            verify_citations("[1]", context, encoder=one)
+
+
+def test_the_contexts_of_several_searches(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add([Passage("curie", CURIE), Passage("nobel", NOBEL)])
+    search = EvidenceSearch.of(engine, k=1, start=1)
+    (text, curie), (_, nobel) = search.search("radium"), search.search("dynamite")
+    assert text.startswith("[1] curie")
+    assert [source["number"] for one in (curie, nobel) for source in one["sources"]] == [1, 2]
+    found = judged("Curie found radium [1]. He sold dynamite [2]. Curie found radium [2].", [curie, nobel, curie])
+    assert [supported for _, supported, _ in found] == [True, True, False]
+    again = EvidenceSearch.of(engine, k=1).search("dynamite")[1]
+    with pytest.raises(InputError, match="number 1 stands for two sources"):
+        verify_citations("[1]", [curie, again])
+    assert verify_citations("[1]", [])[0].supported is False
+
+
+def test_numbers_go_on_from_where_a_context_begins(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add([Passage("curie", CURIE), Passage("nobel", NOBEL)])
+    context = engine.retrieve("found", k=2, trim=TrimConfig(citation="[{number}] ", first_number=7))
+    assert [source.number for source in context.sources] == [7, 8]
+    assert all(f"[{source.number}] " in context.text for source in context.sources)
+    assert numbers("[7] [1]", context) == [7, 1]
+    for wrong in (0, True, 1.5):
+        with pytest.raises(ConfigError, match="first_number"):
+            TrimConfig(first_number=wrong)
+        with pytest.raises(ConfigError, match="start"):
+            EvidenceSearch.of(engine, start=wrong)
 
 
 @given(st.text(st.sampled_from("[]【】0123456789 ,-^`.\nAb"), max_size=60))

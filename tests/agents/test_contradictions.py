@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.agents.citations import FOLDER, measure, shares
 from fgr_retriever import verify_citations
-from fgr_retriever.agents.evidence_search import EvidenceSource
+from fgr_retriever.agents.evidence import EvidenceSource
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder
 
