@@ -62,6 +62,21 @@ def test_the_same_in_other_words_is_supported(sentence):
 
 
 @pytest.mark.golden
+@pytest.mark.parametrize(
+    ("sentence", "supported"),
+    [
+        ("At most five days of leave that were not taken may be moved into the next year", True),
+        ("At most six days of leave that were not taken may be moved into the next year", False),
+        ("At least five days of leave that were not taken may be moved into the next year", False),
+        ("Up to five days cannot be carried over", False),
+    ],
+)
+def test_a_negated_word_may_be_one_with_un(sentence, supported):
+    passage = "Up to five unused days can be carried over, and they expire on 31 March of the following year."
+    assert judged(sentence, passage, Encoder.default())[0] is supported
+
+
+@pytest.mark.golden
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "caught", "kept"),

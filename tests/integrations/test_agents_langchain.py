@@ -245,7 +245,7 @@ def test_a_vector_store_will_do(engine, counter):
 
 def test_an_answer_from_several_searches_is_checked(engine, counter):
     asked = [search("found radium", "1"), search("found penicillin", "2")]
-    asked[0].tool_calls.append({"name": "search_evidence", "args": {"query": "radium"}, "id": "3"})  # at once
+    asked[0].tool_calls.extend(search("radium", "3").tool_calls)  # two at once
     answer = AIMessage("Marie Curie found radium in 1898 [1]. Marie Curie found radium in 1899 [1].")
     agent = create_agent(
         ScriptedModel(script=lambda said: [*asked, answer][sum(one.type == "ai" for one in said)]),
