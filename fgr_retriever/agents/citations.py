@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
-from fgr_retriever.agents.claim_check import Claim, Verdict, judge, listed
+from fgr_retriever.agents.claim_check import Claim, Verdict, judge
 from fgr_retriever.agents.evidence import Evidence, EvidenceSource, EvidenceSpan
 from fgr_retriever.agents.evidence_search import describe
 from fgr_retriever.errors import InputError
@@ -248,9 +248,6 @@ def _judged(citation: Citation, verdicts: Mapping[tuple[int, int], Verdict]) -> 
     spans = verdict.supporting[citation.number]
     if not spans:
         return replace(citation, spans=(), supported=False, reason=f"no span of [{citation.number}] is evidence for it")
-    if verdict.missing:
-        reason = f"the cited spans have nothing for {listed(verdict.missing)}"
-        return replace(citation, spans=spans, supported=False, reason=reason)
     for doubt in sorted(verdict.doubts, key=lambda one: not one.certain):
         return replace(citation, spans=spans, supported=False if doubt.certain else None, reason=doubt.reason)
     return replace(citation, spans=spans, supported=True)

@@ -61,16 +61,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """The support for a claim, and what is missing.
+    """The support for a claim, and what speaks against it.
 
     Args:
         supporting: The spans of each source, by its number, in which the model sees evidence.
-        missing: Words and numbers of the claim that its sources lack; empty if few enough are lacking.
-        doubts: Why the claim may say something else than its sources.
+        doubts: Why the claim may say more, or something else, than its sources.
     """
 
     supporting: Mapping[int, tuple[EvidenceSpan, ...]]
-    missing: tuple[str, ...]
     doubts: tuple[Doubt, ...]
 
 
@@ -149,13 +147,14 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> V
         for one, told, words in zip(kept, found, supports, strict=True)
     }
     rows = ["\n\n".join(span["text"] for span in one.source["spans"]) for one in kept]
-    said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), rates(rows)]))
+    periods = rates(rows)
+    said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), periods]))
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
     grounds = find_grounds(said.text, [one.text for one in kept], [one.places for one in kept], supports)
     known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds)
     words = {word: 1.0 if word.start in sure else cosine for word, cosine in words.items()}
-    doubted = [*doubts(said, grounds, known), *_additions(said, words, known), *_places(said, rows)]
-    return Verdict(supporting, _missing(said, words, told), tuple(doubted))
+    doubted = [*_missing(said, words, told), *doubts(said, grounds, known, Statement(periods).amounts)]
+    return Verdict(supporting, (*doubted, *_additions(said, words, known), *_places(said, rows)))
 
 
 def _alike(told: Support) -> NDArray[np.int64]:
@@ -174,8 +173,10 @@ def _implied(said: Statement, grounds: Sequence[Ground]) -> set[int]:
     return {word.start for word, short in zip(said.words, said.stems, strict=True) if short in negated}
 
 
-def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement) -> tuple[str, ...]:
-    """Name what a claim says beyond its sources: any name, number or month, or many of its words.
+def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement) -> Iterator[Doubt]:
+    """Find what a claim says beyond its sources: any name, number or month, or many of its words.
+
+    Words alone may be another wording if the sources have all numbers of the claim.
 
     Args:
         said: The claim.
@@ -196,8 +197,8 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
     weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
     if numbers or names or (unmatched and len(unmatched) / weighed >= TOO_MANY_UNMATCHED):
-        return tuple(dict.fromkeys((*names, *unmatched, *numbers)))
-    return ()
+        certain = bool(numbers or names) or not (said.quantities or said.exclusive)
+        yield Doubt(f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}", certain)
 
 
 def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWord, float]:

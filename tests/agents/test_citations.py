@@ -325,3 +325,15 @@ def test_a_column_may_say_what_a_price_is_for():
     table = "| Bike | Day | Week |\n|---|---|---|\n| Cargo | 55 | 240 |"
     assert supports(table, "The bike Cargo is 240 per week") is True
     assert supports(table, "The bike Cargo is 240 per month") is False
+
+
+def test_words_alone_may_be_another_wording_if_the_numbers_are_there():
+    assert supports("Up to five days are carried over.", "Up to five days wander onwards yonder") is None
+    assert supports("Up to five days are carried over.", "Up to six days wander onwards yonder") is False
+    assert supports("Some days are carried over.", "Some days wander onwards yonder") is False
+
+
+def test_a_period_of_a_column_is_not_that_of_a_note_below_the_table():
+    table = "| Bike | Day | Week |\n|---|---|---|\n| Cargo | 55 | 240 |"
+    note = "The bike Cargo costs half a day more if it is late."
+    assert supports(table, "The bike Cargo costs 240 for a week", note) is True
