@@ -211,7 +211,8 @@ class TrimConfig(Strict):
         separator: Written between two spans of one passage (an elision mark).
         passage_separator: Written between two passages of one context.
         citation: Written before each source of a context: a format string with the fields `{number}`
-            (counted from 1), `{title}` and `{id}`.
+            (counted from `first_number`), `{title}` and `{id}`.
+        first_number: Number of the first source, for a context that goes on where another one ended.
         order: How a context orders its sources. `best`: the best first. `edges`: the best at both ends
             and the weakest in the middle (Liu et al. 2023, "Lost in the middle", arXiv 2307.03172).
             `source`: the given order, but passages of one source together and in reading order.
@@ -235,6 +236,7 @@ class TrimConfig(Strict):
     separator: str = " … "
     passage_separator: str = "\n\n"
     citation: str = ""
+    first_number: int = 1
     order: Order = "best"
     merge: bool = True
     on_empty: OnEmpty = "best_span"
@@ -250,6 +252,7 @@ class TrimConfig(Strict):
         for name in ("merge_gap", "min_length", "context_sentences"):
             value = getattr(self, name)
             check(name, value, is_count(value, 0), "an integer of at least 0")
+        check("first_number", self.first_number, is_count(self.first_number, 1), "an integer of at least 1")
         limited = self.max_tokens is None or is_count(self.max_tokens, 0)
         check("max_tokens", self.max_tokens, limited, "None or an integer of at least 0")
         for name in ("tokenizer", "separator", "passage_separator", "citation"):

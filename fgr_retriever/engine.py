@@ -211,6 +211,11 @@ class Engine(Upkeep):
         return context
 
     @property
+    def encoder(self) -> TokenEncoder:
+        """The model, with the calibration in use."""
+        return self._encoder
+
+    @property
     def calibration(self) -> Calibration:
         """The calibration in use: the model's own, or what `fgr calibrate` left in the index."""
         return self._encoder.calibration

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fgr_retriever import Encoder, verify_citations
-from fgr_retriever.agents.evidence_search import Evidence
+from fgr_retriever.agents.evidence import Evidence
 
 FOLDER = Path(__file__).parents[2] / "tests/agents/citations"
 TRUE = "true"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from difflib import SequenceMatcher
 from typing import Any, TypeVar, cast
 
+from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Options = TypeVar("_Options")
+
+_TRIM = frozenset(one.name for one in fields(TrimConfig))
 
 
 def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -34,6 +38,8 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> No
 def unknown_name(owner: str, name: str, known: Iterable[str]) -> str:
     """Say that there is no argument of this name; see `refuse_unknown`."""
     names = list(known)
+    if "trim" in names and name in _TRIM:
+        return f"{owner} takes no {name!r}: it is a setting of `trim`, as in trim=TrimConfig({name}=...)"
     nearest = max(names, key=functools.partial(_likeness, name))
     guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
     return f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}"

@@ -10,13 +10,18 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, cast
 
-from fgr_retriever.agents.claim_check import Claim, Verdict, judge, listed
-from fgr_retriever.agents.evidence_search import Evidence, EvidenceSource, EvidenceSpan, describe
+from fgr_retriever.agents.claim_check import Claim, Verdict, judge
+from fgr_retriever.agents.evidence import Evidence, EvidenceSource, EvidenceSpan
+from fgr_retriever.agents.evidence_search import describe
 from fgr_retriever.errors import InputError
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.trim.context import Context
+
+if TYPE_CHECKING:
+    from fgr_retriever.engine import Engine
 
 # Code is matched first, so that what looks like a citation in it is none.
 _MARK = re.compile(
@@ -29,6 +34,25 @@ _MARK = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _RANGE = re.compile(r"([0-9]+)(?:\s*[-\u2013]\s*\^?([0-9]+))?")
+_KEYS = {"number", "spans"}
+
+
+class HasEncoder(Protocol):
+    """What has a model, such as an engine."""
+
+    @property
+    def encoder(self) -> TokenEncoder:
+        """The model."""
+        ...
+
+
+class HasEngine(Protocol):
+    """What has an engine, such as a retriever."""
+
+    @property
+    def engine(self) -> Engine:
+        """The open index."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +85,10 @@ class Citation:
 
 
 def verify_citations(
-    answer: str, context: Context | Evidence, *, encoder: TokenEncoder | None = None
+    answer: str,
+    context: Context | Evidence | Sequence[Context | Evidence],
+    *,
+    encoder: TokenEncoder | HasEncoder | HasEngine | None = None,
 ) -> list[Citation]:
     """Trace every citation of an answer to its spans, and flag those that nothing supports.
 
@@ -83,35 +110,69 @@ def verify_citations(
     Args:
         answer: What the model wrote.
         context: What the model answered from: the context of `Engine.retrieve`, or the artifact
-            (`raw_output`) of an evidence tool.
-        encoder: The model that judges; None only checks that the numbers exist.
+            (`raw_output`) of an evidence tool; or a list of them, whose numbers must differ (see the
+            argument `start` of the tools).
+        encoder: The model that judges, or what has one: an engine, a retriever, a vector store, a trimmer.
+            None only checks that the numbers exist.
 
     Returns:
         The citations in the order of the answer.
 
     Raises:
-        InputError: `answer` is not a string, or `context` is neither a context nor such an artifact.
+        InputError: `answer` is not a string, `context` is neither a context nor such an artifact, two of them
+            use a number for different sources, or `encoder` has no model.
     """
     if not isinstance(answer, str):
         raise InputError(f"answer must be a string, got {type(answer).__name__}")
-    sources = {source["number"]: source for source in _evidence(context)["sources"]}
+    sources = _sources(context)
+    model = None if encoder is None else _model(encoder)
     found = list(_cited(answer, sources))
-    if encoder is None:
+    if model is None:
         return [_existing(citation) for citation in found]
     claims = _claims(answer, found)
-    verdicts = dict(zip(claims, judge(encoder, list(claims.values())), strict=True))
+    verdicts = dict(zip(claims, judge(model, list(claims.values())), strict=True))
     return [_judged(citation, verdicts) for citation in found]
 
 
-def _evidence(context: Context | Evidence) -> Evidence:
+def _model(encoder: object) -> TokenEncoder:
+    """Take a model, or that of an engine or of what has an engine."""
+    holder = getattr(encoder, "engine", encoder)
+    for one in (encoder, getattr(holder, "encoder", None)):
+        if callable(getattr(one, "encode_queries", None)):
+            return cast(TokenEncoder, one)
+    raise InputError(
+        f"encoder must be a model, got {type(encoder).__name__}: pass Encoder.default(), the `encoder` of an engine, "
+        "or an engine or a retriever itself"
+    )
+
+
+def _sources(context: Context | Evidence | Sequence[Context | Evidence]) -> dict[int, EvidenceSource]:
+    """Give what the numbers of one or more searches stand for."""
+    several = context if isinstance(context, Sequence) and not isinstance(context, str) else [context]
+    found: dict[int, EvidenceSource] = {}
+    for one in several:
+        for source in _evidence(one)["sources"]:
+            if found.setdefault(source["number"], source) != source:
+                raise InputError(
+                    f"number {source['number']} stands for two sources, so a citation may mean either: make the "
+                    "tool with start=1, and it goes on counting from call to call"
+                )
+    return found
+
+
+def _evidence(context: object) -> Evidence:
     """Describe a context, or check that a mapping is such a description."""
     if isinstance(context, Context):
         return describe(context)
-    if isinstance(context, Mapping) and "sources" in context:
-        return context
+    sources = context.get("sources") if isinstance(context, Mapping) else None
+    if isinstance(sources, Sequence) and all(isinstance(one, Mapping) and one.keys() >= _KEYS for one in sources):
+        return cast(Evidence, context)
+    given = type(context).__name__
+    if isinstance(context, Mapping):
+        given = f"a mapping with {', '.join(map(repr, context)) or 'no keys'}"
     raise InputError(
-        f"context must be a Context or the artifact of an evidence tool, got {type(context).__name__}: "
-        "pass what Engine.retrieve returned, or `artifact` or `raw_output` of the tool's message"
+        f"context must be a Context or the artifact of an evidence tool, got {given:.200}: pass what Engine.retrieve "
+        "returned, or `artifact` or `raw_output` of the tool's message; Context.from_dict reads what to_dict wrote"
     )
 
 
@@ -187,9 +248,6 @@ def _judged(citation: Citation, verdicts: Mapping[tuple[int, int], Verdict]) -> 
     spans = verdict.supporting[citation.number]
     if not spans:
         return replace(citation, spans=(), supported=False, reason=f"no span of [{citation.number}] is evidence for it")
-    if verdict.missing:
-        reason = f"the cited spans have nothing for {listed(verdict.missing)}"
-        return replace(citation, spans=spans, supported=False, reason=reason)
     for doubt in sorted(verdict.doubts, key=lambda one: not one.certain):
         return replace(citation, spans=spans, supported=False if doubt.certain else None, reason=doubt.reason)
     return replace(citation, spans=spans, supported=True)

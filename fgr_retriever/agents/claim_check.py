@@ -10,10 +10,11 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
-from fgr_retriever.agents.evidence_search import EvidenceSource, EvidenceSpan
-from fgr_retriever.agents.grounds import find_grounds
-from fgr_retriever.agents.opposites import ORDINALS, stem
+from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
+from fgr_retriever.agents.grounds import Ground, find_grounds
+from fgr_retriever.agents.opposites import ORDINALS, is_undone, stem
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.evidence.support import Support, coverage
 from fgr_retriever.evidence.token_evidence import Question, evidence_of, support
@@ -60,16 +61,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """The support for a claim, and what is missing.
+    """The support for a claim, and what speaks against it.
 
     Args:
         supporting: The spans of each source, by its number, in which the model sees evidence.
-        missing: Words and numbers of the claim that its sources lack; empty if few enough are lacking.
-        doubts: Why the claim may say something else than its sources.
+        doubts: Why the claim may say more, or something else, than its sources.
     """
 
     supporting: Mapping[int, tuple[EvidenceSpan, ...]]
-    missing: tuple[str, ...]
     doubts: tuple[Doubt, ...]
 
 
@@ -147,12 +146,15 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> V
         or one.spans_at(one.places[_alike(words), 0])
         for one, told, words in zip(kept, found, supports, strict=True)
     }
-    said, told = Statement(claim.text), Statement("\n\n".join(one.text for one in kept))
+    rows = ["\n\n".join(span["text"] for span in one.source["spans"]) for one in kept]
+    periods = rates(rows)
+    said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), periods]))
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
     grounds = find_grounds(said.text, [one.text for one in kept], [one.places for one in kept], supports)
-    known = set(told.stems)
-    doubted = [*doubts(said, grounds, known), *_additions(said, words, known)]
-    return Verdict(supporting, _missing(said, words, told), tuple(doubted))
+    known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds)
+    words = {word: 1.0 if word.start in sure else cosine for word, cosine in words.items()}
+    doubted = [*_missing(said, words, told), *doubts(said, grounds, known, Statement(periods).amounts)]
+    return Verdict(supporting, (*doubted, *_additions(said, words, known), *_places(said, rows)))
 
 
 def _alike(told: Support) -> NDArray[np.int64]:
@@ -163,8 +165,18 @@ def _alike(told: Support) -> NDArray[np.int64]:
     return np.unique(told.similarities[:, content].argmax(axis=0))
 
 
-def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement) -> tuple[str, ...]:
-    """Name what a claim says beyond its sources: any name, number or month, or many of its words.
+def _implied(said: Statement, grounds: Sequence[Ground]) -> set[int]:
+    """Give the first characters of words behind a negation if what the claim rests on has both in one: "unused"."""
+    if not any(is_undone(word.text) for one in grounds for word in one.region.words):
+        return set()
+    negated = {said.negated(place) for place in said.negations}
+    return {word.start for word, short in zip(said.words, said.stems, strict=True) if short in negated}
+
+
+def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement) -> Iterator[Doubt]:
+    """Find what a claim says beyond its sources: any name, number or month, or many of its words.
+
+    Words alone may be another wording if the sources have all numbers of the claim.
 
     Args:
         said: The claim.
@@ -175,7 +187,7 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     for kind, found in said.exclusive.items():
         if kind == ORDINALS:  # "the first of May" may be written "1 May"
             continue
-        numbers += [word for name, word in found.items() if name not in told.exclusive.get(kind, {})]
+        numbers += [word for name, word in found.items() if name not in told.possible.get(kind, {})]
     verbatim = {word.text.casefold() for word in told.words}
     content = {word: cosine for word, cosine in _content(said, words).items() if word.text.casefold() not in verbatim}
     first = min((word.start for word in words), default=0)
@@ -183,20 +195,26 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     names = [word.text for word, cosine in content.items() if _is_name(word, first) and cosine < LEAST_NAME_MATCH]
     names = [name for name in names if not (name.isupper() and name.casefold() in initials)]  # VAT: value added tax
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
-    weighed = len(_content(said, words)) + len(said.quantities)
+    weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
     if numbers or names or (unmatched and len(unmatched) / weighed >= TOO_MANY_UNMATCHED):
-        return tuple(dict.fromkeys((*names, *unmatched, *numbers)))
-    return ()
+        certain = bool(numbers or names) or not (said.quantities or said.exclusive)
+        yield Doubt(f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}", certain)
 
 
 def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWord, float]:
     """Leave out the words that say little, and the numbers, which vectors tell badly apart."""
-    inside = {place for one in said.quantities for place in range(one.start, one.end)}
     return {
         word: cosine
         for word, cosine in words.items()
-        if word.is_content and word.start not in inside and word.text.casefold() not in _INDEFINITE
+        if word.is_content and word.start not in said.numeral and word.text.casefold() not in _INDEFINITE
     }
+
+
+def _places(said: Statement, rows: Sequence[str]) -> Iterator[Doubt]:
+    """Find numbers that stand in another row or column than the claim names."""
+    for one in misplaced(said, rows):
+        number = said.text[one.number.start : one.number.end]
+        yield Doubt(f'the source says "{number}" of "{one.told}"', one.is_sure)
 
 
 def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collection[str]) -> Iterator[Doubt]:
@@ -211,7 +229,7 @@ def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collect
         named += bare if len(bare) * 2 >= len(inside) and len(bare) >= min(2, len(inside)) else []
     foreign = [word for word in low if content[word] < LEAST_MATCH]
     if len(foreign) >= MANY_FOREIGN * (
-        len(content) + len(said.quantities)
+        len(content) + len(said.quantities) + len(said.limits)
     ):  # "the bakery closed" for "the mill closed"
         named += foreign
     if named:

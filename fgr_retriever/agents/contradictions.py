@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 import regex
 
+from fgr_retriever.agents.amounts import Amounts, Quantity
 from fgr_retriever.agents.grounds import Ground
 from fgr_retriever.agents.opposites import implies_negation, meanings, opposites
-from fgr_retriever.agents.quantities import Quantity
 from fgr_retriever.agents.statement import Statement, clauses
 
 _PASSIVE = regex.compile(
@@ -50,17 +50,18 @@ class Doubt:
     certain: bool = True
 
 
-def doubts(claim: Statement, grounds: Collection[Ground], known: Collection[str]) -> Iterator[Doubt]:
+def doubts(claim: Statement, grounds: Collection[Ground], known: Collection[str], periods: Amounts) -> Iterator[Doubt]:
     """Compare a claim with what it rests on.
 
     Args:
         claim: The claim.
         grounds: Its parts and what each rests on.
         known: The stems of all words of its sources.
+        periods: What the columns of tables are for, such as a week.
     """
     yield from _polarity(claim, grounds)
     for one in grounds:
-        yield from _numbers(one.part, one.sentence)
+        yield from _numbers(one.part, one.sentence, periods)
         yield from _limits(one.part, one.sentence)
         yield from _excluded(one.part, one.sentence)
         yield from _paired(one.part, one.sentence)
@@ -74,11 +75,11 @@ def _differ(told: str, said: str) -> Doubt:
     return Doubt(f'the source says "{told}" where the sentence says "{said}"')
 
 
-def _numbers(part: Statement, sentence: Statement) -> Iterator[Doubt]:
+def _numbers(part: Statement, sentence: Statement, periods: Amounts) -> Iterator[Doubt]:
     """Find numbers that are in the sources, but where another one with the same unit is."""
     for one in part.quantities:
         rival = sentence.amounts.rival(one.measured) if one.measured else None
-        if rival and one not in sentence.amounts:
+        if rival and one not in sentence.amounts and one not in periods:
             yield _differ(_cut(sentence, rival), _cut(part, one))
 
 
@@ -93,7 +94,7 @@ def _limits(part: Statement, sentence: Statement) -> Iterator[Doubt]:
 def _excluded(part: Statement, sentence: Statement) -> Iterator[Doubt]:
     """Find another month, weekday, season, colour or frequency than the source has."""
     for kind, said in part.exclusive.items():
-        told = sentence.exclusive.get(kind, {})
+        told = sentence.possible.get(kind, {})
         if told and (others := [word for name, word in said.items() if name not in told]):
             yield _differ(next(iter(told.values())), others[0])
 

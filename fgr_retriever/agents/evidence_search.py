@@ -6,16 +6,18 @@ an agent reads the same text everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, cast
 
-from typing_extensions import Self, TypedDict
+from typing_extensions import Self
 
 from fgr_retriever.adapters import visible_metadata
-from fgr_retriever.config import TrimConfig
+from fgr_retriever.agents.evidence import Evidence, EvidencePassage, EvidenceSpan
+from fgr_retriever.config import TrimConfig, check, is_count
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.text.quotation import quoted, shown
@@ -45,59 +47,6 @@ _ADVICE = "Search again in other words, or say that the library does not tell."
 _MOST_WORDS = 8  # of the question that a note names
 
 
-class EvidenceSpan(TypedDict):
-    """A verbatim piece of a passage.
-
-    `start` and `end` are its character range in the passage. `source_start` and `source_end` are its
-    character range in the document that the passage was cut from, or None if that is not known.
-    `score` is its mean evidence probability.
-    """
-
-    passage: str
-    start: int
-    end: int
-    source_start: int | None
-    source_end: int | None
-    score: float
-    text: str
-
-
-class EvidencePassage(TypedDict):
-    """A passage whose text is in a source: its id and metadata."""
-
-    id: str
-    metadata: dict[str, Any]
-
-
-class EvidenceSource(TypedDict):
-    """The meaning of one number: a passage, or the chunks of one document.
-
-    `also_in` has the ids of passages of other sources that say a part of it word for word.
-    """
-
-    number: int
-    title: str
-    also_in: list[str]
-    passages: list[EvidencePassage]
-    spans: list[EvidenceSpan]
-
-
-class Evidence(TypedDict):
-    """The result of one search, in JSON-safe values.
-
-    Two fields are signals to search again: `weak` (no passage has evidence above its threshold) and
-    `uncovered` (words of the question that nothing supports). `note` says what is lacking in words; it
-    is empty if nothing is. `report` is the trust report of the call.
-    """
-
-    query: str
-    sources: list[EvidenceSource]
-    weak: bool
-    uncovered: list[str]
-    note: str
-    report: dict[str, Any]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSearch:
     """A search with fixed settings, for an agent to call. Make one with `EvidenceSearch.of`.
@@ -108,6 +57,7 @@ class EvidenceSearch:
         trim: How passages are trimmed; has a budget and a citation mark with the number.
         filter: Condition on the metadata of the passages.
         count_tokens: Function that counts the tokens of the budget.
+        numbers: The numbers of the first source of each call, for a search that goes on counting.
     """
 
     engine: Engine
@@ -115,6 +65,7 @@ class EvidenceSearch:
     trim: TrimConfig
     filter: Mapping[str, Any] | None
     count_tokens: TokenCounter
+    numbers: Iterator[int] | None = None
 
     @classmethod
     def of(
@@ -125,6 +76,7 @@ class EvidenceSearch:
         trim: TrimConfig | None = None,
         filter: Mapping[str, Any] | None = None,
         count_tokens: TokenCounter | None = None,
+        start: int | None = None,
     ) -> Self:
         """Check and complete the settings.
 
@@ -135,16 +87,19 @@ class EvidenceSearch:
                 mark it gets `CITATION`. The mark has a line of its own, and so has each quoted line.
             filter: Condition on the metadata of the passages.
             count_tokens: Function that counts the tokens; None uses the tokenizer of `trim`.
+            start: Number of the first source of the first call; each further call begins `k` numbers later, also
+                if calls run at once. With None, all begin alike.
 
         Raises:
             InputError: `engine` is not an engine.
-            ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
+            ConfigError: `k` or `start` is below 1, or the citation mark of `trim` has no `{number}`.
             TokenCounterError: The tokenizer is not available.
         """
         if not isinstance(engine, Engine):
-            raise InputError(f"an evidence search needs an Engine or an FGRRetriever, got {type(engine).__name__}")
+            raise InputError(f"an evidence search needs an Engine or what has one, got {type(engine).__name__}")
         if k < 1:
             raise ConfigError(f"k={k!r}: must be an integer of at least 1")
+        check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")
         given = trim or TrimConfig()
         budget = MAX_TOKENS if given.max_tokens is None else given.max_tokens
         mark = (given.citation or CITATION).rstrip("\n") + "\n"  # quoted lines are whole lines
@@ -154,7 +109,14 @@ class EvidenceSearch:
         if "{number}" not in config.citation:
             raise ConfigError(f"citation={config.citation!r}: must have {{number}}, or nothing can be cited")
         count = count_tokens or budget_counter(config.tokenizer)  # what is missing shows now, not to the agent
-        return cls(engine=engine, k=k, trim=config, filter=filter, count_tokens=count)
+        return cls(
+            engine=engine,
+            k=k,
+            trim=config,
+            filter=filter,
+            count_tokens=count,
+            numbers=None if start is None else itertools.count(start, k),  # one step of it is atomic
+        )
 
     def search(self, query: str) -> tuple[str, Evidence]:
         """Search for evidence.
@@ -175,7 +137,8 @@ class EvidenceSearch:
         return present(await self.engine.aretrieve(query, **self._options()))
 
     def _options(self) -> dict[str, Any]:
-        return {"k": self.k, "trim": self.trim, "filter": self.filter, "count_tokens": _AsQuoted(self.count_tokens)}
+        trim = self.trim if self.numbers is None else replace(self.trim, first_number=next(self.numbers))
+        return {"k": self.k, "trim": trim, "filter": self.filter, "count_tokens": _AsQuoted(self.count_tokens)}
 
 
 @dataclass(frozen=True, slots=True)

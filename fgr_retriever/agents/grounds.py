@@ -130,7 +130,7 @@ def _anchors(part: Statement, sentence: Statement) -> int:
     """Count the numbers, months and the like of a part that a sentence has; vectors tell them badly apart."""
     found = sum(one in sentence.amounts for one in part.quantities)
     return found + sum(
-        name in sentence.exclusive.get(kind, {}) for kind, names in part.exclusive.items() for name in names
+        name in sentence.possible.get(kind, {}) for kind, names in part.exclusive.items() for name in names
     )
 
 

@@ -15,7 +15,8 @@ from typing_extensions import TypedDict
 
 import fgr_retriever
 from fgr_retriever.adapters import visible_metadata
-from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.agents.evidence import Evidence
+from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, EvidenceSearch
 from fgr_retriever.errors import (
     IndexNotFoundError,
     InputError,

@@ -164,7 +164,13 @@ def stem(word: str) -> str:
 def implies_negation(word: str) -> bool:
     """Say whether a word has a negation in it, such as "disabled" or "unusual"."""
     plain = word.casefold()
-    return stem(plain) in _IMPLYING or (plain.startswith("un") and len(plain) > 6 and plain[:5] not in _NOT_UN)
+    return stem(plain) in _IMPLYING or (len(plain) > 6 and is_undone(plain))
+
+
+def is_undone(word: str) -> bool:
+    """Say whether a word begins with the "un-" that negates the rest of it, as in "unused"."""
+    plain = word.casefold()
+    return plain.startswith("un") and len(plain) > 5 and plain[:5] not in _NOT_UN
 
 
 def meanings(word: str) -> set[tuple[object, object]]:
@@ -248,8 +254,8 @@ _IRREGULAR = dict(
 _SIDES = _sides()
 _IMPLYING = frozenset(map(stem, _IMPLIED.split()))
 _CLASS_OF = {word: number for number, words in enumerate(_EXCLUSIVE) for word in words.split()}
-ORDINALS = _CLASS_OF["first"]
+ORDINALS, MONTH = _CLASS_OF["first"], _CLASS_OF["May"]
 _BEFORE_ORDINALS = frozenset("the a his her its their my your our each every".split())
 _BEFORE_MAY = frozenset("in of by since until from and to between or before after last next".split())
 _BEFORE_ONE = frozenset("a an within after for than about half roughly of last lasts take takes".split())
-_NOT_UN = frozenset("under until uniqu union unite unive unifo".split())
+_NOT_UN = frozenset("under until uniqu union uniso unite unive unifo unles".split())

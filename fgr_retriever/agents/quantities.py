@@ -7,11 +7,15 @@ English only; digits in any text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import regex
 
+from fgr_retriever.agents.amounts import CLOCK, CLOCK_TO_THE_SECOND, Quantity
+from fgr_retriever.agents.dates import Date, dates
+from fgr_retriever.agents.digits import NUMBER, numbers
 from fgr_retriever.agents.units import UNIT_OF
 
 _SMALL = (
@@ -24,66 +28,27 @@ _DAYS = {word: float(day) for day, word in enumerate("first second third fourth 
 _TIMES = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
 _FRACTIONS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 _TOKEN = regex.compile(
-    r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|\d{1,2}:\d{2}(?![\d:])|\d+(?:[.,]\d+)*|°[CcFf]?|[%‰€$£]"
-    r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-\N{EN DASH}]"
+    r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?![\d:])"
+    rf"|(?P<number>{NUMBER})|°[CcFf]?|[%‰€$£]"
+    r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-|\N{EN DASH}]"
 )
 _HALF_OF_DAY = {"a.m.": 0.0, "am": 0.0, "p.m.": 12.0, "pm": 12.0}
 _ONE = frozenset("a an each every per".split())
 _LEADS_TO_ONE = frozenset("within after for in than about least most last lasts take takes".split())
 _SIGNS = frozenset("€$£")
 _BESIDE_ONCE = frozenset("a per each every only just than least most or daily weekly monthly yearly".split())
+_BORDER = "|"  # of a cell: no unit of another one stands behind it
 _RANGE = frozenset("to and or - \N{EN DASH}".split())
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A number of a text.
+class _Token(NamedTuple):
+    """A word, a number or a sign; of a number what it is, and what else it may be."""
 
-    Args:
-        start: Its first character.
-        end: One past the last character of it and its unit.
-        value: The number in the base unit of what it measures; a share is from 0 to 1.
-        measured: What it measures, such as "time"; empty if no known unit follows.
-        written: The number as written, without its unit.
-        implied: True for what may be a number or not: "a week", which may say how often, or "one" by itself.
-    """
-
+    word: str
     start: int
     end: int
-    value: float
-    measured: str
-    written: float
-    implied: bool = False
-
-
-class Amounts:
-    """The amounts of some quantities, to look others up.
-
-    Args:
-        known: The quantities.
-    """
-
-    def __init__(self, known: Iterable[Quantity]) -> None:
-        self._amounts: dict[str, dict[float, Quantity]] = {}
-        self._written: dict[float, Quantity] = {}
-        for one in known:
-            if one.implied and not one.measured:
-                continue
-            self._amounts.setdefault(one.measured, {})[_rounded(one.value)] = one
-            self._written.setdefault(_rounded(one.written), one)
-
-    def __contains__(self, one: Quantity) -> bool:
-        """Say whether one of them is the same amount; if one has no unit, whether the number is the same."""
-        bare = self._amounts.get("", {}) if one.measured else self._written
-        return _rounded(one.value) in self._amounts.get(one.measured, {}) or _rounded(one.written) in bare
-
-    def rival(self, measured: str) -> Quantity | None:
-        """Give the first that measures something and is not only implied, None if nothing does."""
-        return next((one for one in self._amounts.get(measured, {}).values() if not one.implied), None)
-
-
-def _rounded(number: float) -> float:
-    return float(f"{number:.7g}")
+    value: float = 0.0
+    others: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +68,36 @@ def quantities(text: str) -> list[Quantity]:
 
     Returns:
         The quantities in the order of the text. "4 to 6 weeks" are two with the same unit; "2 hours and 20 minutes"
-        is one.
+        is one. A date in digits gives its day, its month and its year.
     """
-    tokens = list(_TOKEN.finditer(text))
-    words = ["minus" if token["sign"] else _plain(token.group()) for token in tokens]
+    known = [one for one in dates(text) if one.numbers]
+    tokens = list(_tokens(text, known))
+    words = [token.word for token in tokens]
     found: list[_Read] = []
     for one in _scan(words):
-        start, end = tokens[one.first].start(), tokens[one.last - 1].end()
-        found.append(replace(one, found=replace(one.found, start=start, end=end)))
+        start, end = tokens[one.first].start, tokens[one.last - 1].end
+        others = tuple(
+            other * one.found.written / token.value for token in tokens[one.first : one.last] for other in token.others
+        )
+        found.append(replace(one, found=replace(one.found, start=start, end=end, others=others)))
         _join(words, found)
-    return [one.found for one in found]
+    in_dates = [number for one in known for number in one.numbers]
+    return sorted([*(one.found for one in found), *in_dates], key=lambda one: one.start)
+
+
+def _tokens(text: str, dates: Sequence[Date]) -> Iterator[_Token]:
+    """Cut a text; a date in digits is one sign, which parts what stands around it."""
+    inside = {place: one for one in dates for place in range(one.start, one.end)}
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        if start in inside:
+            if start == inside[start].start:
+                yield _Token(_BORDER, start, end)
+        elif match["number"]:
+            for one in numbers(text, start, end):
+                yield _Token(f"{one.value!r}", *one)
+        else:
+            yield _Token("minus" if match["sign"] else _plain(match.group()), start, end)
 
 
 def _plain(word: str) -> str:
@@ -135,8 +120,7 @@ def _quantity(words: list[str], first: int, behind: int) -> _Read | None:
     if words[first] in _TIMES and not _is_conjunction(words, first):
         return _read(first, first + 1, _TIMES[words[first]], ("times", 1.0))
     if ":" in words[first]:
-        hour, minute = words[first].split(":")
-        return _read(first, first + 1, int(hour) + int(minute) / 60, ("clock", 1.0))
+        return _time(words, first)
     if words[first] in _DAYS and words[first + 1 : first + 2] == ["of"] and words[first + 2 : first + 3] != ["the"]:
         return _read(first, first + 1, _DAYS[words[first]], None)  # the first of June
     fraction = _fraction(words, first)
@@ -146,7 +130,7 @@ def _quantity(words: list[str], first: int, behind: int) -> _Read | None:
     value, place = number
     following = words[place] if place < len(words) else ""
     if following in _HALF_OF_DAY or following == "o'clock":
-        return _read(first, place + 1, value % 12 + _HALF_OF_DAY[following] if "'" not in following else value, _CLOCK)
+        return _read(first, place + 1, _of_day(value, following), (CLOCK, 1.0))
     unit, end = _unit(words, place)
     if fraction and following == "of" and words[place + 1 : place + 2] in (["a"], ["an"]):  # a quarter of an hour
         unit, end = _unit(words, place + 2)
@@ -160,7 +144,18 @@ def _quantity(words: list[str], first: int, behind: int) -> _Read | None:
     return replace(read, found=replace(read.found, implied=pronoun))
 
 
-_CLOCK = ("clock", 1.0)
+def _time(words: list[str], place: int) -> _Read:
+    """Read a time such as "14:22", "2:22 p.m." or "14:22:31,123", of which the fraction is left out."""
+    hour, minute, *second = words[place].replace(",", ".").split(":")
+    value = int(hour) + int(minute) / 60 + (int(float(second[0])) / 3600 if second else 0)
+    half = words[place + 1] if place + 1 < len(words) and words[place + 1] in _HALF_OF_DAY else ""
+    measured = CLOCK_TO_THE_SECOND if second else CLOCK
+    return _read(place, place + 1 + bool(half), _of_day(value, half), (measured, 1.0))
+
+
+def _of_day(hour: float, half: str) -> float:
+    """Give the hour of the day in [0, 24)."""
+    return hour % 12 + _HALF_OF_DAY[half] if half in _HALF_OF_DAY else hour
 
 
 def _read(first: int, last: int, written: float, unit: tuple[str, float] | None) -> _Read:
@@ -192,7 +187,7 @@ def _number(words: list[str], place: int) -> tuple[float, int] | None:
     sign = -1.0 if words[place] == "minus" else 1.0
     place += sign < 0
     if place < len(words) and words[place][0].isdigit():
-        value, place = _digits(words[place]), place + 1
+        value, place = float(words[place]), place + 1
         while place < len(words) and words[place] in _POWERS:
             value, place = value * _POWERS[words[place]], place + 1
         return sign * value, place
@@ -236,13 +231,6 @@ def _goes_on(words: list[str], place: int) -> bool:
 
 def _is_ten(word: str) -> bool:
     return word in _WORDS and _WORDS[word] >= 20
-
-
-def _digits(text: str) -> float:
-    """Read "1,282" as 1282, "0,5" and "0.5" as a half; of a version such as 4.2.1 only what tells it apart."""
-    plain = regex.sub(r",(?=\d{3}(?!\d))", "", text).replace(",", ".")
-    head, _, tail = plain.partition(".")
-    return float(f"{head}.{tail.replace('.', '0')}" if tail else head)
 
 
 def _fraction(words: list[str], place: int) -> tuple[float, int] | None:

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from fgr_retriever.agents.opposites import bound, exclusive, is_negation, stem
-from fgr_retriever.agents.quantities import Amounts, Quantity, quantities
+from fgr_retriever.agents.amounts import DATE, Amounts, Quantity
+from fgr_retriever.agents.dates import MONTHS, Date, dates
+from fgr_retriever.agents.opposites import MONTH, bound, exclusive, is_negation, stem
+from fgr_retriever.agents.quantities import quantities
 from fgr_retriever.text.query_words import QueryWord, query_words
 from fgr_retriever.text.sentences import phrases
 
@@ -79,8 +82,9 @@ class Statement:
 
     @cached_property
     def amounts(self) -> Amounts:
-        """Its numbers, those that "a week" may mean among them."""
-        return Amounts(self._found)
+        """Its numbers, those that "a week" may mean among them, and those of its months in dates."""
+        months = [float(MONTHS.index(name) + 1) for name in self.possible.get(MONTH, {}) if name in MONTHS]
+        return Amounts([*self._found, *(Quantity(0, 0, one, DATE, one, implied=True) for one in months)])
 
     @cached_property
     def quantities(self) -> list[Quantity]:
@@ -93,18 +97,48 @@ class Statement:
 
     @cached_property
     def exclusive(self) -> dict[int, dict[str, str]]:
-        """Its months, weekdays and the like, by kind."""
-        return exclusive([word.text for word in self.words])
+        """Its months, weekdays and the like, by kind; of dates in digits, the months that are sure."""
+        return self._exclusive(one for one in self._dates if len(one.months) == 1)
+
+    @cached_property
+    def possible(self) -> dict[int, dict[str, str]]:
+        """The same with the months that a date may be in: "06/11/2026" may be in June or in November."""
+        return self._exclusive(self._dates)
+
+    def _exclusive(self, dates: Iterable[Date]) -> dict[int, dict[str, str]]:
+        found = exclusive([word.text for word in self.words])
+        for one in dates:
+            for month in one.months:
+                found.setdefault(MONTH, {}).setdefault(month, self.text[one.start : one.end])
+        return found
+
+    @cached_property
+    def _dates(self) -> list[Date]:
+        return dates(self.text)
+
+    def told_months(self, sources: Statement) -> set[int]:
+        """Give the first characters of its months beside a number that some dates of its sources may be in."""
+        known = sources.possible.get(MONTH, {})
+        return {one.start for one in self._dates if not one.numbers and one.months[0] in known}
+
+    @cached_property
+    def numeral(self) -> set[int]:
+        """The places of the characters of its numbers and of its dates in digits."""
+        written = [*self.quantities, *(one for one in self._dates if one.numbers)]
+        return {place for one in written for place in range(one.start, one.end)}
 
     @cached_property
     def tokens(self) -> list[str]:
         """Its content words by their stems, and its numbers by their values, in order."""
-        inside = {place for one in self.quantities for place in range(one.start, one.end)}
         found = {one.start: f"{one.value:g} {one.measured}" for one in self.quantities}
         for word, short in zip(self.words, self.stems, strict=True):
-            if word.is_content and word.start not in inside:
+            if word.is_content and word.start not in self.numeral:
                 found[word.start] = short
-        return [found[place] for place in sorted(found)]
+        for one in (date for date in self._dates if date.numbers):  # in one order, however it is written
+            day, _, year = one.numbers
+            parts = f"{day.value:g} ", stem(one.months[0]), f"{year.value:g} "
+            found |= dict.fromkeys((number.start for number in one.numbers), "") | dict(enumerate(parts, one.start))
+        return [found[place] for place in sorted(found) if found[place]]
 
     @cached_property
     def clauses(self) -> list[Statement]:

@@ -77,7 +77,7 @@ class Source:
     """One numbered source of a context: a passage, or the chunks of one document.
 
     Args:
-        number: Its number in the citation mark, from 1 in the order of the context.
+        number: Its number in the citation mark, ascending in the order of the context.
         positions: Positions in `Context.hits` of the passages whose text it has, in reading order.
         title: Its title on one line, from the metadata, or else the id of its first passage.
         repeats: Set if nothing of it is written, because the source before it says the same word for word:
@@ -189,7 +189,8 @@ class Context:
     def _source(self, number: int) -> Source:
         found = next((source for source in self.sources if source.number == number), None)
         if found is None:
-            raise InputError(f"number={number}: the context has the sources 1 to {len(self.sources)}")
+            known = ", ".join(str(source.number) for source in self.sources) or "none"
+            raise InputError(f"number={number}: the context has the sources {known}")
         return found
 
     def _position(self, number: int, span: Span) -> int:

@@ -119,14 +119,16 @@ class Layout:
         for block in _ordered(kept, self.config.order):
             pieces = self._pieces(block, spans)
             positions = tuple(dict.fromkeys(i for i, _ in pieces))
-            number = len(sources) + 1
+            number = self.config.first_number + len(sources)
             sources.append(Source(number, positions, self.passages[positions[0]].origin.title))
             text += (self.config.passage_separator if excerpts else "") + self._mark(sources[-1])
             for one in shared:
                 if (one.kept_in,) == positions:
                     if one.position not in others:
                         title = self.passages[one.position].origin.title
-                        others[one.position] = Source(len(sources) + 1, (one.position,), title, one.spans)
+                        others[one.position] = Source(
+                            self.config.first_number + len(sources), (one.position,), title, one.spans
+                        )
                         sources.append(others[one.position])
                     text += self._mark(others[one.position])
             glue = ["", *(self._between(block, *pair) for pair in pairwise(pieces))]

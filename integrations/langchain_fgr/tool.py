@@ -12,9 +12,11 @@ from pydantic import BaseModel, Field, ValidationError
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import trim_config
 from fgr_retriever.adapters.names import takes
-from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.agents.evidence import Evidence
+from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, EvidenceSearch
 from fgr_retriever.errors import InputError
 from langchain_fgr.retriever import FGRRetriever
+from langchain_fgr.vector_store import FGRVectorStore
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
@@ -29,12 +31,13 @@ class _Arguments(BaseModel):
 
 @takes()
 def evidence_tool(
-    source: Engine | FGRRetriever,
+    source: Engine | FGRRetriever | FGRVectorStore,
     *,
     k: int | None = None,
     filter: dict[str, Any] | EllipsisType | None = ...,
     trim: TrimConfig | Mapping[str, Any] | None = None,
     count_tokens: TokenCounter | None = None,
+    start: int | None = None,
     name: str = NAME,
     description: str = DESCRIPTION,
 ) -> StructuredTool:
@@ -42,12 +45,12 @@ def evidence_tool(
 
     The model reads numbered sources, each trimmed to its evidence, within the budget of `trim`. A last
     line follows if the evidence is weak or if words of the question are not supported. The artifact of
-    the tool message is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe values with
+    the tool message is `fgr_retriever.agents.evidence.Evidence`: the same in JSON-safe values with
     offsets, which `fgr_retriever.verify_citations` takes. A blank query or wrong arguments come back
     as a message with `status="error"`; any other error is raised.
 
     Args:
-        source: The open index, or a retriever whose index, filter and settings are used.
+        source: The open index, a vector store, or a retriever whose index, filter and settings are used.
         k: How many passages to find at most; None uses the retriever's number, or 5.
         filter: Which documents count, by their metadata: `{"year": {"$gte": 1900}}`. None means no filter;
             left out, it is that of the retriever, if any.
@@ -56,15 +59,18 @@ def evidence_tool(
             counted in the budget.
         count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
             the tokenizer of `trim`.
+        start: Number of the first source of the first call. Each further call goes on counting, so that a
+            number stands for one source in a whole conversation: make a tool for each. With None, each call
+            counts from 1.
         name: Name of the tool for the model.
         description: Description of the tool for the model.
 
     Raises:
-        InputError: `source` is neither an index nor a retriever, or there is no such argument.
-        ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
+        InputError: `source` is no index, vector store or retriever, or there is no such argument.
+        ConfigError: `k` or `start` is below 1, or the citation mark of `trim` has no `{number}`.
         TokenCounterError: The tokenizer of the budget is not available.
     """
-    search = _search(source, k, filter, trim_config(trim), count_tokens)
+    search = _search(source, k, filter, trim_config(trim), count_tokens, start)
 
     def run(query: str) -> tuple[str, Evidence]:
         try:
@@ -91,20 +97,21 @@ def evidence_tool(
 
 
 def _search(
-    source: Engine | FGRRetriever,
+    source: Engine | FGRRetriever | FGRVectorStore,
     k: int | None,
     filter: dict[str, Any] | EllipsisType | None,
     trim: TrimConfig | None,
     count_tokens: TokenCounter | None,
+    start: int | None,
 ) -> EvidenceSearch:
     """Take from a retriever what was not given."""
     if isinstance(source, FGRRetriever):
         k = source.k if k is None else k
         filter = source.filter if filter is ... else filter
         trim, count_tokens = trim or source.trim, count_tokens or source.count_tokens
-        source = source.engine
+    engine = source.engine if isinstance(source, (FGRRetriever, FGRVectorStore)) else source
     k, filter = 5 if k is None else k, None if filter is ... else filter
-    return EvidenceSearch.of(source, k=k, trim=trim, filter=filter, count_tokens=count_tokens)
+    return EvidenceSearch.of(engine, k=k, trim=trim, filter=filter, count_tokens=count_tokens, start=start)
 
 
 def _explain(error: ValidationError) -> str:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
-from fgr_retriever.agents.evidence_search import CITATION, describe
-from fgr_retriever.errors import InputError
+from fgr_retriever.agents.evidence_search import CITATION, EvidenceSearch, describe
+from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder
 
@@ -177,6 +177,59 @@ def test_wrong_input_is_refused(context, answer, given):
         verify_citations(answer, context if given == "context" else given)
 
 
+def test_a_saved_context_is_refused_with_what_reads_it(context):
+    with pytest.raises(InputError, match=r"must be a Context .* Context\.from_dict"):
+        verify_citations("[1]", context.to_dict())
+    with pytest.raises(InputError, match="must be a Context"):
+        verify_citations("[1]", {"sources": [{"title": "a"}]})
+
+
+class Holder:
+    """A retriever, as far as a model is looked for."""
+
+    def __init__(self, engine):
+        self.engine = engine
+
+
+def test_the_model_may_be_that_of_an_engine_or_of_what_has_one(tmp_path, context):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    for one in (engine, engine.encoder, Holder(engine)):
+        (citation,) = verify_citations("Curie found radium in 1898 [1].", context, encoder=one)
+        assert citation.supported is True
+    for one in ("a model", object(), Holder(None)):
+        with pytest.raises(InputError, match=r"encoder must be a model, got .*Encoder\.default"):
+            verify_citations("[1]", context, encoder=one)
+
+
+def test_the_contexts_of_several_searches(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add([Passage("curie", CURIE), Passage("nobel", NOBEL)])
+    search = EvidenceSearch.of(engine, k=1, start=1)
+    (text, curie), (_, nobel) = search.search("radium"), search.search("dynamite")
+    assert text.startswith("[1] curie")
+    assert [source["number"] for one in (curie, nobel) for source in one["sources"]] == [1, 2]
+    found = judged("Curie found radium [1]. He sold dynamite [2]. Curie found radium [2].", [curie, nobel, curie])
+    assert [supported for _, supported, _ in found] == [True, True, False]
+    again = EvidenceSearch.of(engine, k=1).search("dynamite")[1]
+    with pytest.raises(InputError, match="number 1 stands for two sources"):
+        verify_citations("[1]", [curie, again])
+    assert verify_citations("[1]", [])[0].supported is False
+
+
+def test_numbers_go_on_from_where_a_context_begins(tmp_path):
+    engine = Engine.open(tmp_path / "index", encoder=WordEncoder())
+    engine.add([Passage("curie", CURIE), Passage("nobel", NOBEL)])
+    context = engine.retrieve("found", k=2, trim=TrimConfig(citation="[{number}] ", first_number=7))
+    assert [source.number for source in context.sources] == [7, 8]
+    assert all(f"[{source.number}] " in context.text for source in context.sources)
+    assert numbers("[7] [1]", context) == [7, 1]
+    for wrong in (0, True, 1.5):
+        with pytest.raises(ConfigError, match="first_number"):
+            TrimConfig(first_number=wrong)
+        with pytest.raises(ConfigError, match="start"):
+            EvidenceSearch.of(engine, start=wrong)
+
+
 @given(st.text(st.sampled_from("[]【】0123456789 ,-^`.\nAb"), max_size=60))
 def test_every_citation_points_at_a_mark_inside_its_answer(context, answer):
     found = verify_citations(answer, context, encoder=WordEncoder())
@@ -212,3 +265,75 @@ def test_the_embedded_model_tells_paraphrase_from_invention(tmp_path):
     )
     checked = verify_citations(answer, context, encoder=encoder)
     assert [citation.supported for citation in checked] == [True, True, False, False, False]
+
+
+LOG = "2026-11-06 14:22:31 INFO fan stopped"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "supported"),
+    [
+        ("Cargo E costs EUR,5190,10", "Cargo E costs 5190", True),
+        ("Cargo E costs EUR,5190,10", "Cargo E costs 5290", False),
+        (LOG, "The fan stopped at 14:22", True),
+        (LOG, "The fan stopped at 2:22 p.m.", True),
+        (LOG, "The fan stopped at 14:00", False),
+        (LOG, "The fan stopped on 6 November 2026", True),
+        (LOG, "The fan stopped on Nov 6, 2026", True),
+        (LOG, "The fan stopped on 06/11/2026", True),
+        (LOG, "The fan stopped on 11/06/2026", True),
+        (LOG, "The fan stopped on 6.11.2026", True),
+        (LOG, "The fan stopped on 6.10.2026", False),
+        (LOG, "The fan stopped on 7 November 2026", False),
+        (LOG, "The fan stopped on 6 October 2026", False),
+        ("The fan stopped on 06/11/2026.", "The fan stopped on 6 November 2026", True),
+        ("The fan stopped on 06/11/2026.", "The fan stopped on 11 June 2026", True),
+        ("The fan stopped on 06/11/2026.", "The fan stopped on 6 October 2026", False),
+    ],
+)
+def test_numbers_times_and_dates_of_records(text, sentence, supported):
+    assert supports(text, sentence) is supported
+
+
+def supports(text, sentence, *more):
+    """Judge a sentence by the kept spans of one source."""
+    spans = [
+        {
+            "passage": "p",
+            "start": 0,
+            "end": len(one),
+            "source_start": None,
+            "source_end": None,
+            "score": 1.0,
+            "text": one,
+        }
+        for one in (text, *more)
+    ]
+    source = {"number": 1, "title": "p", "also_in": [], "passages": [{"id": "p", "metadata": {}}], "spans": spans}
+    found = {"query": "", "sources": [source], "weak": False, "uncovered": [], "note": "", "report": {}}
+    (citation,) = verify_citations(f"{sentence} [1].", found, encoder=WordEncoder())
+    return citation.supported
+
+
+def test_a_number_of_another_row_is_no_support():
+    header, *rows = "| Call | Price |", "| call, weekday | 220 euros |", "| call, weekend | 340 euros |"
+    assert supports(header, "The weekend call price is 340 euros", *rows) is True
+    assert supports(header, "The weekend call price is 220 euros", *rows) is False
+
+
+def test_a_column_may_say_what_a_price_is_for():
+    table = "| Bike | Day | Week |\n|---|---|---|\n| Cargo | 55 | 240 |"
+    assert supports(table, "The bike Cargo is 240 per week") is True
+    assert supports(table, "The bike Cargo is 240 per month") is False
+
+
+def test_words_alone_may_be_another_wording_if_the_numbers_are_there():
+    assert supports("Up to five days are carried over.", "Up to five days wander onwards yonder") is None
+    assert supports("Up to five days are carried over.", "Up to six days wander onwards yonder") is False
+    assert supports("Some days are carried over.", "Some days wander onwards yonder") is False
+
+
+def test_a_period_of_a_column_is_not_that_of_a_note_below_the_table():
+    table = "| Bike | Day | Week |\n|---|---|---|\n| Cargo | 55 | 240 |"
+    note = "The bike Cargo costs half a day more if it is late."
+    assert supports(table, "The bike Cargo costs 240 for a week", note) is True

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.agents.citations import FOLDER, measure, shares
 from fgr_retriever import verify_citations
-from fgr_retriever.agents.evidence_search import EvidenceSource
+from fgr_retriever.agents.evidence import EvidenceSource
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder
 
@@ -59,6 +59,21 @@ def test_contradictions_are_never_supported(sentence):
 )
 def test_the_same_in_other_words_is_supported(sentence):
     assert judged(sentence, MANUAL, Encoder.default()) == (True, "")
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("sentence", "supported"),
+    [
+        ("At most five days of leave that were not taken may be moved into the next year", True),
+        ("At most six days of leave that were not taken may be moved into the next year", False),
+        ("At least five days of leave that were not taken may be moved into the next year", False),
+        ("Up to five days cannot be carried over", False),
+    ],
+)
+def test_a_negated_word_may_be_one_with_un(sentence, supported):
+    passage = "Up to five unused days can be carried over, and they expire on 31 March of the following year."
+    assert judged(sentence, passage, Encoder.default())[0] is supported
 
 
 @pytest.mark.golden

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgr_retriever.agents.quantities import Amounts, quantities
+from fgr_retriever.agents.amounts import Amounts
+from fgr_retriever.agents.quantities import quantities
 
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
 _ONES += "seventeen eighteen nineteen".split()
@@ -64,6 +65,11 @@ def test_number_words_equal_digits(number):
         ("twice a week", "two times a week"),
         ("the first of June", "1 June"),
         ("412 adults", "412"),
+        ("5.190,50 EUR", "5190.5 euros"),
+        ("5.190 EUR", "5190 euros"),
+        ("5,190 kg", "5.19 kg"),
+        ("3:40 p.m.", "15:40"),
+        ("14:22:31,123", "2:22:31 pm"),
     ],
 )
 def test_the_same_amount(one, other):
@@ -84,6 +90,8 @@ def test_the_same_amount(one, other):
         ("1,482", "1,282"),
         ("2 a.m.", "2 p.m."),
         ("4.2", "4.2.1"),
+        ("3:40 p.m.", "3:40"),
+        ("14:22:31", "14:22:32"),
     ],
 )
 def test_another_amount(one, other):
@@ -114,6 +122,35 @@ def test_a_unit_belongs_to_one_number(text):
     first, second = quantities(text)
     assert (first.measured, second.measured) == ("euros", "")
     assert first.end <= second.start
+
+
+@pytest.mark.parametrize(
+    ("row", "number", "known"),
+    [
+        ("Alder Cargo E,5190,10", "5190", True),
+        ("Alder Cargo E,5190,10", "10", True),
+        ("Alder Cargo E,5190,10", "190", False),
+        ("Alder Cargo E,5,190", "5190", True),  # a thousand, or two cells
+        ("Alder Cargo E,5,190", "190", True),
+        ("Inner tube 28 inch,P-1001,7.90,240", "7.90", True),
+        ("Inner tube 28 inch,P-1001,7.90,240", "1001", True),
+        ("part,price\n5190,10\n5290,12", "5290", True),
+        ("[5190,10]", "10", True),
+        ("1,2,3", "2", True),
+        ("5190,10,14:02", "10", True),
+        ("5190,10,2026-11-06", "10", True),
+        ('"5,190",red', "190", False),
+        ("It costs 5,190.", "190", False),
+        ("It costs 3,5 euros.", "5", False),
+        ("14:22:31", "14:22", True),
+        ("14:22:31", "14:00", False),
+        ("14:22", "14:22:31", False),
+        ("14:00:10", "14", True),
+    ],
+)
+def test_the_numbers_that_a_record_has(row, number, known):
+    (one,) = quantities(number)
+    assert (one in Amounts(quantities(row))) is known
 
 
 def test_what_may_be_no_number_is_marked():

@@ -21,7 +21,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from fgr_retriever import Engine, TrimConfig, verify_citations
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
-from langchain_fgr import FGRRetriever, evidence_tool
+from langchain_fgr import FGRRetriever, FGRVectorStore, evidence_tool
 
 
 def search(query: str, id: str = "1") -> AIMessage:
@@ -230,3 +230,32 @@ def test_a_question_with_half_a_character_is_an_error_that_the_model_reads(tool)
     found = call(tool, "radium \ud83d")
     assert found.status == "error"
     assert "lone surrogate" in found.content
+
+
+def test_a_setting_of_the_trim_is_named_as_one(engine):
+    with pytest.raises(InputError, match=r"takes no 'max_tokens': .*trim=TrimConfig\(max_tokens=\.\.\.\)"):
+        evidence_tool(engine, max_tokens=50)
+
+
+def test_a_vector_store_will_do(engine, counter):
+    made = evidence_tool(FGRVectorStore(engine), k=2, count_tokens=counter)
+    other = evidence_tool(engine, k=2, count_tokens=counter)
+    assert call(made, "found radium").content == call(other, "found radium").content
+
+
+def test_an_answer_from_several_searches_is_checked(engine, counter):
+    asked = [search("found radium", "1"), search("found penicillin", "2")]
+    asked[0].tool_calls.extend(search("radium", "3").tool_calls)  # two at once
+    answer = AIMessage("Marie Curie found radium in 1898 [1]. Marie Curie found radium in 1899 [1].")
+    agent = create_agent(
+        ScriptedModel(script=lambda said: [*asked, answer][sum(one.type == "ai" for one in said)]),
+        [evidence_tool(engine, k=2, count_tokens=counter, start=1)],
+    )
+    said = agent.invoke({"messages": [("user", "Who found what?")]})["messages"]
+    artifacts = [one.artifact for one in said if isinstance(one, ToolMessage) and one.artifact]
+    numbers = [source["number"] for one in artifacts for source in one["sources"]]
+    assert len(artifacts) == 3
+    assert len(set(numbers)) == len(numbers)
+    (radium,) = {one["number"] for one in artifacts[0]["sources"] if one["title"] == "curie"}
+    text = said[-1].text.replace("[1]", f"[{radium}]")
+    assert [one.supported for one in verify_citations(text, artifacts, encoder=engine)] == [True, False]

@@ -22,6 +22,7 @@ from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.tools.fgr import EvidenceTool, evidence_tool
+from llama_index.vector_stores.fgr import FGRVectorStore
 
 
 @pytest.fixture
@@ -205,3 +206,16 @@ def test_a_question_with_half_a_character_is_an_error_that_the_model_reads(tool)
     found = tool("radium \ud83d")
     assert found.is_error
     assert "lone surrogate" in found.content
+
+
+def test_a_setting_of_the_trim_is_named_as_one(engine):
+    with pytest.raises(InputError, match=r"takes no 'max_tokens': .*trim=TrimConfig\(max_tokens=\.\.\.\)"):
+        evidence_tool(engine, max_tokens=50)
+
+
+def test_a_vector_store_will_do_and_numbers_go_on(engine, counter):
+    made = evidence_tool(FGRVectorStore(engine=engine), k=2, count_tokens=counter, start=3)
+    first, second = (made(query=query).raw_output for query in ("found radium", "found penicillin"))
+    assert [source["number"] for one in (first, second) for source in one["sources"]] == [3, 4, 5, 6]
+    answer = "Marie Curie found radium in 1898 [3]."
+    assert [one.supported for one in verify_citations(answer, [first, second], encoder=engine)] == [True]

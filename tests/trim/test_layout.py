@@ -319,8 +319,8 @@ def test_expand_gives_whole_sentences(context):
 @pytest.mark.parametrize(
     ("number", "span", "options", "message"),
     [
-        (3, Span(0, 1, 0), {}, "sources 1 to 2"),
-        (0, Span(0, 1, 0), {}, "sources 1 to 2"),
+        (3, Span(0, 1, 0), {}, "sources 1, 2"),
+        (0, Span(0, 1, 0), {}, "sources 1, 2"),
         (1, Span(0, 1000, 0), {}, "characters 0 to"),
         (1, Span(5, 4, 0), {}, "characters 0 to"),
         (1, Span(0, 1, 0), {"sentences": -1}, "sentences=-1"),

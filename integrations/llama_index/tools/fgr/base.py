@@ -13,10 +13,12 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import trim_config
 from fgr_retriever.adapters.names import takes
-from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, Evidence, EvidenceSearch
+from fgr_retriever.agents.evidence import Evidence
+from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, EvidenceSearch
 from fgr_retriever.errors import InputError
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.retrievers.fgr.filters import to_filter
+from llama_index.vector_stores.fgr import FGRVectorStore
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
@@ -34,7 +36,7 @@ class EvidenceTool(AsyncBaseTool):
 
     The content of its `ToolOutput` is the text for the model: numbered sources, each trimmed to its
     evidence, within the budget. A last line follows if the evidence is weak or if words of the question
-    are not supported. `raw_output` is `fgr_retriever.agents.evidence_search.Evidence`: the same in JSON-safe
+    are not supported. `raw_output` is `fgr_retriever.agents.evidence.Evidence`: the same in JSON-safe
     values with offsets, which `fgr_retriever.verify_citations` takes. A blank query comes back as an
     output with `is_error`; any other error is raised.
 
@@ -89,19 +91,20 @@ class EvidenceTool(AsyncBaseTool):
 
 @takes()
 def evidence_tool(
-    source: Engine | FGRRetriever,
+    source: Engine | FGRRetriever | FGRVectorStore,
     *,
     k: int | None = None,
     filters: MetadataFilters | EllipsisType | None = ...,
     trim: TrimConfig | Mapping[str, Any] | None = None,
     count_tokens: TokenCounter | None = None,
+    start: int | None = None,
     name: str = NAME,
     description: str = DESCRIPTION,
 ) -> EvidenceTool:
     """Make a tool that searches for evidence, for any agent that calls tools.
 
     Args:
-        source: The open index, or a retriever whose index, filters and settings are used.
+        source: The open index, a vector store, or a retriever whose index, filters and settings are used.
         k: How many passages to find at most; None uses the retriever's number, or 5.
         filters: Conditions on the metadata of the nodes. None means no filter; left out, they are those of
             the retriever, if any.
@@ -110,30 +113,34 @@ def evidence_tool(
             counted in the budget.
         count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
             the tokenizer of `trim`.
+        start: Number of the first source of the first call. Each further call goes on counting, so that a
+            number stands for one source in a whole conversation: make a tool for each. With None, each call
+            counts from 1.
         name: Name of the tool for the model.
         description: Description of the tool for the model.
 
     Raises:
-        InputError: `source` is neither an index nor a retriever, or there is no such argument.
-        ConfigError: `k` is below 1, or the citation mark of `trim` has no `{number}`.
+        InputError: `source` is no index, vector store or retriever, or there is no such argument.
+        ConfigError: `k` or `start` is below 1, or the citation mark of `trim` has no `{number}`.
         TokenCounterError: The tokenizer of the budget is not available.
     """
     metadata = ToolMetadata(description=description, name=name, fn_schema=_Arguments)
-    return EvidenceTool(_search(source, k, filters, trim_config(trim), count_tokens), metadata)
+    return EvidenceTool(_search(source, k, filters, trim_config(trim), count_tokens, start), metadata)
 
 
 def _search(
-    source: Engine | FGRRetriever,
+    source: Engine | FGRRetriever | FGRVectorStore,
     k: int | None,
     filters: MetadataFilters | EllipsisType | None,
     trim: TrimConfig | None,
     count_tokens: TokenCounter | None,
+    start: int | None,
 ) -> EvidenceSearch:
     """Take from a retriever what was not given."""
     if isinstance(source, FGRRetriever):
         k = source.similarity_top_k if k is None else k
         filters = source.filters if filters is ... else filters
         trim, count_tokens = trim or source.trim, count_tokens or source.count_tokens
-        source = source.engine
+    engine = source.engine if isinstance(source, (FGRRetriever, FGRVectorStore)) else source
     k, filter = 5 if k is None else k, None if filters is ... else to_filter(filters)
-    return EvidenceSearch.of(source, k=k, trim=trim, filter=filter, count_tokens=count_tokens)
+    return EvidenceSearch.of(engine, k=k, trim=trim, filter=filter, count_tokens=count_tokens, start=start)
