@@ -124,8 +124,9 @@ class Statement:
     @cached_property
     def numeral(self) -> set[int]:
         """The places of the characters of its numbers and of its dates in digits."""
-        written = [*self.quantities, *(one for one in self._dates if one.numbers)]
-        return {place for one in written for place in range(one.start, one.end)}
+        written = [(one.start, one.end) for one in self.quantities]
+        written += [(one.start, one.end) for one in self._dates if one.numbers]
+        return {place for start, end in written for place in range(start, end)}
 
     @cached_property
     def tokens(self) -> list[str]:
