@@ -114,7 +114,7 @@ def verify_citations(
         context: What the model answered from: the context of `Engine.retrieve`, or the artifact
             (`raw_output`) of an evidence tool; or a list of them, whose numbers must differ (see the
             argument `start` of the tools).
-        encoder: The model that judges, or what has one: an engine, a retriever, a vector store, a trimmer.
+        encoder: The model that judges, or what has one: an engine, a retriever, a vector store.
             None only checks that the numbers exist.
 
     Returns:
