@@ -27,10 +27,13 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> No
         known: All names that there are, at least one.
 
     Raises:
-        InputError: One is unknown; the message has all names, and first the nearest one if any is near.
+        InputError: One is unknown; the message has all names, and first the nearest one if any is near. Of a setting
+            of the trim it says how to give it, if there is an argument `trim`.
     """
     names = list(known)
     for name in given:
+        if name not in names and "trim" in names and name in _TRIM:
+            raise InputError(f"{owner} takes no {name!r}: it is a setting of `trim`: trim=TrimConfig({name}=...)")
         if name not in names:
             raise InputError(unknown_name(owner, name, names))
 
@@ -38,8 +41,6 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> No
 def unknown_name(owner: str, name: str, known: Iterable[str]) -> str:
     """Say that there is no argument of this name; see `refuse_unknown`."""
     names = list(known)
-    if "trim" in names and name in _TRIM:
-        return f"{owner} takes no {name!r}: it is a setting of `trim`, as in trim=TrimConfig({name}=...)"
     nearest = max(names, key=functools.partial(_likeness, name))
     guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
     return f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}"

@@ -101,10 +101,12 @@ def verify_citations(
     - without an encoder: it is False if the number does not exist, and None if it exists.
     - with an encoder: the sentence is asked as a question. It is False if its source has no span with a
       token above the model's evidence threshold and is not like it either; if the sources that the sentence
-      cites together lack one of its numbers ("five seconds" is "5 s"), months or names, or half of its
-      content words; or if their sentence closest to it has an antonym, a negation, a limit or a number that
-      contradicts it. It is None if the rules cannot tell: the words stand in another order, what it says is
-      said of something else, or a part of it is hardly like anything in the sources. Otherwise it is True.
+      cites together lack one of its numbers ("five seconds" is "5 s"), months or names, or half of the
+      content words of a sentence without numbers; if a number stands only in the row of something else; or if
+      their sentence closest to it has an antonym, a negation, a limit or a number that contradicts it. It is
+      None if the rules cannot tell: the words stand in another order, what it says is said of something else,
+      a number stands in another column, or a part of it is hardly like anything in the sources. Otherwise it
+      is True. Only the kept spans are read, not the passages that they come from.
       The rules know English. They miss some errors, so do not take a True for a proof.
 
     Args:
@@ -112,7 +114,7 @@ def verify_citations(
         context: What the model answered from: the context of `Engine.retrieve`, or the artifact
             (`raw_output`) of an evidence tool; or a list of them, whose numbers must differ (see the
             argument `start` of the tools).
-        encoder: The model that judges, or what has one: an engine, a retriever, a vector store, a trimmer.
+        encoder: The model that judges, or what has one: an engine, a retriever, a vector store.
             None only checks that the numbers exist.
 
     Returns:
