@@ -2,80 +2,177 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
-from fgr_retriever.text.atoms import cuts
+from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.query_words import query_words, stems
-from fgr_retriever.text.units import Units
-from fgr_retriever.types import Span, TokenEvidence
+from fgr_retriever.trim.layout import Scored
+from fgr_retriever.types import Span
 
-# Evidence that a whole sentence or phrase must have, as a share of that of the best run of words.
-_WHOLE = 0.8
+# Evidence that whole sentences, records and phrases must have, as a share of that of the best run of words; and the
+# cells of a record, and the sentences in them.
+_WHOLE, _CELLS = 0.8, 0.5
 # Of these, the most with which that is tried: in a long span hundreds have as much evidence as a short run.
-_PIECES_TRIED = 32
+_PIECES_TRIED = 12
 # Share of its evidence with which a word counts that tells the reader nothing new: a word of the question or a
 # function word. Otherwise the run that repeats the question wins, and the answer beside it is cut off. Answers kept
 # at 5 % of the tokens and at 12, 16, 22 tokens, against 1: qed and two of SQuADShifts (1,000 passages)
 # 0.5: +5.4 +2.2 +2.1 +0.9; 0.3: +6.8 +2.7 +2.0 +0.9; 0.1: +6.9 +2.6 +1.7 +0.9. Words kept of whole marked
 # sentences, which function words count for, fall by 0.4 to 0.9 with 0.5 and by 1.2 to 1.6 with 0.3.
 _NOTHING_NEW = 0.5
+# What each word of its name adds to the weight of a row that the question names.
+_OF_NAME = 0.25
 # Function words that turn a statement round: they always count in full.
 _NEGATIONS = frozenset(("no", "not", "never", "nor", "neither", "without"))
 
 
-def shrink(
-    text: str, evidence: TokenEvidence, span: Span, fits: Callable[[Span], bool], known: frozenset[str]
-) -> Span | None:
-    """Find the part of a span that fits and has the most evidence.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What there is room for.
 
     Args:
-        text: The passage.
-        evidence: Probability and character range of each of its tokens.
-        span: The span that is too long.
         fits: Says whether a part is short enough; each call counts the whole context.
-        known: Stems of the content words of the question.
+        least: Words that a part of a sentence must have. With more than one, records are not cut.
+        beside: Ranges that are of no use alone, such as the header of a table: left out if there is anything else.
+    """
+
+    fits: Callable[[Span], bool]
+    least: int = 1
+    beside: Sequence[tuple[int, int]] = ()
+
+
+def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Span | None:
+    """Find the part of a span that fits and has the most evidence, cut at the best places that there are.
+
+    Whole sentences and records come first. Of one that does not fit, cells, sentences in a cell, phrases or else words
+    are kept, and nothing beyond its ends.
+
+    Args:
+        passage: The passage with its evidence.
+        span: The span that is too long.
+        asked: Stems of the words of the question.
+        room: What a part must be.
 
     Returns:
-        A run of words, or a whole sentence or phrase that has almost as much evidence; None if not
-        even the likeliest word fits.
+        The part; None if there is none.
     """
-    sums = EvidenceSums.of(evidence)
-    units = Units.near(text, np.arange(span.start, span.end))
-    parts, clauses = (_clipped(ranges, span) for ranges in (units.sentences, units.phrases))
-    words = _words(text, clauses)
-    worths = sums.masses(words) * _news(text, words, known)
-    mass = np.concatenate([[0.0], np.cumsum(worths)])
-    run = _richest_run(sums, words, mass, fits)
+    parts = Parts.of(passage.text, span.start, span.end).without(room.beside)
+    evidence = _Evidence.of(passage, parts, asked)
+    if room.least > 1 and (whole := _richest_parts(evidence, parts.units, None, room.fits)):
+        return whole
+    if room.least > 1:
+        parts = parts.prose()
+        evidence = _Evidence.of(passage, parts, asked)
+    run = _richest_run(evidence, parts, room.fits)
     if run is None:
         return None
-    pieces = as_ranges([(start, end) for start, end in parts + clauses if end - start < span.end - span.start])
-    masses = _between(mass, words, pieces)
-    least = _WHOLE * float(_between(mass, words, as_ranges([(run.start, run.end)]))[0])
-    order = (-masses).argsort(kind="stable")
-    found = sums.spans(pieces[order[masses[order] >= least][:_PIECES_TRIED]])
-    return next((piece for piece in found if fits(piece)), run)
+    tried: list[Ranges] = []
+    for ranges, share in zip(parts.levels(), (_WHOLE, _CELLS, _CELLS, _WHOLE), strict=True):
+        if not any(np.array_equal(ranges, others) for others in tried):
+            owners, named = parts.owners(ranges) if tried else None, ranges is parts.cells
+            found = _richest_parts(evidence, ranges, owners, room.fits, named=named)
+            if found and evidence.of_span(found) >= share * evidence.of_span(run):
+                return found
+        tried.append(ranges)
+    return run if len(query_words(passage.text[run.start : run.end])) >= room.least else None
 
 
-def _clipped(ranges: Ranges, span: Span) -> list[tuple[int, int]]:
-    """List what lies in a span of some ranges that ascend."""
-    first, last = ranges[:, 1].searchsorted(span.start, "right"), ranges[:, 0].searchsorted(span.end)
-    return [(max(start, span.start), min(end, span.end)) for start, end in ranges[first:last].tolist()]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evidence:
+    """The evidence in the words of a span.
+
+    Args:
+        sums: The evidence of the tokens of its passage.
+        words: The words, (n, 2).
+        mass: Running sum of their evidence, as far as it is news, (n + 1,).
+    """
+
+    sums: EvidenceSums
+    words: Ranges
+    mass: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, passage: Scored, parts: Parts, asked: frozenset[str]) -> _Evidence:
+        """Weigh the words of a span by whether they tell a reader who knows the question anything."""
+        sums = EvidenceSums.of(passage.evidence)
+        worths = sums.masses(parts.words) * _news(passage.text, parts.words, asked)
+        worths *= _named(passage.text, parts, asked)[parts.owners(parts.words)]
+        return cls(sums, parts.words, np.concatenate([[0.0], np.cumsum(worths)]))
+
+    def within(self, ranges: Ranges) -> NDArray[np.float64]:
+        """Sum the words in each range, (n, 2) to (n,)."""
+        first, last = self.words[:, 0].searchsorted(ranges[:, 0]), self.words[:, 1].searchsorted(ranges[:, 1], "right")
+        return np.subtract(self.mass[np.maximum(first, last)], self.mass[first])
+
+    def of_span(self, span: Span) -> float:
+        """Sum the words in a span."""
+        return float(self.within(as_ranges([(span.start, span.end)]))[0])
+
+    def span(self, start: int, end: int) -> Span:
+        """Make a span of a range."""
+        return self.sums.spans(as_ranges([(int(start), int(end))]))[0]
 
 
-def _richest_run(
-    sums: EvidenceSums, words: Ranges, mass: NDArray[np.float64], fits: Callable[[Span], bool]
+def _richest_parts(
+    evidence: _Evidence,
+    ranges: Ranges,
+    owners: NDArray[np.int64] | None,
+    fits: Callable[[Span], bool],
+    *,
+    named: bool = False,
 ) -> Span | None:
-    """Find by bisection the most words in a row that fit, always those with the most evidence."""
+    """Find the part that fits with the most evidence, and as many beside it as fit, the richer side first.
+
+    Args:
+        evidence: The evidence in them.
+        ranges: The parts, (n, 2).
+        owners: The unit of each part, (n,), beyond which nothing is added; None if they are units.
+        fits: As in `Room`.
+        named: The first part of each unit says what the others tell about, so that it comes along if it fits.
+    """
+    masses = evidence.within(ranges)
+    order = (-masses).argsort(kind="stable")[:_PIECES_TRIED].tolist()
+    best = next((place for place in order if fits(evidence.span(*ranges[place]))), None)
+    if best is None:
+        return None
+    low, high, grown = 0, len(ranges) - 1, [(best, best)]
+    if owners is not None:
+        low, high = int(owners.searchsorted(owners[best])), int(owners.searchsorted(owners[best], "right")) - 1
+    if named:
+        tails = (place for place in order if low < place <= high)
+        grown = [
+            next(((low, last) for last in tails if fits(evidence.span(ranges[low, 0], ranges[last, 1]))), grown[0])
+        ]
+    while grown[-1] != (low, high):
+        first, last = grown[-1]
+        to_left = first > low and (last == high or masses[first - 1] > masses[last + 1])
+        grown.append((first - 1, last) if to_left else (first, last + 1))
+    fitting, too_many = 0, len(grown)
+    while too_many - fitting > 1:
+        middle = (fitting + too_many) // 2
+        first, last = grown[middle]
+        fitting, too_many = (
+            (middle, too_many) if fits(evidence.span(ranges[first, 0], ranges[last, 1])) else (fitting, middle)
+        )
+    first, last = grown[fitting]
+    return evidence.span(ranges[first, 0], ranges[last, 1])
+
+
+def _richest_run(evidence: _Evidence, parts: Parts, fits: Callable[[Span], bool]) -> Span | None:
+    """Find by bisection the most words in a row in one unit that fit, always those with the most evidence."""
+    words, mass, owners = parts.words, evidence.mass, parts.owners(parts.words)
 
     def run(count: int) -> Span:
-        first = int((mass[count:] - mass[:-count]).argmax())
-        return sums.spans(as_ranges([(int(words[first, 0]), int(words[first + count - 1, 1]))]))[0]
+        in_one = owners[count - 1 :] == owners[: len(owners) - count + 1]
+        first = int(np.where(in_one, mass[count:] - mass[:-count], -1.0).argmax())
+        return evidence.span(words[first, 0], words[first + count - 1, 1])
 
-    fitting, too_many = 0, len(words) + 1
+    fitting, too_many = 0, int(np.bincount(owners, minlength=1).max()) + 1
     while too_many - fitting > 1:
         middle = (fitting + too_many) // 2
         if fits(run(middle)):
@@ -85,10 +182,17 @@ def _richest_run(
     return run(fitting) if fitting else None
 
 
-def _between(mass: NDArray[np.float64], words: Ranges, ranges: Ranges) -> NDArray[np.float64]:
-    """Sum the words in each range, given the running sum over all words, (w + 1,): (n, 2) to (n,)."""
-    first, last = words[:, 0].searchsorted(ranges[:, 0]), words[:, 1].searchsorted(ranges[:, 1], "right")
-    return np.subtract(mass[last], mass[first])
+def _named(text: str, parts: Parts, asked: frozenset[str]) -> NDArray[np.float64]:
+    """Weigh units: rows whose name, the first cell, is a name in the question, and says no more, come first; (n,)."""
+    found = np.ones(len(parts.units))
+    first = parts.cells[:, 0].searchsorted(parts.units[:, 0])
+    counts = np.bincount(parts.owners(parts.cells), minlength=len(found))
+    for place in np.flatnonzero((counts > 1) & ~parts.is_prose).tolist():
+        start, end = parts.cells[first[place]].tolist()
+        name = stems(text[start:end])
+        if asked.issuperset(name):
+            found[place] += _OF_NAME * len(name)
+    return found
 
 
 def _news(text: str, words: Ranges, known: frozenset[str]) -> NDArray[np.float64]:
@@ -103,10 +207,3 @@ def _news(text: str, words: Ranges, known: frozenset[str]) -> NDArray[np.float64
         if parts and all(told):
             found[place] = _NOTHING_NEW
     return found
-
-
-def _words(text: str, clauses: list[tuple[int, int]]) -> Ranges:
-    """List what must not be cut within some ranges, without the white space between."""
-    edges = [cuts(text, start, end) for start, end in clauses]
-    pairs = [pair for found in edges for pair in zip(found[:-1].tolist(), found[1:].tolist(), strict=True)]
-    return as_ranges([(start, end) for start, end in pairs if not text[start:end].isspace()])

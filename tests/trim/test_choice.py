@@ -101,7 +101,7 @@ def test_without_a_budget_nothing_is_dropped(context, config, threshold):
 def test_a_budget_that_holds_everything_drops_nothing(context, config, count, threshold):
     config = replace(config, fill=False)
     everything = trim(context, replace(config, max_tokens=None), threshold, count)
-    size = count(text_of(context, everything, config))
+    size = max(map(count, Layout.of(context, config).joined([one.spans for one in everything])))
     assert trim(context, replace(config, max_tokens=size), threshold, count) == everything
 
 
