@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from fgr_retriever.text.atoms import cuts, is_table_row, line_around
-from fgr_retriever.text.lines import STAMP, Line
+from fgr_retriever.text.lines import STAMP, Line, is_stamped
 from fgr_retriever.text.rows import cell_ranges, separated
 from fgr_retriever.text.sentences import phrases, segments, sentences_in
 from fgr_retriever.text.stop_words import is_content
@@ -70,7 +70,7 @@ class Parts:
         near = [one for one in near if not one.silent] or near
         units = [(max(one.start, start), min(one.end, end)) for one in near]
         is_prose = [
-            one.body < one.end and not is_table_row(text[slice(*unit)]) for one, unit in zip(near, units, strict=True)
+            one.body < one.end and not _is_entry(text[slice(*unit)]) for one, unit in zip(near, units, strict=True)
         ]
         cells, told, said, words = [], [], [], []
         for prose, unit in zip(is_prose, units, strict=True):
@@ -114,6 +114,11 @@ class Parts:
     def owners(self, ranges: Ranges) -> NDArray[np.int64]:
         """Give the number of the unit that holds each part, (n, 2) to (n,)."""
         return self.units[:, 0].searchsorted(ranges[:, 0], "right") - 1
+
+
+def _is_entry(line: str) -> bool:
+    """Say whether what stands alone in prose is a row of a table or an entry of a log."""
+    return is_table_row(line) or is_stamped(line)
 
 
 def _cells(text: str, start: int, end: int) -> list[Line]:

@@ -14,8 +14,8 @@ from fgr_retriever.text.query_words import query_words, stems
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.types import Span
 
-# Evidence that whole sentences, records and phrases must have, as a share of that of the best run of words; and the
-# cells of a record, and the sentences in them.
+# Evidence that whole sentences, records and phrases must have, as a share of that of the best run of words; and cells
+# with the name of their row, and the sentences in a cell.
 _WHOLE, _CELLS = 0.8, 0.5
 # Of these, the most with which that is tried: in a long span hundreds have as much evidence as a short run.
 _PIECES_TRIED = 12
@@ -68,7 +68,9 @@ def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Sp
     if room.least > 1:
         parts = parts.prose()
         evidence = _Evidence.of(passage, parts, asked)
-    run = _richest_run(evidence, parts, room.fits)
+    run = _richest_run(evidence, parts, room.fits) or _richest_parts(
+        evidence, parts.words, parts.owners(parts.words), room.fits
+    )  # the likeliest word may be a long one
     if run is None:
         return None
     tried: list[Ranges] = []
@@ -79,7 +81,8 @@ def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Sp
             if found and evidence.of_span(found) >= share * evidence.of_span(run):
                 return found
         tried.append(ranges)
-    return run if len(query_words(passage.text[run.start : run.end])) >= room.least else None
+    said = query_words(passage.text[run.start : run.end])
+    return run if room.least == 1 or sum(any(map(str.isalpha, one.text)) for one in said) >= room.least else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +136,7 @@ def _richest_parts(
         ranges: The parts, (n, 2).
         owners: The unit of each part, (n,), beyond which nothing is added; None if they are units.
         fits: As in `Room`.
-        named: The first part of each unit says what the others tell about, so that it comes along if it fits.
+        named: The first part of each unit says what the others tell about: it must come along.
     """
     masses = evidence.within(ranges)
     order = (-masses).argsort(kind="stable")[:_PIECES_TRIED].tolist()
@@ -145,9 +148,10 @@ def _richest_parts(
         low, high = int(owners.searchsorted(owners[best])), int(owners.searchsorted(owners[best], "right")) - 1
     if named:
         tails = (place for place in order if low < place <= high)
-        grown = [
-            next(((low, last) for last in tails if fits(evidence.span(ranges[low, 0], ranges[last, 1]))), grown[0])
-        ]
+        last = next((one for one in tails if fits(evidence.span(ranges[low, 0], ranges[one, 1]))), None)
+        if last is None:
+            return None
+        grown = [(low, last)]
     while grown[-1] != (low, high):
         first, last = grown[-1]
         to_left = first > low and (last == high or masses[first - 1] > masses[last + 1])
