@@ -46,7 +46,8 @@ _SPACED = regex.compile(
     r"|!?\[[^\[\]\r\n]{0,300}\](?:\([^()\s]{0,2000}(?:\([^()\s]{0,200}\)[^()\s]{0,200})?(?:[ ]\"[^\"\r\n]{0,200}\")?\)"
     r"|\[[^\[\]\r\n]{0,100}\])"
 )
-_ROW = regex.compile(r"\s*+(?:\|.*\||.*?\S[ ]*\t[ ]*\S|.*?\s\|\s.*?\s\|\s)")
+_PIPED_ROW = regex.compile(r"\s*+(?:\|.*\||.*?\s\|\s.*?\s\|\s)")
+_LONGEST_CELL = 80  # characters of a cell beside a single tab: what is longer is prose with a label or an indent
 _LINE = regex.compile(r"[^\r\n]++")
 # Flags are paired here: `\X` counts back to the first of a run from each of its letters, in quadratic time.
 _GRAPHEME = regex.compile(r"\p{RI}{1,2}[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]*+|\X")
@@ -54,7 +55,15 @@ _GRAPHEME = regex.compile(r"\p{RI}{1,2}[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=
 
 def is_table_row(line: str) -> bool:
     """Say whether a line is a row of a Markdown or tab-separated table."""
-    return ("|" in line or "\t" in line) and _ROW.match(line.rstrip()) is not None
+    return ("|" in line and _PIPED_ROW.match(line.rstrip()) is not None) or ("\t" in line and _is_tabbed_row(line))
+
+
+def _is_tabbed_row(line: str) -> bool:
+    """Say whether a line has cells with tabs between them: three or more, or two short ones that are no sentences."""
+    found = [bare for cell in line.split("\t") if (bare := cell.strip())]
+    if len(found) != 2:
+        return len(found) > 2
+    return max(map(len, found)) <= _LONGEST_CELL and not (found[0][-1] in ".!?…" and " " in found[0])
 
 
 def spaced_atoms(text: str, start: int, end: int) -> list[tuple[int, int]]:
@@ -86,13 +95,14 @@ def outside_atoms(
             yield border, match
 
 
-def cuts(text: str, start: int, end: int) -> NDArray[np.int64]:
+def cuts(text: str, start: int, end: int, *, rows: bool = True) -> NDArray[np.int64]:
     """Find every position at which a span of `text[start:end]` may begin or end.
 
     Args:
         text: Any text.
         start: First character; must itself be a place for a cut, such as the start of a line.
         end: One past the last character; likewise.
+        rows: A table row is an atom, too.
 
     Returns:
         Positions in ascending order, (n,) int64, with `start` and `end` among them.
@@ -100,7 +110,7 @@ def cuts(text: str, start: int, end: int) -> NDArray[np.int64]:
     atoms = [match.span() for match in _TERM.finditer(text, start, end)]
     atoms += [match.span() for match in _URL.finditer(text, start, end)]
     atoms += spaced_atoms(text, start, end)
-    atoms += _rows(text, start, end)
+    atoms += _rows(text, start, end) if rows else []
     atoms += _graphemes(text, start, end)
     ranges = np.array(atoms, dtype=np.int64).reshape(-1, 2) - start
     opened = np.bincount(ranges[:, 0] + 1, minlength=end - start + 1)

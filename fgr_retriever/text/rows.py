@@ -86,6 +86,12 @@ def cells(row: str, separator: str) -> list[str]:
     return found if row.endswith(separator) else found[:-1]
 
 
+def cell_ranges(text: str, start: int, end: int, separator: str) -> list[Line]:
+    """Give the range of each cell of a row, with the quotation marks and the white space around it."""
+    found = [match.span() for match in _FIELD[separator].finditer(text, start, end)]
+    return [(low, high - text.endswith(separator, low, high)) for low, high in found if low < high]
+
+
 _FIELD = {
     mark: regex.compile(rf"[ ]*+(?:\"(?:[^\"]|\"\"){{0,1000}}+\"[^{mark}\"\r\n]*+|[^{mark}\r\n]*+)({mark})?+")
     for mark in _SEPARATORS

@@ -87,6 +87,11 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end, *_ in segments(text)]
 
 
+def sentences_in(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Cut a range of a record, such as a long cell, into the sentences in it."""
+    return _split(text, start, end, stops(text, start, end, text[start:end].islower()))
+
+
 def phrases(text: str, start: int, end: int, body: int | None = None) -> list[tuple[int, int]]:
     """Cut one sentence into phrases: at commas, dashes, brackets and conjunctions.
 

@@ -10,21 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
-from fgr_retriever.text.query_words import content_stems
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.layout import Layout, Scored
 from fgr_retriever.trim.offer import Candidate, Offer, Trimming
 from fgr_retriever.trim.ranking import Ranking
+from fgr_retriever.trim.record_parts import Room
 from fgr_retriever.trim.shrink import shrink
 from fgr_retriever.types import Span
 
 # Rounds of giving the room that something too long leaves to what is shorter.
 _ROUNDS = 16
-# Tokens that a part of a span must have to be of use; the best span may shrink to a word.
+# Tokens of room from which a part of the next span is tried.
 _LEAST_PART = 3
+# Words that a part of a sentence must have to be of use: of evidence beside what is kept already, and of what fills
+# the rest. Of the best span, which comes first, a word may be left.
+_LEAST_WORDS, _LEAST_FILLING, _WHOLE_ONLY = 5, 3, 1_000_000
 
 
 def trim(
@@ -51,17 +55,16 @@ def trim(
         count = count or token_counter(config.tokenizer)
     candidates = _candidates(passages, config, threshold)
     layout = Layout.of(passages, config)
-    known = content_stems(query)
-    context = Offer.of(layout, candidates, [], count, known)
+    context = Offer.of(layout, candidates, [], count, query)
     if config.max_tokens is None:
         return context.write(candidates, threshold, 0)
-    ranked = {place: Ranking.of(passages[place], known) for place in dict.fromkeys(one.passage for one in candidates)}
-    chosen, least = _choose(context, ranked, config.max_tokens)
+    ranked = {place: Ranking.of(passages[place], context.known) for place in {one.passage for one in candidates}}
+    chosen, needed = _choose(context, ranked, config.max_tokens)
     if config.fill and chosen:
-        fuller = Offer.of(layout, candidates, _rest(ranked, candidates, config), count, known)
+        fuller = Offer.of(layout, candidates, _rest(ranked, candidates, config), count, query)
         if fuller.tokens(chosen) <= config.max_tokens:  # spans that touch are joined, which few counters charge for
             context, chosen = fuller, _add(fuller, chosen, fuller.rest, config.max_tokens)
-    return context.write(chosen, threshold, least)
+    return context.write(chosen, threshold, needed)
 
 
 def _candidates(passages: Sequence[Scored], config: TrimConfig, threshold: float) -> list[Candidate]:
@@ -103,32 +106,34 @@ def _choose(context: Offer, ranked: Mapping[int, Ranking], budget: int) -> tuple
     """Choose what to keep of too much: first the best span, then the densest evidence.
 
     Returns:
-        What is kept, and the least number of tokens that was tried for the best span.
+        What is kept; and the least number of tokens that was tried for the best span, if nothing of it fits, else 0.
     """
     candidates = context.candidates
     if not candidates or context.tokens(candidates) <= budget:
         return candidates, 0
+    candidates = _rows_for_headers(context, ranked)
 
     def worth(one: Candidate, evidence: float) -> float:
         return ranked[one.passage].worth(evidence, one.span)
 
     best = max(candidates, key=lambda one: (context.passages[one.passage].score, worth(one, one.span.score)))
-    part, least = _part(context, [], best, budget)
+    part, tried = _part(context, [], best, budget, 1)
     others = [one for one in candidates if one is not best]
     worths = {one: worth(one, one.mass / max(context.cost(one), 1)) for one in others}
     queue = sorted(others, key=lambda one: -worths[one])
-    return _add(context, [part] if part else [], queue, budget), least
+    return _add(context, [part] if part else [], queue, budget), 0 if part else tried
 
 
 def _add(context: Offer, chosen: list[Candidate], queue: list[Candidate], budget: int) -> list[Candidate]:
     """Add what fits from the front of a queue, the best part of the next one, and what still fits after it."""
+    least = _LEAST_FILLING if queue is context.rest else _LEAST_WORDS
     for _ in range(_ROUNDS):
         fitting = _longest_fitting(context, chosen, queue, budget)
         chosen = chosen + queue[:fitting]
         if fitting == len(queue):
             break
         room = budget - (context.tokens(chosen) if chosen else 0)
-        part = _part(context, chosen, queue[fitting], budget)[0] if room >= _LEAST_PART else None
+        part = _part(context, chosen, queue[fitting], budget, least)[0] if room >= _LEAST_PART else None
         if part and context.cost(part) >= _LEAST_PART:
             chosen = [*chosen, part]
             room = budget - context.tokens(chosen)
@@ -136,20 +141,54 @@ def _add(context: Offer, chosen: list[Candidate], queue: list[Candidate], budget
     return chosen
 
 
-def _part(context: Offer, chosen: list[Candidate], one: Candidate, budget: int) -> tuple[Candidate | None, int]:
-    """Keep a span, or as much of it as fits beside what is chosen; and tell the least number of tokens tried."""
+def _part(
+    context: Offer, chosen: list[Candidate], one: Candidate, budget: int, least: int
+) -> tuple[Candidate | None, int]:
+    """Keep a span, or as much of it as fits beside what is chosen.
+
+    Returns:
+        What is kept, and the least number of tokens that was tried.
+    """
     tried = []
 
-    def fits(span: Span) -> bool:
-        tried.append(context.tokens([*chosen, replace(one, span=span, headed=False)]))
+    def fits(span: Span, headed: bool = False) -> bool:
+        tried.append(context.tokens([*chosen, replace(one, span=span, headed=headed)]))
         return tried[-1] <= budget
 
     if (whole := context.tokens([*chosen, one])) <= budget:
         return one, whole
-    passage = context.passages[one.passage]
     # Without the header of its table, and the marks of other sources that say the same, it may fit as it is.
-    span = one.span if fits(one.span) else shrink(passage.text, passage.evidence, one.span, fits, context.known)
-    return (replace(one, span=span, headed=False) if span else None), min(tried)
+    if fits(one.span):
+        return replace(one, headed=False), min(tried)
+    passage = context.passages[one.passage]
+    room = Room(fits, least, [(table.start, table.body) for table in context.tables_of(one)])
+    span = shrink(passage, one.span, context.asked, room)
+    if span is None:
+        return None, min(tried)
+    if not one.headed:
+        return replace(one, span=span, headed=False), min(tried)
+    if fits(span, True):
+        return replace(one, span=span), min(tried)
+    # The header is of more use than one more row, and of less than the best row.
+    fewer = shrink(passage, span, context.asked, replace(room, fits=partial(fits, headed=True), least=_WHOLE_ONLY))
+    if fewer and fewer.score >= span.score:
+        return replace(one, span=fewer), min(tried)
+    return replace(one, span=span, headed=False), min(tried)
+
+
+def _rows_for_headers(context: Offer, ranked: Mapping[int, Ranking]) -> list[Candidate]:
+    """Offer the best row of a table in place of its header alone, which comes along with a row if there is room."""
+    found = []
+    for one in context.candidates:
+        table = next((it for it in context.tables_of(one) if it.start < one.span.end <= it.body), None)
+        if table is None:
+            found.append(one)
+            continue
+        span = ranked[one.passage].best_within(table.body, table.close)
+        spans = [other.span for other in context.candidates if other.passage == one.passage]
+        if span and not any(other.start < table.close and table.body < other.end for other in spans):
+            found += _with_masses(one.passage, ranked[one.passage].sums, [span])
+    return found
 
 
 def _longest_fitting(context: Offer, chosen: list[Candidate], queue: list[Candidate], budget: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from fgr_retriever.config import Order, TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges
@@ -138,6 +138,21 @@ class Layout:
                 excerpts.append(Excerpt(number, i, span, piece, len(text)))
                 text += piece
         return Assembly(text, tuple(sources), tuple(excerpts))
+
+    def joined(self, spans: Sequence[Sequence[Span]], shared: Sequence[Shared] = ()) -> set[str]:
+        """Give the texts that callers make of the kept spans: a budget is a limit for each of them.
+
+        They are the text of the context, of the same arguments as `write` takes; the trimmed passages in input order,
+        as an adapter returns them; and their spans, as an adapter returns them that gives each by itself.
+        """
+        pieces = [
+            [passage.text[span.start : span.end] for span in kept]
+            for passage, kept in zip(self.passages, spans, strict=True)
+            if kept
+        ]
+        between = self.config.passage_separator.join
+        apart = between(self.config.separator.join(one) for one in pieces), between(chain.from_iterable(pieces))
+        return {self.write(spans, shared).text, *apart}
 
     def _mark(self, source: Source) -> str:
         """Write the citation mark of a source."""

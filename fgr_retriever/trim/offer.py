@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fgr_retriever.text.query_words import content_stems, stems
 from fgr_retriever.text.tables import Table, tables
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Trimmed
@@ -22,11 +23,13 @@ class Trimming:
         trimmed: One result for each passage, in input order.
         assembly: The text of the context, its sources and excerpts.
         repeats: Stretches that are not written because the same text is written elsewhere.
+        needed: Tokens that the shortest part of the best evidence takes, if there was no room for it; else 0.
     """
 
     trimmed: tuple[Trimmed, ...]
     assembly: Assembly
     repeats: tuple[Repeat, ...]
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +62,8 @@ class Offer:
             all words of the span, if there is one.
         tables: For each passage with a candidate, its tables that have a header row.
         count: Counts tokens; None without a budget.
-        known: Stems of the content words of the question.
+        asked: Stems of the words of the question.
+        known: Those of its content words.
     """
 
     layout: Layout
@@ -69,6 +73,7 @@ class Offer:
     within: Mapping[tuple[Candidate, int], Span]
     tables: Mapping[int, Sequence[Table]]
     count: TokenCounter | None
+    asked: frozenset[str]
     known: frozenset[str]
 
     @classmethod
@@ -78,13 +83,14 @@ class Offer:
         candidates: list[Candidate],
         rest: list[Candidate],
         count: TokenCounter | None,
-        known: frozenset[str],
+        query: str,
     ) -> Offer:
         """Find out what would stand twice."""
+        asked, known = frozenset(stems(query)), content_stems(query)
         offered = candidates + rest
         headed = {place: tables(layout.passages[place].text) for place in {one.passage for one in offered}}
         if not layout.config.merge:
-            return cls(layout, candidates, rest, {}, {}, headed, count, known)
+            return cls(layout, candidates, rest, {}, {}, headed, count, asked, known)
         found = repeated(layout.passages, [(one.passage, one.span) for one in offered], known)
         holders = {offered[one]: [offered[other] for other in others] for one, others in found.items()}
         within: dict[tuple[Candidate, int], Span] = {}
@@ -92,17 +98,17 @@ class Offer:
             text = layout.passages[holder.passage].text[holder.span.start : holder.span.end]
             if span := find_words(text, layout.passages[one.passage], one.span):
                 within[holder, one.passage] = span
-        return cls(layout, candidates, rest, holders, within, headed, count, known)
+        return cls(layout, candidates, rest, holders, within, headed, count, asked, known)
 
     @property
     def passages(self) -> Sequence[Scored]:
         """The passages in input order."""
         return self.layout.passages
 
-    def write(self, chosen: list[Candidate], threshold: float, least: int) -> Trimming:
+    def write(self, chosen: list[Candidate], threshold: float, needed: int) -> Trimming:
         """Write every passage, in input order, and all of them together."""
         spans, repeats, shared = self._spans(chosen)
-        reasons = self._reasons(spans, repeats, threshold, least)
+        reasons = self._reasons(spans, repeats, threshold, needed)
         results: list[Trimmed] = []
         for passage, kept, reason in zip(self.passages, spans, reasons, strict=True):
             text = self.layout.config.separator.join(passage.text[span.start : span.end] for span in kept)
@@ -110,16 +116,21 @@ class Offer:
             tokens = None if self.count is None else self.count(text) if text else 0
             also = self._also_in(len(results), repeats)
             results.append(Trimmed(text, kept, share, passage.score, tokens, reason, also_in=also))
-        return Trimming(tuple(results), self.layout.write(spans, shared), tuple(repeats))
+        return Trimming(tuple(results), self.layout.write(spans, shared), tuple(repeats), needed)
 
     def tokens(self, chosen: list[Candidate]) -> int:
-        """Count the whole context as it would be written."""
+        """Count the whole context as it would be written or, if that is more, as a caller would join its passages."""
         spans, _, shared = self._spans(chosen)
-        return self._counted(self.layout.write(spans, shared).text)
+        return max(map(self._counted, self.layout.joined(spans, shared)))
 
     def cost(self, one: Candidate) -> int:
         """Count the text of one span."""
         return self._counted(self.passages[one.passage].text[one.span.start : one.span.end])
+
+    def tables_of(self, one: Candidate) -> list[Table]:
+        """List the tables with a header that a span touches."""
+        known = self.tables.get(one.passage, ())
+        return [table for table in known if table.start < one.span.end and one.span.start < table.close]
 
     def _counted(self, text: str) -> int:
         return self.count(text) if self.count else 0
@@ -198,7 +209,9 @@ class Offer:
         name = self.passages[place].origin.name
         return name if name != self.passages[holder].origin.name else None
 
-    def _reasons(self, spans: list[tuple[Span, ...]], repeats: list[Repeat], threshold: float, least: int) -> list[str]:
+    def _reasons(
+        self, spans: list[tuple[Span, ...]], repeats: list[Repeat], threshold: float, needed: int
+    ) -> list[str]:
         """Say for each passage why nothing of it is kept, if nothing is."""
         offered = {one.passage for one in self.candidates}
         elsewhere = {one.position: self.passages[one.kept_in].origin.id or one.kept_in + 1 for one in repeats}
@@ -206,7 +219,7 @@ class Offer:
         if any(spans):
             crowded = f"the budget of {budget} tokens is spent on passages with more evidence"
         else:
-            crowded = f"a budget of {budget} tokens is too small for the shortest piece of evidence (needs {least})"
+            crowded = f"a budget of {budget} tokens is too small for the shortest piece of evidence (needs {needed})"
         found = []
         for place, (passage, kept) in enumerate(zip(self.passages, spans, strict=True)):
             if kept:

@@ -183,12 +183,18 @@ def trim_hits(
         text = done.assembly.text
         before = sum(count(hit.passage.text) for hit in hits) if count else None
         after = count(text) if count else None
-        if limited and not text and any(hit.spans for hit in hits):
+        found = any(hit.spans for hit in hits)
+        if limited and found and not text:
             watch.notes.append(f"max_tokens={config.max_tokens} has no room for any evidence: give a larger budget")
+        elif found and done.needed:
+            watch.notes.append(
+                f"max_tokens={config.max_tokens} has no room for the shortest part of the best evidence (needs "
+                f"{done.needed}): weaker evidence is kept; give a larger budget"
+            )
     report = make_report(query, hits, scored, done, (before, after), watch)
     trimmed = tuple(replace(one, scores=hit.scores) for one, hit in zip(done.trimmed, hits, strict=True))
-    found = done.assembly
-    return Context(query, tuple(hits), trimmed, found.text, before, after, found.sources, found.excerpts, report)
+    made = done.assembly
+    return Context(query, tuple(hits), trimmed, made.text, before, after, made.sources, made.excerpts, report)
 
 
 def _in_time(count: TokenCounter) -> TokenCounter:

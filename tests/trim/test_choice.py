@@ -81,6 +81,8 @@ def test_the_context_is_verbatim_in_order_and_never_over_budget(context, config,
     results = trim(context, config, threshold, count)
     check(context, config, results)
     assert count(text_of(context, results, config)) <= config.max_tokens
+    # Adapters return the passages in input order, and callers join them.
+    assert count(config.passage_separator.join(one.text for one in results if one.text)) <= config.max_tokens
     assert all(result.tokens == (count(result.text) if result.text else 0) for result in results)
 
 
@@ -101,7 +103,7 @@ def test_without_a_budget_nothing_is_dropped(context, config, threshold):
 def test_a_budget_that_holds_everything_drops_nothing(context, config, count, threshold):
     config = replace(config, fill=False)
     everything = trim(context, replace(config, max_tokens=None), threshold, count)
-    size = count(text_of(context, everything, config))
+    size = max(map(count, Layout.of(context, config).joined([one.spans for one in everything])))
     assert trim(context, replace(config, max_tokens=size), threshold, count) == everything
 
 
@@ -330,3 +332,24 @@ def test_a_budget_over_many_passages_takes_few_counts():
     results = trim(context, config, 0.5, count)
     assert words(text_of(context, results, config)) <= 500
     assert sum(len(text) > len(NOBEL) for text in calls) < 60
+
+
+BIKES = "model,article,frame,price,weeks\nTour,AT-200,aluminium,1450,4\n"
+BIKES += "Tour E,AT-250,aluminium,3290,6\nRace,AR-400,carbon,3980,12"
+
+
+@pytest.mark.parametrize("limit", range(28, 60))
+def test_a_budget_keeps_whole_rows(limit):
+    context = [scored(BIKES, "Tour", "AT-200", "aluminium", "1450", "Tour", "AT-250", "3290", "model", "price")]
+    found = trim(context, TrimConfig(max_tokens=limit), 0.5, characters)[0].text
+    assert set(found.replace(" \N{HORIZONTAL ELLIPSIS} ", "\n").splitlines()) <= set(BIKES.splitlines())
+    assert "Tour" in found
+
+
+@pytest.mark.parametrize("row", ["101\t{}\n102\tAll is well.", "| 101 | {} |\n| 102 | All is well. |"])
+def test_a_row_that_is_too_long_is_cut_at_the_sentences_in_its_cells(row):
+    text = row.format(
+        "The pump began to whistle. Oskar found a cracked impeller. He went home, as it was late by then."
+    )
+    context = [scored(text, "Oskar", "found", "cracked", "impeller")]
+    assert trim(context, TrimConfig(max_tokens=35), 0.5, characters)[0].text == "Oskar found a cracked impeller."

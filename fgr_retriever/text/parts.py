@@ -1,0 +1,196 @@
+"""The parts of a text that is too long for a budget: its units, and in them cells, sentences, phrases and words.
+
+A sentence falls into phrases and words. A record first falls into what its form says: a row into its cells, an object
+into its pairs, an entry of several lines into these. Then a long cell falls into sentences, phrases and words, while a
+short one stays whole. A number stays with its unit of measure, a value with its key, a date with its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from fgr_retriever.text.atoms import cuts, is_table_row, line_around
+from fgr_retriever.text.lines import STAMP, Line, is_stamped
+from fgr_retriever.text.rows import cell_ranges, separated
+from fgr_retriever.text.sentences import phrases, segments, sentences_in
+from fgr_retriever.text.stop_words import is_content
+from fgr_retriever.text.units import Ranges, as_ranges
+
+_SHORT_CELL = 60  # characters of a cell that is not cut
+_LINES_AROUND = 5  # that tell on either side of a row what separates its cells
+_LINE = regex.compile(r"[^\r\n]+")
+_PIPES = regex.compile(r"(?:[^|\\\r\n]|\\.|\\)+")
+_TABS = regex.compile(r"[^\t\r\n]+")
+_PAIRS = regex.compile(r"[,{](?=\s*\"[^\"\r\n]{1,60}\"\s*:)")  # before each pair of an object
+_AROUND_CELL, _AROUND_PAIR = ' \t\r\n"', " \t\r\n{}"
+_TOGETHER = regex.compile(
+    r"(?<![\w.\-/])[\w.\-/]++=(?:\"[^\"\r\n]{0,100}\"|[^\s,;|\"]+)"  # key=value
+    r"|\"[^\"\r\n]{1,60}\"\s*:\s*(?:\"[^\"\r\n]{0,60}\"|[^\s,\"\[{]+)"  # "key": value
+    r"|(?<![\p{N}.,])\p{N}[\p{N}.,]*+[ \u00a0](?P<unit>\p{L}+)"  # a number with its unit of measure
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What a range of a text falls into; each of the fields is ascending and disjoint, (n, 2).
+
+    Args:
+        units: Its sentences and records.
+        cells: The same, and in place of a record its cells.
+        sentences: The same, and in place of a long cell its sentences.
+        phrases: The same, and in place of a sentence its phrases.
+        words: The same, and in place of a phrase its words, as far as they may be parted.
+        is_prose: Which units are sentences, (n,) bool.
+    """
+
+    units: Ranges
+    cells: Ranges
+    sentences: Ranges
+    phrases: Ranges
+    words: Ranges
+    is_prose: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, text: str, start: int, end: int) -> Self:
+        """Take a range of a text apart.
+
+        Args:
+            text: Any text.
+            start: First character.
+            end: One past the last character.
+        """
+        near = [one for one in segments(text) if one.start < end and start < one.end]
+        near = [one for one in near if not one.silent] or near
+        units = [(max(one.start, start), min(one.end, end)) for one in near]
+        is_prose = [
+            one.body < one.end and not _is_entry(text[slice(*unit)]) for one, unit in zip(near, units, strict=True)
+        ]
+        cells, told, said, words = [], [], [], []
+        for uncut, unit in zip(is_prose, units, strict=True):
+            found = [unit] if uncut else _cells(text, *unit)
+            cells += found
+            for cell in found:
+                if len(found) > 1 and cell[1] - cell[0] <= _SHORT_CELL:
+                    sentences = clauses = atoms = [cell]
+                else:
+                    sentences = [cell] if uncut else sentences_in(text, *cell)
+                    clauses = [phrase for one in sentences for phrase in phrases(text, *one)]
+                    atoms = [word for one in clauses for word in _words(text, *one)]
+                told += sentences
+                said += clauses
+                words += atoms
+        prose = np.array(is_prose, dtype=np.bool_)
+        return cls(as_ranges(units), as_ranges(cells), as_ranges(told), as_ranges(said), as_ranges(words), prose)
+
+    def without(self, ranges: Sequence[tuple[int, int]]) -> Self:
+        """Leave out the units that touch some ranges, with all that is in them; all of it stays if no unit would."""
+        free = np.ones(len(self.units), dtype=np.bool_)
+        for start, end in ranges:
+            free &= (self.units[:, 1] <= start) | (end <= self.units[:, 0])
+        if free.all() or not free.any():
+            return self
+        return self._only(free)
+
+    def prose(self) -> Self:
+        """Leave out records, with all that is in them."""
+        return self._only(self.is_prose)
+
+    def _only(self, chosen: NDArray[np.bool_]) -> Self:
+        """Leave out all but chosen units, (n,) bool."""
+        units, cells, sentences, clauses, words = (
+            found[chosen[self.owners(found)]] for found in (*self.levels(), self.words)
+        )
+        return type(self)(units, cells, sentences, clauses, words, self.is_prose[chosen])
+
+    def levels(self) -> tuple[Ranges, ...]:
+        """Give units, cells, sentences and phrases."""
+        return self.units, self.cells, self.sentences, self.phrases
+
+    def owners(self, ranges: Ranges) -> NDArray[np.int64]:
+        """Give the number of the unit that holds each part, (n, 2) to (n,)."""
+        return self.units[:, 0].searchsorted(ranges[:, 0], "right") - 1
+
+
+def _is_entry(line: str) -> bool:
+    """Say whether what stands alone in prose is a row of a table or an entry of a log."""
+    return is_table_row(line) or is_stamped(line)
+
+
+def _cells(text: str, start: int, end: int) -> list[Line]:
+    """Cut a record where its form says so."""
+    fields, marks = list(_pairs(text, start, end)), _AROUND_PAIR
+    if len(fields) < 2:
+        fields, marks = list(_fields(text, start, end)), _AROUND_CELL
+    found = [
+        bare
+        for low, high in fields
+        if (bare := _bare(text, low, high, marks)) and any(map(str.isalnum, text[slice(*bare)]))
+    ]
+    return found if len(found) > 1 else [(start, end)]
+
+
+def _pairs(text: str, start: int, end: int) -> Iterator[Line]:
+    """Yield the pairs of an object."""
+    borders = [match.start() for match in _PAIRS.finditer(text, start, end)]
+    yield from ((low + 1, high) for low, high in pairwise([*borders, end]))
+
+
+def _fields(text: str, start: int, end: int) -> Iterator[Line]:
+    """Yield the cells of a record with what stands around them."""
+    if separator := _separator(text, start, end):
+        yield from cell_ranges(text, start, end, separator)
+        return
+    for line in _LINE.finditer(text, start, end):
+        row = is_table_row(line.group())
+        pattern = _PIPES if row and "|" in line.group() else _TABS if row else _LINE
+        yield from (match.span() for match in pattern.finditer(text, *line.span()))
+
+
+def _separator(text: str, start: int, end: int) -> str:
+    """Find what separates the cells of a row, as the lines around it tell; nothing if it has no separated values."""
+    low, high = start, max(end - 1, start)
+    for _ in range(_LINES_AROUND + 1):
+        low = line_around(text, max(low - 1, 0))[0] if low else 0
+        high = min(line_around(text, high)[1], len(text) - 1)
+    low, _ = line_around(text, low)
+    lines = [match.span() for match in _LINE.finditer(text, low, high + 1) if not match.group().isspace()]
+    before = text[low:start].rfind("\n\n")
+    behind = text.find("\n\n", end, high)
+    lines = [one for one in lines if one[0] >= low + before + 1 and (behind < 0 or one[1] <= behind)]
+    found = separated(text, lines, text[slice(*lines[0])]) if len(lines) > 1 else None
+    if found is None:
+        return ""
+    return found[0] if any(row[0] <= start < row[1] for row in found[1]) else ""
+
+
+def _words(text: str, start: int, end: int) -> Iterator[Line]:
+    """Yield what must not be parted in a phrase, without the white space between."""
+    edges = cuts(text, start, end, rows=False)
+    low, high = as_ranges(list(_kept_together(text, start, end))).T
+    edges = edges[np.sort(low).searchsorted(edges) == np.sort(high).searchsorted(edges, "right")]
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        if bare := _bare(text, low, high, None):
+            yield bare
+
+
+def _kept_together(text: str, start: int, end: int) -> Iterator[Line]:
+    """Yield numbers with their units, values with their keys, and a date with its time."""
+    if stamp := STAMP.match(text, start, end):
+        yield stamp.span()
+    for match in _TOGETHER.finditer(text, start, end):
+        if match["unit"] is None or is_content(match["unit"]):
+            yield match.span()
+
+
+def _bare(text: str, start: int, end: int, marks: str | None) -> Line | None:
+    """Drop some marks, by default white space, around a range; None if it holds nothing else."""
+    piece = text[start:end]
+    low, high = start + len(piece) - len(piece.lstrip(marks)), start + len(piece.rstrip(marks))
+    return (low, high) if low < high else None
