@@ -1,5 +1,7 @@
 import pytest
 
+from fgr_retriever.text.atoms import is_table_row
+from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.tables import tables
 from tests.text.marked_cuts import marked_texts
 
@@ -56,3 +58,28 @@ def test_tabs_and_a_column_of_row_numbers_without_a_name():
 def test_a_rule_in_prose_makes_no_table():
     assert tables("Costs | fees\n---\nWe pay.") == []
     assert tables("a|b\n|---|---|") == []
+
+
+@pytest.mark.parametrize("row", ["a\tb", "mill\t1931\tclosed", "| a | b |", "a | b | c", "x\t" + "long " * 40 + "\ty"])
+def test_rows(row):
+    assert is_table_row(row)
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Ticket 101:\tThe customer writes that the pump whistles since Monday, and that it got louder on Tuesday.",
+        "The pump whistles.\tIt got louder.",
+        "\tThe pump whistles.",
+        "plain",
+    ],
+)
+def test_one_tab_in_prose_makes_no_row(prose):
+    assert not is_table_row(prose)
+
+
+def test_an_amount_and_a_pair_are_not_parted():
+    text = "Pump 3 loses 12 litres a day, level=high."
+    found = [text[start:end] for start, end in Parts.of(text, 0, len(text)).words]
+    assert "12 litres" in found
+    assert "level=high" in found[-1]

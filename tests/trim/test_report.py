@@ -44,6 +44,14 @@ def test_a_budget_without_room_for_any_evidence_is_noted(word_encoder):
     assert retrieve(word_encoder, "radium", "Gold is dear.", max_tokens=0).report.notes == ()  # there is none
 
 
+def test_a_budget_without_room_for_the_best_evidence_is_noted(word_encoder):
+    found = [Passage("a", "radium-" * 12 + "glow"), Passage("b", "A radium mill.")]  # a word cannot be cut
+    told = Trimmer(word_encoder, TrimConfig(max_tokens=14), count_tokens=len).context("radium glow", found)
+    assert told.text == "A radium mill."
+    (note,) = told.report.notes
+    assert "no room for the shortest part of the best evidence (needs 88)" in note
+
+
 # --- mass and what is dropped -----------------------------------------------------------------
 
 
