@@ -14,6 +14,7 @@ from functools import partial
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
+from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.layout import Layout, Scored
 from fgr_retriever.trim.offer import Candidate, Offer, Trimming
@@ -192,12 +193,5 @@ def _rows_for_headers(context: Offer, ranked: Mapping[int, Ranking]) -> list[Can
 
 
 def _longest_fitting(context: Offer, chosen: list[Candidate], queue: list[Candidate], budget: int) -> int:
-    """Find by bisection how many from the front of the queue fit beside what is chosen."""
-    fits, too_many = 0, len(queue) + 1
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if context.tokens(chosen + queue[:middle]) <= budget:
-            fits = middle
-        else:
-            too_many = middle
-    return fits
+    """Find how many from the front of the queue fit beside what is chosen."""
+    return most(len(queue), lambda count: context.tokens(chosen + queue[:count]) <= budget)

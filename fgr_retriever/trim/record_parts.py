@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
 from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.query_words import query_words, stems
+from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.news import news
 from fgr_retriever.types import Span
@@ -153,15 +154,12 @@ def _richest_parts(
         first, last = grown[-1]
         to_left = first > low and (last == high or masses[first - 1] > masses[last + 1])
         grown.append((first - 1, last) if to_left else (first, last + 1))
-    fitting, too_many = 0, len(grown)
-    while too_many - fitting > 1:
-        middle = (fitting + too_many) // 2
-        first, last = grown[middle]
-        fitting, too_many = (
-            (middle, too_many) if fits(evidence.span(ranges[first, 0], ranges[last, 1])) else (fitting, middle)
-        )
-    first, last = grown[fitting]
-    return evidence.span(ranges[first, 0], ranges[last, 1])
+
+    def reached(steps: int) -> Span:
+        first, last = grown[steps]
+        return evidence.span(ranges[first, 0], ranges[last, 1])
+
+    return reached(most(len(grown) - 1, lambda steps: fits(reached(steps))))
 
 
 def _richest_run(evidence: _Evidence, parts: Parts, fits: Fits) -> Span | None:
@@ -173,13 +171,8 @@ def _richest_run(evidence: _Evidence, parts: Parts, fits: Fits) -> Span | None:
         first = int(np.where(in_one, mass[count:] - mass[:-count], -1.0).argmax())
         return evidence.span(words[first, 0], words[first + count - 1, 1])
 
-    fitting, too_many = 0, int(np.bincount(owners, minlength=1).max()) + 1
-    while too_many - fitting > 1:
-        middle = (fitting + too_many) // 2
-        if fits(run(middle)):
-            fitting = middle
-        else:
-            too_many = middle
+    longest = int(np.bincount(owners, minlength=1).max())
+    fitting = most(longest, lambda count: fits(run(count)))
     return run(fitting) if fitting else None
 
 

@@ -9,6 +9,7 @@ from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
 from fgr_retriever.text.atoms import cuts
 from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.units import Units
+from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.news import news
 from fgr_retriever.trim.record_parts import Fits, Room, shrink_records
@@ -71,13 +72,7 @@ def _richest_run(sums: EvidenceSums, words: Ranges, mass: NDArray[np.float64], f
         first = int((mass[count:] - mass[:-count]).argmax())
         return sums.spans(as_ranges([(int(words[first, 0]), int(words[first + count - 1, 1]))]))[0]
 
-    fitting, too_many = 0, len(words) + 1
-    while too_many - fitting > 1:
-        middle = (fitting + too_many) // 2
-        if fits(run(middle)):
-            fitting = middle
-        else:
-            too_many = middle
+    fitting = most(len(words), lambda count: fits(run(count)))
     return run(fitting) if fitting else None
 
 
