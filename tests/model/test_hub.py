@@ -19,6 +19,16 @@ from fgr_retriever.training.config import TrainingConfig
 from fgr_retriever.training.start import start_model
 
 NAME = "somebody/some-model"
+LOADERS = {
+    "late": Encoder.from_pretrained,
+    "bi-encoder": lambda name: Encoder.from_bi_encoder(name, ["text"]),
+    "dense": open_dense,
+    "cross-encoder": lambda name: CrossEncoder(model=name)._scores([("question", "text")]),
+}
+
+
+def train(name):
+    return start_model(TrainingConfig(base=name, spans=("x.jsonl",)), ["text"])
 
 
 @pytest.fixture(autouse=True)
@@ -77,16 +87,7 @@ def hub(monkeypatch):
     server.server_close()
 
 
-@pytest.mark.parametrize(
-    "opened",
-    [
-        Encoder.from_pretrained,
-        lambda name: Encoder.from_bi_encoder(name, ["text"]),
-        open_dense,
-        lambda name: CrossEncoder(model=name)._scores([("question", "text")]),
-    ],
-    ids=["late", "bi-encoder", "dense", "cross-encoder"],
-)
+@pytest.mark.parametrize("opened", LOADERS.values(), ids=LOADERS)
 def test_a_hub_that_is_not_reachable_is_named_at_once(opened, nobody, caplog):
     with caplog.at_level(logging.DEBUG), pytest.raises(CheckpointError) as raised:
         opened(NAME)
@@ -162,17 +163,7 @@ def test_an_id_with_a_dot_is_asked_for(name, hub):
     assert asked == [f"/{name}/resolve/main/config.json"]
 
 
-@pytest.mark.parametrize(
-    "opened",
-    [
-        Encoder.from_pretrained,
-        lambda name: Encoder.from_bi_encoder(name, ["text"]),
-        open_dense,
-        lambda name: CrossEncoder(model=name)._scores([("question", "text")]),
-        lambda name: start_model(TrainingConfig(base=name, spans=("x.jsonl",)), ["text"]),
-    ],
-    ids=["late", "bi-encoder", "dense", "cross-encoder", "training"],
-)
+@pytest.mark.parametrize("opened", [*LOADERS.values(), train], ids=[*LOADERS, "training"])
 def test_a_file_is_no_model(opened, hub, tmp_path, monkeypatch):
     asked, _ = hub(404, X_Error_Code="RepoNotFound")
     monkeypatch.chdir(tmp_path)
