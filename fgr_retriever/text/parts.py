@@ -90,10 +90,9 @@ class Parts:
         return cls(as_ranges(units), as_ranges(cells), as_ranges(told), as_ranges(said), as_ranges(words), prose)
 
     def without(self, ranges: Sequence[tuple[int, int]]) -> Self:
-        """Leave out the units that touch some ranges, with all that is in them; all of it stays if no unit would."""
-        free = np.ones(len(self.units), dtype=np.bool_)
-        for start, end in ranges:
-            free &= (self.units[:, 1] <= start) | (end <= self.units[:, 0])
+        """Leave out units that touch some ranges, which ascend, with all in them; all stays if no unit would."""
+        starts, ends = as_ranges(ranges).T
+        free = ends.searchsorted(self.units[:, 0], "right") == starts.searchsorted(self.units[:, 1])
         if free.all() or not free.any():
             return self
         return self._only(free)

@@ -8,6 +8,7 @@ counts the whole context as it will be written.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -179,15 +180,19 @@ def _part(
 
 def _rows_for_headers(context: Offer, ranked: Mapping[int, Ranking]) -> list[Candidate]:
     """Offer the best row of a table in place of its header alone, which comes along with a row if there is room."""
+    spans = defaultdict[int, list[Span]](list)
+    for one in context.candidates:
+        spans[one.passage].append(one.span)
+    kept = {place: as_ranges(sorted((one.start, one.end) for one in own)) for place, own in spans.items()}
     found = []
     for one in context.candidates:
-        table = next((it for it in context.tables_of(one) if it.start < one.span.end <= it.body), None)
+        table = next((it for it in context.tables_of(one) if one.span.end <= it.body), None)
         if table is None:
             found.append(one)
             continue
+        starts, ends = kept[one.passage].T
         span = ranked[one.passage].best_within(table.body, table.close)
-        spans = [other.span for other in context.candidates if other.passage == one.passage]
-        if span and not any(other.start < table.close and table.body < other.end for other in spans):
+        if span and starts.searchsorted(table.close) == ends.searchsorted(table.body, "right"):  # it keeps no row yet
             found += _with_masses(one.passage, ranked[one.passage].sums, [span])
     return found
 

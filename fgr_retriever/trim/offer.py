@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from fgr_retriever.text.query_words import content_stems, stems
 from fgr_retriever.text.tables import Table, tables
@@ -130,7 +132,8 @@ class Offer:
     def tables_of(self, one: Candidate) -> list[Table]:
         """List the tables with a header that a span touches."""
         known = self.tables.get(one.passage, ())
-        return [table for table in known if table.start < one.span.end and one.span.start < table.close]
+        first = bisect_right(known, one.span.start, key=attrgetter("close"))
+        return list(known[first : bisect_left(known, one.span.end, key=attrgetter("start"))])
 
     def _counted(self, text: str) -> int:
         return self.count(text) if self.count else 0
