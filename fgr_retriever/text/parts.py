@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from typing_extensions import Self
 from fgr_retriever.text.atoms import cuts, is_table_row, line_around
 from fgr_retriever.text.lines import STAMP, Line, is_stamped
 from fgr_retriever.text.rows import cell_ranges, separated
-from fgr_retriever.text.sentences import phrases, segments, sentences_in
+from fgr_retriever.text.sentences import Segment, phrases, segments, sentences_in
 from fgr_retriever.text.stop_words import is_content
 from fgr_retriever.text.units import Ranges, as_ranges
 
@@ -66,7 +67,7 @@ class Parts:
             start: First character.
             end: One past the last character.
         """
-        near = [one for one in segments(text) if one.start < end and start < one.end]
+        near = [one for one in _segments(text) if one.start < end and start < one.end]
         near = [one for one in near if not one.silent] or near
         units = [(max(one.start, start), min(one.end, end)) for one in near]
         is_prose = [
@@ -120,6 +121,12 @@ class Parts:
 def _is_entry(line: str) -> bool:
     """Say whether what stands alone in prose is a row of a table or an entry of a log."""
     return is_table_row(line) or is_stamped(line)
+
+
+@lru_cache(maxsize=1)
+def _segments(text: str) -> list[Segment]:
+    """Remember the last text: a budget asks for the parts of several ranges of a passage, one after the other."""
+    return segments(text)
 
 
 def _cells(text: str, start: int, end: int) -> list[Line]:
