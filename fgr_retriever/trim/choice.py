@@ -15,6 +15,7 @@ from functools import partial
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
+from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.layout import Layout, Scored
@@ -180,23 +181,29 @@ def _part(
 
 def _rows_for_headers(context: Offer, ranked: Mapping[int, Ranking]) -> list[Candidate]:
     """Offer the best row of a table in place of its header alone, which comes along with a row if there is room."""
-    spans = defaultdict[int, list[Span]](list)
-    for one in context.candidates:
-        spans[one.passage].append(one.span)
-    kept = {place: as_ranges(sorted((one.start, one.end) for one in own)) for place, own in spans.items()}
+    spans, alone = defaultdict[int, list[Span]](list), defaultdict[int, list[Table]](list)
     found = []
     for one in context.candidates:
-        table = next((it for it in context.tables_of(one) if one.span.end <= it.body), None)
-        if table is None:
+        spans[one.passage].append(one.span)
+        if table := next((it for it in context.tables_of(one) if one.span.end <= it.body), None):
+            alone[one.passage].append(table)
+        else:
             found.append(one)
-            continue
-        starts, ends = kept[one.passage].T
-        span = ranked[one.passage].best_within(table.body, table.close)
-        if span and starts.searchsorted(table.close) == ends.searchsorted(table.body, "right"):  # it keeps no row yet
-            found += _with_masses(one.passage, ranked[one.passage].sums, [span])
+    for place, headers in alone.items():
+        starts, ends = as_ranges(sorted((span.start, span.end) for span in spans[place])).T
+        rows = as_ranges([(table.body, table.close) for table in headers])
+        bare = starts.searchsorted(rows[:, 1]) == ends.searchsorted(rows[:, 0], "right")  # no row is offered yet
+        found += _with_masses(place, ranked[place].sums, ranked[place].best_within(rows[bare]))
     return found
 
 
 def _longest_fitting(context: Offer, chosen: list[Candidate], queue: list[Candidate], budget: int) -> int:
     """Find how many from the front of the queue fit beside what is chosen."""
-    return most(len(queue), lambda count: context.tokens(chosen + queue[:count]) <= budget)
+
+    def fits(count: int) -> bool:
+        return context.tokens(chosen + queue[:count]) <= budget
+
+    reach = 1  # mostly few fit of many, and counting many takes long
+    while reach < len(queue) and fits(reach):
+        reach *= 2
+    return most(min(reach, len(queue)), fits)

@@ -74,13 +74,12 @@ class Ranking:
         last = int(self.sentences[:, 0].searchsorted(span.end, "left"))
         return self.scale * (evidence + float(self.shares[first:last].max(initial=0.0)))
 
-    def best_within(self, start: int, end: int) -> Span | None:
-        """Find the sentence or record in a range that has the most evidence for each token."""
-        low, high = self.sentences[:, 0].searchsorted([start, end]).tolist()
-        if low == high:
-            return None
-        best = low + int(self.sums.means(self.sentences[low:high]).argmax())
-        return self.sums.spans(self.sentences[[best]])[0]
+    def best_within(self, ranges: Ranges) -> tuple[Span, ...]:
+        """Find the sentence or record in each of some ranges, (n, 2), that has the most evidence for each token."""
+        low, high = self.sentences[:, 0].searchsorted(ranges).T.tolist()
+        means = self.sums.means(self.sentences)
+        best = [first + int(means[first:last].argmax()) for first, last in zip(low, high, strict=True) if first < last]
+        return self.sums.spans(self.sentences[best]) if best else ()
 
     def others(self, unit: Unit, spans: Sequence[Span]) -> list[tuple[float, Span]]:
         """List the units that touch no span, in text order, each with its worth.
