@@ -67,12 +67,9 @@ class Parts:
             start: First character.
             end: One past the last character.
         """
-        near = [one for one in _segments(text) if one.start < end and start < one.end]
-        near = [one for one in near if not one.silent] or near
+        near = _near(text, start, end)
         units = [(max(one.start, start), min(one.end, end)) for one in near]
-        is_prose = [
-            one.body < one.end and not _is_entry(text[slice(*unit)]) for one, unit in zip(near, units, strict=True)
-        ]
+        is_prose = [_is_sentence(text, one, start, end) for one in near]
         cells, told, said, words = [], [], [], []
         for uncut, unit in zip(is_prose, units, strict=True):
             found = [unit] if uncut else _cells(text, *unit)
@@ -121,6 +118,21 @@ class Parts:
 def _is_entry(line: str) -> bool:
     """Say whether what stands alone in prose is a row of a table or an entry of a log."""
     return is_table_row(line) or is_stamped(line)
+
+
+def is_prose(text: str, start: int, end: int) -> bool:
+    """Say whether a range of a text holds no record, without taking it apart."""
+    return all(_is_sentence(text, one, start, end) for one in _near(text, start, end))
+
+
+def _near(text: str, start: int, end: int) -> list[Segment]:
+    """Give the segments that touch a range; those that are never evidence only if there is nothing else."""
+    found = [one for one in _segments(text) if one.start < end and start < one.end]
+    return [one for one in found if not one.silent] or found
+
+
+def _is_sentence(text: str, one: Segment, start: int, end: int) -> bool:
+    return one.body < one.end and not _is_entry(text[max(one.start, start) : min(one.end, end)])
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
 from fgr_retriever.text.atoms import cuts
-from fgr_retriever.text.parts import Parts
+from fgr_retriever.text.parts import Parts, is_prose
 from fgr_retriever.text.units import Units
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
@@ -34,10 +34,9 @@ def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Sp
         Of prose a run of words, or a whole sentence or phrase that has almost as much evidence; of records what
         `shrink_records` gives. None if not even the likeliest word fits.
     """
-    parts = Parts.of(passage.text, span.start, span.end).without(room.beside)
-    if not parts.is_prose.all():
-        return shrink_records(passage, parts, asked, room)
-    return _shrink_prose(passage, span, asked, room.fits)
+    if is_prose(passage.text, span.start, span.end):
+        return _shrink_prose(passage, span, asked, room.fits)
+    return shrink_records(passage, Parts.of(passage.text, span.start, span.end).without(room.beside), asked, room)
 
 
 def _shrink_prose(passage: Scored, span: Span, asked: frozenset[str], fits: Fits) -> Span | None:
