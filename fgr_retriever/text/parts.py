@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from fgr_retriever.text.atoms import cuts, is_table_row, line_around
 from fgr_retriever.text.lines import STAMP, Line, is_stamped
-from fgr_retriever.text.rows import cell_ranges, separated
+from fgr_retriever.text.rows import SEPARATORS, cell_ranges, separated
 from fgr_retriever.text.sentences import Segment, phrases, segments, sentences_in
 from fgr_retriever.text.stop_words import is_content
 from fgr_retriever.text.units import Ranges, as_ranges
@@ -173,6 +173,8 @@ def _fields(text: str, start: int, end: int) -> Iterator[Line]:
 
 def _separator(text: str, start: int, end: int) -> str:
     """Find what separates the cells of a row, as the lines around it tell; nothing if it has no separated values."""
+    if not any(text.find(mark, start, end) >= 0 for mark in SEPARATORS):
+        return ""
     low, high = start, max(end - 1, start)
     for _ in range(_LINES_AROUND + 1):
         low = line_around(text, max(low - 1, 0))[0] if low else 0

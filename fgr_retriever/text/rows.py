@@ -9,7 +9,7 @@ import regex
 from fgr_retriever.text.lines import Line
 from fgr_retriever.text.piece import Piece, whole
 
-_SEPARATORS = ";,\t"
+SEPARATORS = ";,\t"
 _STOPS = ".!?:"  # prose, and not the names of columns
 _MOST_RUNS = 8  # runs of lines in one quoted cell
 _LEAST_RUNS = 3  # rows, and cells of each, that a file with blank lines between its rows has
@@ -34,7 +34,7 @@ def separated(text: str, lines: Sequence[Line], first: str) -> tuple[str, list[L
     """
     if len(lines) < 2:
         return None
-    for separator in _SEPARATORS:
+    for separator in SEPARATORS:
         if separator in first and text.find(separator, *lines[1]) >= 0 and not _is_prose(text, lines, separator):
             rows = _rows(text, lines, separator)
             if rows is not None:
@@ -55,7 +55,7 @@ def runs_of_rows(text: str, runs: Sequence[Sequence[Line]], place: int) -> int:
     """
     lines = runs[place]
     start, end = lines[0][0], lines[-1][1]
-    if place + 1 == len(runs) or not any(text.find(mark, *lines[0]) >= 0 for mark in _SEPARATORS):
+    if place + 1 == len(runs) or not any(text.find(mark, *lines[0]) >= 0 for mark in SEPARATORS):
         return 1
     first = text[slice(*lines[0])]
     if text.count('"', start, end) % 2:
@@ -94,7 +94,7 @@ def cell_ranges(text: str, start: int, end: int, separator: str) -> list[Line]:
 
 _FIELD = {
     mark: regex.compile(rf"[ ]*+(?:\"(?:[^\"]|\"\"){{0,1000}}+\"[^{mark}\"\r\n]*+|[^{mark}\r\n]*+)({mark})?+")
-    for mark in _SEPARATORS
+    for mark in SEPARATORS
 }
 _LEAST_SHARE = 0.7
 
