@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from fgr_retriever.errors import IndexCorruptError
-from fgr_retriever.model.kernel.library import Kernel, levels
+from fgr_retriever.model.kernel.library import levels
+from fgr_retriever.model.kernel.steps import Kernel
+from fgr_retriever.model.kernel.stored import CodedTokens, Lists
 from fgr_retriever.model.light_head import LightConfig, LightHead
 from hatch_build import FOLDER, compile_library
 
@@ -47,6 +49,13 @@ class Damage:
         found = self.random.standard_normal(shape).astype(np.float32)
         found[self.random.random(shape) < 0.001] = self.random.choice(np.array([np.inf, np.nan, 3e38, 0], np.float32))
         return found
+
+
+def segments(damage: Damage, arrays: tuple[np.ndarray, ...]) -> CodedTokens:
+    """Cut tokens into segments at any places, with one between them that is not coded."""
+    cuts = np.sort(damage.random.integers(0, len(arrays[0]) + 1, 2)).tolist()
+    parts = list(zip(*(np.split(array, cuts) for array in arrays), strict=True))
+    return CodedTokens([*parts[:2], (), parts[2]], [len(parts[0][0]), len(parts[1][0]), 5, len(parts[2][0])])
 
 
 def one_round(kernel: Kernel, damage: Damage) -> int:
@@ -77,14 +86,15 @@ def one_round(kernel: Kernel, damage: Damage) -> int:
     sizes = code, width, layers + int(random.random() < share), float(random.choice([0.5, 1, 3]))
     encoded = codes.astype(random.choice([np.uint16, np.uint32])), residuals
     layers = (encoded[0], *np.split(residuals, [places // 2], axis=1)) if each < 8 and places % 2 == 0 else encoded
-    layers = tuple(map(np.ascontiguousarray, layers))
+    several, two = segments(damage, encoded), segments(damage, layers)
+    lists = Lists([(bounds, slots), (), (bounds, slots)], [passages, 3, passages])
     for step in (
         lambda: kernel.nearest(query, centroids, int(random.integers(1, count + 1))),
-        lambda: kernel.gains(bounds, slots, passages, probed, damage.floats(query_tokens, 3)),
+        lambda: kernel.gains(lists, probed, damage.floats(query_tokens, 3)),
         lambda: kernel.decode(centroids, table, codes.astype(np.uint32), residuals, bool(random.integers(2))),
-        lambda: kernel.maxsim(query, centroids, table, encoded, ranges),
-        lambda: kernel.maxsim(query, centroids, table, layers, ranges),
-        lambda: kernel.near(query, centroids, table, encoded, ranges, near),
+        lambda: kernel.maxsim(query, centroids, table, several, ranges),
+        lambda: kernel.maxsim(query, centroids, table, two, ranges),
+        lambda: kernel.near(query, centroids, table, several, ranges, near),
         lambda: kernel.evidence(query, vectors, lengths, bytes_of if near[0] else None, head, sizes),
         lambda: kernel.maxsim16(query, damage.floats(tokens, dim).astype(np.float16), ranges),
     ):

@@ -24,7 +24,8 @@ from fgr_retriever.index.search.ranking import Ranking
 from fgr_retriever.index.storage.inverted_lists import ranges
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.token_reader import TokenReader, Tokens
-from fgr_retriever.model.kernel.library import Kernel, kernel
+from fgr_retriever.model.kernel.library import kernel
+from fgr_retriever.model.kernel.steps import Kernel
 from fgr_retriever.model.maxsim import best_matches
 
 _GROUP_TOKENS = 256  # query tokens scored in one matrix product
@@ -152,19 +153,35 @@ def _compiled_scores(
     query: NDArray[np.float32],
     near: NDArray[np.bool_] | None,
 ) -> NDArray[np.float32]:
-    """Score passages for one query, segment by segment, straight from the files."""
+    """Score passages for one query, straight from the files."""
+    raw = reader.raw[positions]
+    if not raw.any():
+        return _coded_scores(compiled, reader, positions, query, near)
     scores = np.empty(len(positions), np.float32)
-    for segment, part, tokens in reader.ranges_of(positions):
+    scores[~raw] = _coded_scores(compiled, reader, positions[~raw], query, near)
+    places = np.flatnonzero(raw)
+    for segment, part, tokens in reader.segments_of(positions[raw]):
         check_time()
-        codec = segment.codec
-        if codec is None:
-            scores[part] = compiled.maxsim16(query, segment.vectors, tokens)
-        else:
-            centroids, encoded = codec.float_centroids.numpy(), (segment.codes, *segment.layers)
-            if near is None:
-                scores[part] = compiled.maxsim(query, centroids, codec.finest.residual_table.numpy(), encoded, tokens)
-            else:
-                scores[part] = compiled.near(query, centroids, codec.residual_table.numpy(), encoded, tokens, near)
+        scores[places[part]] = compiled.maxsim16(query, segment.vectors, tokens).round(_DECIMALS)
+    return scores
+
+
+def _coded_scores(
+    compiled: Kernel,
+    reader: TokenReader,
+    positions: NDArray[np.int64],
+    query: NDArray[np.float32],
+    near: NDArray[np.bool_] | None,
+) -> NDArray[np.float32]:
+    codec = reader.codec
+    if codec is None or not len(positions):
+        return np.zeros(0, np.float32)
+    centroids, tokens = codec.float_centroids.numpy(), reader.ranges_of(positions)
+    if near is None:
+        table = codec.finest.residual_table.numpy()
+        scores = compiled.maxsim(query, centroids, table, reader.coded, tokens)
+    else:
+        scores = compiled.near(query, centroids, codec.residual_table.numpy(), reader.coded, tokens, near)
     rounded: NDArray[np.float32] = scores.round(_DECIMALS)
     return rounded
 

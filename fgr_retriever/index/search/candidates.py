@@ -12,8 +12,9 @@ one. (WARP, arXiv:2501.17788, section 4.3, calls this imputation.) ::
 The sum of the imputed scores is the same for all passages and is left out: only the gain over it
 counts.
 
-A token of a candidate can only be the best match of a query token if its centroid is near that
-token. The nearest centroids, twice as many as are probed, tell which tokens are worth decoding.
+A token of a candidate can hardly be the best match of a query token if its centroid is not near that
+token. So the same centroids tell which tokens are worth a look: with twice as many, recall at 10 was the
+same with 2 bits, and higher by 0.003 with two layers of them (61,520 passages).
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fgr_retriever.index.search.ranking import Ranking
+from fgr_retriever.index.search.ranking import best_of
 from fgr_retriever.index.storage.inverted_lists import InvertedLists
 from fgr_retriever.index.storage.snapshot import Snapshot
+from fgr_retriever.index.storage.token_reader import TokenReader
 from fgr_retriever.model.kernel.library import kernel
-
-_NEAR = 2  # times nprobe: twice that finds no more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,7 @@ class Candidates:
 
     Args:
         positions: Positions of the passages in `Snapshot.rows`, (n,) int64, ascending.
-        near: True for the centroids that are among the nearest of a query token, (centroids,) bool.
+        near: True for the centroids that are near a query token, (centroids,) bool.
     """
 
     positions: NDArray[np.int64]
@@ -63,32 +63,32 @@ def find_candidates(
         `count` passages for each query. None if no more than `count` coded passages are allowed: then
         all of them are candidates.
     """
-    coded = [(segment, part) for segment, part in snapshot.parts() if segment.codec is not None]
-    if snapshot.codec is None or sum(int(allowed[part].sum()) for _, part in coded) <= count:
+    reader = snapshot.reader
+    among = allowed & ~reader.raw if reader.raw.any() else allowed
+    if snapshot.codec is None or np.count_nonzero(among) <= count:
         return None
     nearest, scores = nearest_centroids(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
-    centroids, gains = probed(nearest, scores, nprobe)
-    owners = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
-    best = [Ranking.empty()] * len(queries)
-    for segment, part in coded:
-        total = _gains(segment.lists, segment.info.passages, centroids, gains, owners)
-        total[:, ~allowed[part]] = -np.inf
-        best = [_merged(found, part.start, row, count) for found, row in zip(best, total, strict=True)]
-    near = np.zeros((len(queries), len(snapshot.codec.centroids)), np.bool_)
-    near[owners[:, None], nearest] = True
-    return [Candidates(np.sort(found.positions), row) for found, row in zip(best, near, strict=True)]
+    ends = np.cumsum([len(query) for query in queries])[:-1]
+    by_query = (np.split(one, ends) for one in (nearest, *probed(nearest, scores, nprobe)))
+    found = []
+    for numbers, centroids, gains in zip(*by_query, strict=True):
+        total = _gains(reader, centroids, gains)
+        total[~among] = -np.inf
+        near = np.zeros(len(snapshot.codec.centroids), np.bool_)
+        near[numbers] = True
+        found.append(Candidates(_best(total, count), near))
+    return found
 
 
-def _merged(best: Ranking, start: int, gains: NDArray[np.float32], count: int) -> Ranking:
-    """Give the best of these and of a segment's passages; where enough gain something, the others are not sorted."""
-    slots = np.flatnonzero(gains > 0)
-    slots = slots if len(slots) >= count else np.arange(len(gains))
-    return best.merged(start + slots, gains[slots], count)
+def _best(gains: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Choose the passages that gain most; where enough gain something, the others are not looked at."""
+    gaining = np.flatnonzero(gains > 0)
+    return gaining[best_of(gains[gaining], count)] if len(gaining) >= count else best_of(gains, count)
 
 
 def nearest_centroids(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the centroids that are near each token, the nearest first, and their scores."""
-    count = min(_NEAR * nprobe + 1, len(centroids))
+    """Find the centroids to probe for each token and the next one, the nearest first, and their scores."""
+    count = min(nprobe + 1, len(centroids))
     if compiled := kernel():
         return compiled.nearest(tokens.numpy(), centroids.numpy(), count)
     scores, found = (tokens @ centroids.T).topk(count)
@@ -104,38 +104,36 @@ def probed(
     return np.ascontiguousarray(nearest[:, :count][:, ::-1]), np.ascontiguousarray(gains[:, ::-1])
 
 
-def _gains(
-    lists: InvertedLists,
-    passages: int,
-    centroids: NDArray[np.int64],
-    gains: NDArray[np.float32],
-    owners: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Sum up what the tokens of each query gain in each passage of a segment.
+def _gains(reader: TokenReader, centroids: NDArray[np.int64], gains: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum up what the tokens of a query gain in each passage.
 
     Args:
-        lists: Those of the segment.
-        passages: How many the segment has.
+        reader: Of the passages.
         centroids: What each token probes, by ascending score, (t, nprobe).
         gains: Their scores above that of the next one, (t, nprobe).
-        owners: The query of each token, (t,), ascending from 0.
 
     Returns:
-        (queries, passages).
+        (n,); 0 for passages that are not coded.
     """
     if compiled := kernel():
-        cuts = owners.searchsorted(range(1, owners[-1] + 1))
-        pairs = zip(np.split(centroids, cuts), np.split(gains, cuts), strict=True)
-        found = [compiled.gains(lists.bounds, lists.slots, passages, *pair) for pair in pairs]
-        return np.stack(found).astype(np.float32)
+        return compiled.gains(reader.lists, centroids, gains)
+    found = (
+        np.zeros(one.info.passages) if one.codec is None else gains_in(one.lists, one.info.passages, centroids, gains)
+        for one in reader.segments
+    )
+    return np.concatenate([np.zeros(0), *found]).astype(np.float32)
+
+
+def gains_in(
+    lists: InvertedLists, passages: int, centroids: NDArray[np.int64], gains: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Sum up the gains in each passage of one segment with these lists, (passages,)."""
     slots, counts = lists.gather(centroids.ravel())
-    tokens = np.repeat(np.arange(len(owners)), counts.reshape(centroids.shape).sum(axis=1))
+    tokens = np.repeat(np.arange(len(centroids)), counts.reshape(centroids.shape).sum(axis=1))
     # Only the best gain of a token in a passage counts: the last one that claims their cell.
     entries = np.arange(len(slots), dtype=np.int32)
     cells = tokens * passages + slots
-    claims = np.empty(len(owners) * passages, np.int32)  # never read where nothing was written
+    claims = np.empty(len(centroids) * passages, np.int32)  # never read where nothing was written
     claims[cells] = entries
     best = np.flatnonzero(claims[cells] == entries)
-    places = owners[tokens[best]] * passages + slots[best]
-    total = np.bincount(places, np.repeat(gains.ravel(), counts)[best], (owners[-1] + 1) * passages)
-    return total.reshape(-1, passages).astype(np.float32)
+    return np.bincount(slots[best], np.repeat(gains.ravel(), counts)[best], passages).astype(np.float64, copy=False)

@@ -34,11 +34,28 @@ class Ranking:
             scores: (m,) float32; -inf stands for no score.
             k: How many to keep, at least 1.
         """
-        hits = np.flatnonzero(scores > -np.inf)
-        if len(hits) > k:  # all that reach the k-th best score, ties included
-            candidates = scores[hits]
-            hits = hits[candidates >= np.partition(candidates, -k)[-k]]
+        hits = best_of(scores, k)
         positions = np.concatenate([self.positions, positions[hits]])
         scores = np.concatenate([self.scores, scores[hits]])
         order = np.lexsort((positions, -scores))[:k]
         return type(self)(positions[order], scores[order])
+
+
+def best_of(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Find the k best scores.
+
+    Args:
+        scores: (n,) float32; -inf stands for no score.
+        k: How many to find, at least 1.
+
+    Returns:
+        Where they are, (k,) int64, ascending; among equals the first. Fewer if fewer have a score.
+    """
+    if len(scores) > k:
+        least = np.partition(scores, -k)[-k]
+        better = np.flatnonzero(scores > least)
+        found = np.concatenate([better, np.flatnonzero(scores == least)[: k - len(better)]])
+        if len(found) == k and least > -np.inf:
+            return np.sort(found)
+    there = np.flatnonzero(scores > -np.inf)  # what is no number, in a damaged index, is left out too
+    return there if len(there) <= k else there[best_of(scores[there], k)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.storage.inverted_lists import ranges
 from fgr_retriever.index.storage.segments import Segment
 from fgr_retriever.index.storage.sides import Side
+from fgr_retriever.model.kernel.steps import Ranges
+from fgr_retriever.model.kernel.stored import CodedTokens, Lists
 
 Tokens = slice | NDArray[np.int64]  # numbers of tokens, ascending
-Ranges = tuple[NDArray[np.int64], NDArray[np.int64]]  # first token and number of tokens of each passage
 
 
 class TokenReader:
@@ -31,13 +32,15 @@ class TokenReader:
         lengths: Tokens of each passage, segment after segment, (n,) int64.
         ends: One past the last token of each passage, (n,) int64.
         raw: Whether a passage is stored as float16, (n,) bool.
+        segments: As given.
+        codec: As given.
 
     Raises:
         IndexCorruptError: The lengths of a segment are damaged.
     """
 
     def __init__(self, segments: Sequence[Segment], codec: Codec | None) -> None:
-        self._segments, self._codec = segments, codec
+        self.segments, self.codec = segments, codec
         sizes = [segment.info.tokens for segment in segments]
         self._bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         shifted = [segment.ends + start for segment, start in zip(segments, self._bounds.tolist(), strict=False)]
@@ -49,21 +52,36 @@ class TokenReader:
 
     def tokens_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Number the tokens of passages, one passage after the other."""
-        lengths = self.lengths[positions]
-        return ranges(self.ends[positions] - lengths, lengths)
+        return ranges(*self.ranges_of(positions))
 
-    def ranges_of(self, positions: NDArray[np.int64]) -> Iterator[tuple[Segment, slice, Ranges]]:
+    def ranges_of(self, positions: NDArray[np.int64]) -> Ranges:
+        """Find the first token and the number of tokens of passages."""
+        lengths = self.lengths[positions]
+        return self.ends[positions] - lengths, lengths
+
+    def segments_of(self, positions: NDArray[np.int64]) -> Iterator[tuple[Segment, slice, Ranges]]:
         """Go through the segments that have some passages, given by ascending positions.
 
         Returns:
             The segment, which of the positions lie in it, and the first token there and the number of tokens of each.
         """
-        lengths = self.lengths[positions]
-        starts = self.ends[positions] - lengths
+        starts, lengths = self.ranges_of(positions)
         edges = positions.searchsorted(self._places)
         for number in np.flatnonzero(np.diff(edges)).tolist():
             part = slice(int(edges[number]), int(edges[number + 1]))
-            yield self._segments[number], part, (starts[part] - self._bounds[number], lengths[part])
+            yield self.segments[number], part, (starts[part] - self._bounds[number], lengths[part])
+
+    @cached_property
+    def coded(self) -> CodedTokens:
+        """Where the coded tokens lie, for the compiled steps of a search."""
+        arrays = [() if one.codec is None else (one.codes, *one.layers) for one in self.segments]
+        return CodedTokens(arrays, [one.info.tokens for one in self.segments])
+
+    @cached_property
+    def lists(self) -> Lists:
+        """Where the inverted lists lie, for the compiled steps of a search."""
+        arrays = [() if one.codec is None else (one.lists.bounds, one.lists.slots) for one in self.segments]
+        return Lists(arrays, [one.info.passages for one in self.segments])
 
     def codes(self, tokens: Tokens) -> NDArray[np.int64]:
         """Give the centroids of tokens of coded passages, (t,)."""
@@ -92,10 +110,10 @@ class TokenReader:
 
     def _decoded(self, decode: Callable[..., Tensor], parts: Sequence[Sequence[Tensor]]) -> Tensor:
         """Decode tokens of several segments at once."""
-        if self._codec is None:
+        if self.codec is None:
             raise IndexCorruptError("a segment is coded, but the index has no codec: restore it from a copy")
         try:
-            return decode(self._codec, *map(torch.cat, zip(*parts, strict=True)))
+            return decode(self.codec, *map(torch.cat, zip(*parts, strict=True)))
         except InputError as error:
             raise IndexCorruptError(
                 f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"
@@ -116,8 +134,8 @@ class TokenReader:
             first, last = self._bounds.searchsorted([tokens.start, max(tokens.stop - 1, tokens.start)], "right") - 1
             for number in range(int(first), int(last) + 1):
                 start, stop = int(self._bounds[number]), int(self._bounds[number + 1])
-                yield self._segments[number], slice(max(tokens.start, start) - start, min(tokens.stop, stop) - start)
+                yield self.segments[number], slice(max(tokens.start, start) - start, min(tokens.stop, stop) - start)
             return
         edges = tokens.searchsorted(self._bounds)
         for number in np.flatnonzero(np.diff(edges)).tolist() or [0]:  # no tokens are none of the first segment
-            yield self._segments[number], tokens[edges[number] : edges[number + 1]] - self._bounds[number]
+            yield self.segments[number], tokens[edges[number] : edges[number + 1]] - self._bounds[number]

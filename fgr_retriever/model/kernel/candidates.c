@@ -67,40 +67,73 @@ FUNCTION(fgr_nearest)(const float *query, int64_t tokens, int64_t dim, const flo
     return OK;
 }
 
-/* _gains: sum up what the query tokens gain in each passage of a segment; of a token's gains in a passage, only the
- * best counts.
- *
- * probed and gains (tokens, probes): the centroids of each token, by ascending gain. bounds (centroids + 1) and
- * slots (entries): the lists. totals (passages) float64: the sums, 0 where nothing is gained.
- */
-FUNCTION(fgr_gains)(const int64_t *bounds, int64_t centroids, const uint16_t *slots, int64_t entries,
-                    int64_t passages, const int64_t *probed, const float *gains, int64_t tokens, int64_t probes,
-                    double *totals)
+/* The inverted lists of a segment. */
+typedef struct {
+    const int64_t *bounds; /* (centroids + 1) */
+    int64_t centroids;
+    const uint16_t *slots; /* (entries) */
+    int64_t entries;
+} Lists;
+
+/* What the tokens of a query probe: centroids, and what is gained there, both (tokens, probes), by ascending gain. */
+typedef struct {
+    const int64_t *centroids;
+    const float *gains;
+    int64_t tokens, probes;
+} Probes;
+
+/* gains_in: sum up the gains in each passage of a segment, (passages). */
+static int gains_of(const Lists *lists, const Probes *probes, int64_t passages, double *totals, int32_t *claimed)
 {
-    int64_t *claimed = calloc((size_t)passages, sizeof *claimed); /* the last token that gained there, from 1 */
-    if (!claimed)
-        return NO_MEMORY;
     memset(totals, 0, (size_t)passages * sizeof *totals);
-    int fits = 1;
-    for (int64_t step = 0; fits && step < tokens * probes; step++) {
-        int64_t token = step / probes + 1, place = token * probes - 1 - step % probes, number = probed[place];
-        if (number < 0 || number >= centroids || bounds[number] < 0 || bounds[number] > bounds[number + 1] ||
-            bounds[number + 1] > entries) {
-            fits = 0;
-            break;
-        }
-        for (int64_t entry = bounds[number]; entry < bounds[number + 1]; entry++) {
-            int64_t slot = slots[entry];
-            if (slot >= passages) {
-                fits = 0;
-                break;
-            }
-            if (claimed[slot] != token) {
-                claimed[slot] = token;
-                totals[slot] += gains[place];
-            }
+    memset(claimed, 0, (size_t)passages * sizeof *claimed); /* the last token that gained there, from 1 */
+    for (int64_t step = 0; step < probes->tokens * probes->probes; step++) {
+        int64_t token = step / probes->probes + 1, place = token * probes->probes - 1 - step % probes->probes;
+        int64_t number = probes->centroids[place];
+        if (number < 0 || number >= lists->centroids || lists->bounds[number] < 0 ||
+            lists->bounds[number] > lists->bounds[number + 1] || lists->bounds[number + 1] > lists->entries)
+            return BAD_LIST;
+        double gain = probes->gains[place];
+        for (int64_t entry = lists->bounds[number]; entry < lists->bounds[number + 1]; entry++) {
+            int64_t slot = lists->slots[entry];
+            if (slot >= passages)
+                return BAD_LIST;
+            totals[slot] += claimed[slot] != token ? gain : 0;
+            claimed[slot] = (int32_t)token;
         }
     }
-    free(claimed);
-    return fits ? OK : BAD_LIST;
+    return OK;
+}
+
+/* _gains: sum up what the query tokens gain in each passage; of a token's gains in a passage, only the best counts.
+ *
+ * bounds and slots (count): the lists of each segment, with bounds (centroids + 1) and slots (entries), NULL for a
+ * segment without; entries (count); firsts (count + 1): the first passage of each segment, and at last their number.
+ * probed and gains (tokens, probes): the centroids of each token, by ascending gain. totals (passages): the sums, 0
+ * where nothing is gained.
+ */
+FUNCTION(fgr_gains)(const int64_t *const *bounds, int64_t centroids, const uint16_t *const *slots,
+                    const int64_t *entries, const int64_t *firsts, int64_t count, const int64_t *probed,
+                    const float *gains, int64_t tokens, int64_t probes, float *totals)
+{
+    Probes all = {probed, gains, tokens, probes};
+    int64_t most = 1;
+    for (int64_t segment = 0; segment < count; segment++)
+        most = firsts[segment + 1] - firsts[segment] > most ? firsts[segment + 1] - firsts[segment] : most;
+    double *sums = malloc((size_t)most * sizeof *sums);
+    int32_t *claimed = malloc((size_t)most * sizeof *claimed);
+    int status = sums && claimed ? OK : NO_MEMORY;
+    for (int64_t segment = 0; !status && segment < count; segment++) {
+        Lists lists = {bounds[segment], centroids, slots[segment], entries[segment]};
+        int64_t passages = firsts[segment + 1] - firsts[segment];
+        float *found = totals + firsts[segment];
+        memset(found, 0, (size_t)passages * sizeof *found);
+        if (!lists.bounds)
+            continue;
+        status = gains_of(&lists, &all, passages, sums, claimed);
+        for (int64_t passage = 0; passage < passages; passage++)
+            found[passage] = (float)sums[passage];
+    }
+    free(sums), free(claimed);
+    return status;
 }

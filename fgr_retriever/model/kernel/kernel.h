@@ -24,6 +24,7 @@ enum { LANES = 16, WIDTH = 4, TOGETHER = 2 };
 #endif
 enum { PARTS = LANES / WIDTH, LINE = 64 }; /* bytes of a cache line: LANES numbers lie in one */
 typedef float Part __attribute__((vector_size(WIDTH * sizeof(float)), aligned(sizeof(float)), may_alias));
+typedef int32_t Mask __attribute__((vector_size(WIDTH * sizeof(int32_t)), aligned(sizeof(int32_t)), may_alias));
 
 enum { OK = 0, NO_MEMORY = 1, BAD_CODE = 2, BAD_RANGE = 3, BAD_LIST = 4, BAD_WEIGHTS = 5 };
 
@@ -31,6 +32,13 @@ enum { OK = 0, NO_MEMORY = 1, BAD_CODE = 2, BAD_RANGE = 3, BAD_LIST = 4, BAD_WEI
 #define NAMED(name, level) JOINED(name, level)
 #define FUNCTION(name) __attribute__((visibility("default"))) int NAMED(name, LEVEL)
 #define INLINE static inline __attribute__((always_inline))
+
+/* Give the larger one of each two numbers; the second one where there is no number. */
+INLINE Part larger(Part one, Part other)
+{
+    Mask more = (Mask)(one > other);
+    return (Part)(((Mask)one & more) | ((Mask)other & ~more));
+}
 
 /* Lay out the vectors of a query, (tokens, dim), as (blocks, dim, LANES); lanes without a token are 0. */
 INLINE float *lay_out(const float *query, int64_t tokens, int64_t dim)
@@ -63,37 +71,56 @@ INLINE void compare(const float *restrict block, const float *restrict vectors, 
     memcpy(found, sums, sizeof sums);
 }
 
-/* The vectors of a segment, as the residual codec keeps them. */
+/* What the residual codec decodes with. */
 typedef struct {
     const float *centroids; /* (centroid_count, dim) */
     int64_t centroid_count;
     const float *table; /* the residuals that each byte stands for at each place, (dim / each, 256, each) */
     int64_t each;       /* dimensions in a byte */
-    const void *codes;  /* (tokens), 16 or 32 bits each */
+} Codec;
+
+/* The tokens of some segments, one segment after the other, where they lie in memory. */
+typedef struct {
+    const int64_t *bounds; /* first token of each segment, and at last one past all, (count + 1) */
+    int64_t count;
+    const void *const *codes; /* (tokens of the segment), 16 or 32 bits each; NULL where a segment has none */
     int64_t code_bytes;
-    const uint8_t *residuals; /* (tokens, dim / each) */
-    const uint8_t *rest;      /* NULL, or a second layer: then residuals and rest have half as many bytes each */
+    const uint8_t *const *residuals; /* (tokens of the segment, dim / each) */
+    const uint8_t *const *rest;      /* NULL, or a second layer: then both have half as many bytes each */
+} Segments;
+
+/* The tokens of one passage. */
+typedef struct {
+    const void *codes;
+    const uint8_t *residuals, *rest; /* rest is NULL where there is no second layer */
+    int64_t length;
 } Coded;
 
-INLINE int64_t code_of(const Coded *coded, int64_t token)
+INLINE int64_t code_of(const Coded *coded, int64_t code_bytes, int64_t token)
 {
-    return coded->code_bytes == 2 ? ((const uint16_t *)coded->codes)[token] : ((const uint32_t *)coded->codes)[token];
+    return code_bytes == 2 ? ((const uint16_t *)coded->codes)[token] : ((const uint32_t *)coded->codes)[token];
 }
 
 /* The passages to be scored. */
 typedef struct {
-    const int64_t *starts, *lengths; /* first token and number of tokens of each, (count) */
+    const int64_t *starts, *lengths; /* first token and number of tokens of each, (count), by ascending first token */
     int64_t count;
     float *scores; /* (count) */
 } Passages;
 
-/* Say whether each passage lies among the tokens. */
-INLINE int in_range(const Passages *passages, int64_t tokens)
+/* Find the tokens of a passage, of which each has `places` bytes of residuals, in a segment from `*segment` on. */
+INLINE int locate(const Segments *segments, const Passages *passages, int64_t passage, int64_t places,
+                  int64_t *segment, Coded *found)
 {
-    for (int64_t passage = 0; passage < passages->count; passage++) {
-        int64_t start = passages->starts[passage], length = passages->lengths[passage];
-        if (start < 0 || length < 0 || start > tokens - length)
-            return 0;
-    }
-    return 1;
+    int64_t start = passages->starts[passage], length = passages->lengths[passage];
+    while (*segment + 1 < segments->count && start >= segments->bounds[*segment + 1])
+        ++*segment;
+    int64_t first = segments->bounds[*segment], size = segments->bounds[*segment + 1] - first;
+    if (start < first || length < 0 || length > size || start - first > size - length || !segments->codes[*segment])
+        return BAD_RANGE;
+    int64_t bytes = segments->rest ? places / 2 : places, token = start - first;
+    *found = (Coded){(const uint8_t *)segments->codes[*segment] + token * segments->code_bytes,
+                     segments->residuals[*segment] + token * bytes,
+                     segments->rest ? segments->rest[*segment] + token * bytes : NULL, length};
+    return OK;
 }

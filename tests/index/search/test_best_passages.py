@@ -16,7 +16,7 @@ from fgr_retriever.config import SearchConfig
 from fgr_retriever.errors import ConfigError, TimeLimitError
 from fgr_retriever.index.codec.residual_codec import Codec
 from fgr_retriever.index.search.best_passages import _groups, best_passages
-from fgr_retriever.index.search.candidates import _gains, find_candidates, nearest_centroids, probed
+from fgr_retriever.index.search.candidates import find_candidates, gains_in, nearest_centroids, probed
 from fgr_retriever.index.storage.inverted_lists import InvertedLists, build_lists
 from fgr_retriever.index.storage.token_reader import TokenReader
 from fgr_retriever.model.maxsim import maxsim_ragged
@@ -139,11 +139,12 @@ class TestCandidates:
     def test_gains_as_worked_out_by_hand(self):
         # Token 0 probes centroids 1 (gain 0.1) and 0 (0.5): passages 0 and 2 gain 0.5, passage 1 gains 0.1.
         # Token 1 probes 2 (0.2) and 1 (0.3): passages 1 and 2 gain 0.3, passage 3 gains 0.2.
-        # Token 2, of the second query, probes 3, which is empty, and 2 (0.4): passage 3 gains 0.4.
-        centroids = np.array([[1, 0], [2, 1], [3, 2]])
-        gains = np.array([[0.1, 0.5], [0.2, 0.3], [0.1, 0.4]], np.float32)
-        scores = _gains(self.lists, 5, centroids, gains, np.array([0, 0, 1]))
-        np.testing.assert_allclose(scores, [[0.5, 0.4, 0.8, 0.2, 0], [0, 0, 0, 0.4, 0]], rtol=1e-6)
+        centroids = np.array([[1, 0], [2, 1]])
+        gains = np.array([[0.1, 0.5], [0.2, 0.3]], np.float32)
+        np.testing.assert_allclose(gains_in(self.lists, 5, centroids, gains), [0.5, 0.4, 0.8, 0.2, 0], rtol=1e-6)
+        # This one probes 3, which is empty, and 2 (0.4): passage 3 gains 0.4.
+        scores = gains_in(self.lists, 5, np.array([[3, 2]]), np.array([[0.1, 0.4]], np.float32))
+        np.testing.assert_allclose(scores, [0, 0, 0, 0.4, 0], rtol=1e-6)
 
     def test_probes_come_by_ascending_score_above_the_next(self):
         centroids, gains = probe(torch.tensor([[0.1, 0.9, 0.4, 0.7]]), torch.eye(4), 2)
@@ -158,13 +159,13 @@ class TestCandidates:
     def test_the_approximate_score_is_that_of_its_definition(self, snapshot, codec, nprobe):
         """Sum over query tokens of the best probed centroid of the passage, or of the first unprobed one."""
         segment, query = snapshot.segments[0], queries(1)[0]
-        found = _gains(segment.lists, 300, *probe(query, codec.float_centroids, nprobe), np.zeros(len(query), int))
+        found = gains_in(segment.lists, 300, *probe(query, codec.float_centroids, nprobe))
         scores = (query @ codec.float_centroids.T).numpy()
         floor = np.sort(scores, axis=1)[:, ::-1][:, min(nprobe, scores.shape[1] - 1)]
         for slot in range(300):
             held = [code for code in range(scores.shape[1]) if slot in segment.lists.gather(np.array([code]))[0]]
             best = np.maximum(floor, scores[:, held].max(axis=1, initial=-1))
-            assert found[0, slot] == pytest.approx((best - floor).sum(), abs=1e-5)
+            assert found[slot] == pytest.approx((best - floor).sum(), abs=1e-5)
 
     def test_there_are_as_many_as_asked_for_even_where_lists_name_fewer(self, snapshot):
         for candidates in find_candidates(snapshot, queries(5), 400, everything(snapshot), 1):
@@ -184,7 +185,7 @@ class TestCandidates:
         for query, candidates in zip(
             asked, find_candidates(snapshot, asked, 400, everything(snapshot), 2), strict=True
         ):
-            nearest = (query @ codec.float_centroids.T).argsort(dim=1, descending=True)[:, :5]  # 2 * nprobe + 1
+            nearest = (query @ codec.float_centroids.T).argsort(dim=1, descending=True)[:, :3]  # nprobe + 1
             assert np.flatnonzero(candidates.near).tolist() == sorted(set(nearest.flatten().tolist()))
 
     def test_passages_without_a_token_near_the_query_come_last(self, snapshot):

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from fgr_retriever import Engine, IndexConfig, Passage, SearchConfig
-from fgr_retriever.errors import ConfigError, IndexCorruptError
+from fgr_retriever.errors import ConfigError, IndexCorruptError, InputError
 from fgr_retriever.index.codec.checks import NBITS
 from fgr_retriever.index.codec.residual_codec import Codec
-from fgr_retriever.index.search.candidates import _gains, nearest_centroids
+from fgr_retriever.index.search.candidates import gains_in, nearest_centroids
 from fgr_retriever.index.storage import growth
 from fgr_retriever.index.storage.inverted_lists import build_lists
 from fgr_retriever.model.kernel.library import LEVELS, VARIABLE, compiles, kernel, levels
+from fgr_retriever.model.kernel.stored import CodedTokens, Lists
 from fgr_retriever.model.light_head import LightConfig, LightHead
 from fgr_retriever.model.maxsim import maxsim_ragged
 from fgr_retriever.testing import WordEncoder
@@ -65,7 +66,7 @@ class TestSteps:
     def test_the_nearest_centroids(self, level, monkeypatch, tokens, dim, centroids):
         query, table = unit(tokens, dim, 1), unit(centroids, dim, 2)
         numbers, scores = kernel().nearest(query.numpy(), table.numpy(), 5)
-        expected, best = twin(monkeypatch, nearest_centroids, query, table, 2)
+        expected, best = twin(monkeypatch, nearest_centroids, query, table, 4)
         np.testing.assert_array_equal(numbers, expected)
         np.testing.assert_allclose(scores, best, **CLOSE)
 
@@ -73,17 +74,21 @@ class TestSteps:
         numbers, _ = kernel().nearest(np.eye(1, 8, dtype=np.float32), np.ones((30, 8), np.float32), 4)
         assert numbers.tolist() == [[0, 1, 2, 3]]
 
-    def test_gains_are_the_same_to_the_last_bit(self, level, monkeypatch):
+    def test_gains_are_the_same_to_the_last_bit(self, level):
         random = np.random.default_rng(3)
-        lengths = random.integers(0, 9, 500).astype(np.int32)
-        lists = build_lists(random.integers(0, 40, int(lengths.sum())), lengths, 40)
         probed = np.argsort(random.random((12, 40)), axis=1)[:, :6].copy()
         gains = np.sort(random.random((12, 6)).astype(np.float32), axis=1)
-        owners = np.repeat([0, 1, 2], [5, 1, 6])
-        found = _gains(lists, 500, probed, gains, owners)
-        np.testing.assert_array_equal(found, twin(monkeypatch, _gains, lists, 500, probed, gains, owners))
-        assert (found > 0).any()
-        assert (found == 0).any()
+        arrays, sizes, expected = [], [500, 30, 200], []
+        for passages in sizes:
+            lengths = random.integers(0, 9, passages).astype(np.int32)
+            lists = build_lists(random.integers(0, 40, int(lengths.sum())), lengths, 40)
+            arrays.append((lists.bounds, lists.slots))
+            expected.append(gains_in(lists, passages, probed, gains).astype(np.float32))
+        arrays[1], expected[1] = (), np.zeros(30)  # a segment that is not coded
+        found = kernel().gains(Lists(arrays, sizes), probed, gains)
+        np.testing.assert_array_equal(found, np.concatenate(expected))
+        assert (found[:500] > 0).any()
+        assert (found[:500] == 0).any()
 
     @pytest.mark.parametrize("normalised", [True, False])
     def test_decoded_vectors(self, level, monkeypatch, codec, normalised):
@@ -103,7 +108,7 @@ class TestSteps:
         tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
         encoded = codes.numpy().astype(np.uint16), residuals.numpy()
         step = kernel().maxsim if chosen is None else partial(kernel().near, near=chosen)
-        scores = step(query.numpy(), *tables, encoded, (starts, lengths))
+        scores = step(query.numpy(), *tables, CodedTokens([encoded], [700]), (starts, lengths))
         for score, start, length in zip(scores, starts, lengths, strict=True):
             rows = torch.arange(int(start), int(start + length))
             rows = rows if chosen is None else rows[torch.from_numpy(chosen)[codes[rows]]]
@@ -117,7 +122,8 @@ class TestSteps:
         lengths = np.array([1, 0, 300, 399])
         tables = codec.float_centroids.numpy(), codec.finest.residual_table.numpy()
         encoded = codes.numpy().astype(np.uint16), *(layer.numpy() for layer in layers)
-        scores = kernel().maxsim(query.numpy(), *tables, encoded, (np.cumsum(lengths) - lengths, lengths))
+        coded, ranges = CodedTokens([encoded], [700]), (np.cumsum(lengths) - lengths, lengths)
+        scores = kernel().maxsim(query.numpy(), *tables, coded, ranges)
         expected = maxsim_ragged(query, codec.decode_layers(codes, *layers), torch.from_numpy(lengths))
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
         coarse = maxsim_ragged(query, codec.decode(codes, layers[0]), torch.from_numpy(lengths))
@@ -127,11 +133,33 @@ class TestSteps:
         codes, residuals = codec.encode(unit(64, 24, 6))
         tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
         ranges = np.array([0, 20]), np.array([20, 44])
-        short, long = (
-            kernel().maxsim(unit(5, 24, 5).numpy(), *tables, (codes.numpy().astype(dtype), residuals.numpy()), ranges)
-            for dtype in (np.uint16, np.uint32)
+        encoded = ((codes.numpy().astype(dtype), residuals.numpy()) for dtype in (np.uint16, np.uint32))
+        coded = [CodedTokens([one], [64]) for one in encoded]
+        for step in kernel().maxsim, partial(kernel().near, near=np.ones(len(codec.centroids), np.bool_)):
+            short, long = (step(unit(5, 24, 5).numpy(), *tables, one, ranges) for one in coded)
+            np.testing.assert_array_equal(short, long)
+
+    @pytest.mark.parametrize("near", [True, False], ids=["near", "all"])
+    def test_passages_of_several_segments_are_scored_as_those_of_one(self, level, codec, near):
+        codes, residuals = (one.numpy() for one in codec.encode(unit(1_500, 24, 6)))
+        encoded, lengths = (
+            (codes.astype(np.uint16), residuals),
+            np.array([600, 0, 1, 299, 0, 500, 100]),
+        )  # some are long
+        tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
+        ends = np.cumsum(lengths)
+        parts = [tuple(one[start:stop] for one in encoded) for start, stop in ((0, 600), (600, 900), (900, 1_500))]
+        whole, cut = CodedTokens([encoded], [1_500]), CodedTokens(parts, [600, 300, 600])
+        behind = CodedTokens([(), *parts], [77, 600, 300, 600])  # after a segment that is not coded
+        chosen = np.random.default_rng(9).random(len(codec.centroids)) < 0.5
+        step = partial(kernel().near, near=chosen) if near else kernel().maxsim
+        expected, found, moved = (
+            step(unit(20, 24, 5).numpy(), *tables, coded, (ends - lengths + shift, lengths))
+            for coded, shift in ((whole, 0), (cut, 0), (behind, 77))
         )
-        np.testing.assert_array_equal(short, long)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(moved, expected)
+        assert np.isfinite(expected[lengths > 9]).all()
 
     @given(
         values=st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1, max_size=40),
@@ -207,7 +235,7 @@ class TestDamage:
         tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
         ranges = np.array(starts, np.int64), np.array(lengths, np.int64)
         step = kernel().maxsim if near is None else partial(kernel().near, near=near)
-        return step(unit(3, 24, 5).numpy(), *tables, (codes, residuals), ranges)
+        return step(unit(3, 24, 5).numpy(), *tables, CodedTokens([(codes, residuals)], [8]), ranges)
 
     @pytest.mark.parametrize("near", [True, False])
     def test_a_code_without_a_centroid(self, level, codec, near):
@@ -239,8 +267,20 @@ class TestDamage:
     def test_lists_that_do_not_fit(self, level, bounds, slots, probed):
         with pytest.raises(IndexCorruptError, match="inverted list"):
             kernel().gains(
-                np.array(bounds), np.array(slots, np.uint16), 4, np.array([[probed]]), np.ones((1, 1), np.float32)
+                Lists([(np.array(bounds), np.array(slots))], [4]), np.array([[probed]]), np.ones((1, 1), np.float32)
             )
+
+    def test_passages_that_span_segments_or_lie_in_one_that_is_not_coded(self, level, codec):
+        arrays = np.zeros(8, np.uint16), np.zeros((8, 24 * codec.nbits // 8), np.uint8)
+        tables = codec.float_centroids.numpy(), codec.residual_table.numpy()
+        coded = CodedTokens([arrays, (), arrays], [8, 8, 8])
+        for start, length in ((7, 2), (8, 3), (15, 2), (23, 2)):
+            with pytest.raises(IndexCorruptError, match="tokens that do not exist"):
+                kernel().maxsim(unit(3, 24, 5).numpy(), *tables, coded, (np.array([start]), np.array([length])))
+
+    def test_arrays_that_are_shorter_than_their_segment_are_refused(self):
+        with pytest.raises(InputError, match=r"9 tokens has codes and residuals of \[9, 8\]"):
+            CodedTokens([(np.zeros(9, np.uint16), np.zeros((8, 6), np.uint8))], [9])
 
     def test_arrays_of_another_type_or_with_gaps_are_refused(self, level):
         with pytest.raises(ctypes.ArgumentError):
