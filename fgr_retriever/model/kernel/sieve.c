@@ -111,6 +111,20 @@ typedef struct {
     Coded coded;
 } Cursor;
 
+/* Have the codes of a passage fetched, if it lies in the same segment as the one at the cursor. */
+INLINE void fetch_codes(const Segments *segments, const Passages *passages, const Cursor *cursor, int64_t passage)
+{
+    if (passage >= passages->count)
+        return;
+    int64_t first = segments->bounds[cursor->segment], tokens = segments->bounds[cursor->segment + 1] - first;
+    int64_t start = passages->starts[passage], length = passages->lengths[passage];
+    if (start < first || length < 0 || length > tokens || start - first > tokens - length)
+        return;
+    const char *codes = (const char *)segments->codes[cursor->segment] + (start - first) * segments->code_bytes;
+    for (int64_t byte = 0; byte < length * segments->code_bytes; byte += LINE)
+        __builtin_prefetch(codes + byte);
+}
+
 /* Choose the tokens of the next chunk, and have their residuals fetched. The last one has the number of passages. */
 INLINE int next_chunk(const Products *products, const Codec *codec, const Segments *segments, int64_t code_bytes,
                       const Passages *passages, Cursor *cursor, Chunk *chunk)
@@ -120,6 +134,8 @@ INLINE int next_chunk(const Products *products, const Codec *codec, const Segmen
         return OK;
     if (chunk->first && locate(segments, passages, cursor->passage, products->places, &cursor->segment, &cursor->coded))
         return BAD_RANGE;
+    if (chunk->first)
+        fetch_codes(segments, passages, cursor, cursor->passage + 2);
     int64_t left = cursor->coded.length - cursor->token, size = left < CHUNK ? left : CHUNK;
     chunk->residuals = cursor->coded.residuals + cursor->token * products->places;
     for (int64_t token = 0; token < size; token++) {
