@@ -168,7 +168,7 @@ def tokens_of(payload: Mapping[str, Any], vector: Any, shape: Shape) -> StoredTo
         if not len(offsets.gaps) == len(offsets.widths) == count or not offsets.fits():
             raise ValueError(f"{len(offsets.gaps)} offsets of {count} tokens")
         sides = {name: _side(payload[name], count, width) for name, width in shape.sides.items()}
-        return StoredTokens(vectors, offsets.decode(slice(0, count)), **sides)
+        return StoredTokens(vectors, offsets.decode(np.array([0]), np.array([count]))[0], **sides)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise damaged(payload, error) from error
 

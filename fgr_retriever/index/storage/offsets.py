@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.index.storage.inverted_lists import ranges
+
 _WIDE_GAP = -128  # the token stands in the side table
 
 
@@ -30,28 +32,29 @@ class CompactOffsets:
     widths: NDArray[np.uint8]
     wide: NDArray[np.int32]
 
-    def decode(self, tokens: slice) -> NDArray[np.int32]:
-        """Give back the ranges of all tokens of one passage.
+    def decode(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int32]]:
+        """Give back the ranges of all tokens of some passages.
 
         Args:
-            tokens: Their numbers, with start and stop.
+            starts: First token of each passage, (n,).
+            lengths: Number of tokens of each, (n,).
 
         Returns:
-            (t, 2) int32.
+            (t, 2) int32 for each passage.
         """
+        if not len(starts):
+            return []
+        tokens, cuts = ranges(starts, lengths), np.cumsum(lengths)
         widths = self.widths[tokens].astype(np.int64)
         ends = np.cumsum(self.gaps[tokens] + widths)
-        first, last = self._wide_tokens.searchsorted((tokens.start, tokens.stop))
-        if first == last:
-            return np.stack([ends - widths, ends], axis=1).astype(np.int32)
-        number, start, end = self.wide[first:last].T.astype(np.int64)
-        places = number - tokens.start
-        # From a wide token on, all ends are off by the same amount, until the next wide one.
-        shifts = np.concatenate([np.zeros(1, np.int64), end - ends[places]])
-        ends += np.repeat(shifts, np.diff(places, prepend=0, append=len(ends)))
-        starts = ends - widths
-        starts[places] = start
-        return np.stack([starts, ends], axis=1).astype(np.int32)
+        before = np.concatenate([np.zeros(1, np.int64), ends])[cuts - lengths]  # where the passage before ended
+        ends -= np.repeat(before, lengths)
+        found = np.split(np.stack([ends - widths, ends], axis=1).astype(np.int32), cuts[:-1])
+        first, last = self._wide_tokens.searchsorted(np.stack([starts, starts + lengths]))
+        for place in np.flatnonzero(first < last).tolist():
+            wide = self.wide[first[place] : last[place]] - np.array([starts[place], 0, 0])
+            found[place] = _with_wide(found[place], wide)
+        return found
 
     def take(self, tokens: NDArray[np.int64]) -> CompactOffsets:
         """Copy the tokens of some passages; those in `wide` are numbered from 0 in the copy.
@@ -73,6 +76,18 @@ class CompactOffsets:
     def _wide_tokens(self) -> NDArray[np.int64]:
         """The tokens in the side table, in one piece for bisection."""
         return self.wide[:, 0].astype(np.int64)
+
+
+def _with_wide(pairs: NDArray[np.int32], wide: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Put wide tokens, (n, 3) like `CompactOffsets.wide`, into the ranges of a passage that knows nothing of them."""
+    widths, ends = (pairs[:, 1] - pairs[:, 0]).astype(np.int64), pairs[:, 1].astype(np.int64)
+    places, start, end = wide.T
+    # From a wide token on, all ends are off by the same amount, until the next wide one.
+    shifts = np.concatenate([np.zeros(1, np.int64), end - ends[places]])
+    ends += np.repeat(shifts, np.diff(places, prepend=0, append=len(ends)))
+    starts = ends - widths
+    starts[places] = start
+    return np.stack([starts, ends], axis=1).astype(np.int32)
 
 
 def compact_offsets(offsets: NDArray[np.int32], previous_end: int = 0) -> CompactOffsets:

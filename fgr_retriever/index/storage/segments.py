@@ -183,11 +183,6 @@ class Segment:
         """
         return np.cumsum(self.lengths, dtype=np.int64)
 
-    def tokens_of(self, slot: int) -> slice:
-        """Find the tokens of the passage in one slot."""
-        end = int(self.ends[slot])
-        return slice(end - int(self.lengths[slot]), end)
-
     def decode(self, tokens: slice | NDArray[np.int64]) -> Tensor:
         """Give the vectors of any tokens, (n, dim) float32, in the order asked for.
 
@@ -217,10 +212,6 @@ class Segment:
         if side.name not in self._sides:
             raise IndexCorruptError(f"{self.folder} has no {side.file}: restore it from a copy")
         return self._sides[side.name][tokens]
-
-    def offsets_of(self, slot: int) -> NDArray[np.int32]:
-        """Give the character range of each token of the passage in one slot, (t, 2)."""
-        return self.offsets.decode(self.tokens_of(slot))
 
     def verify(self) -> None:
         """Check every byte against the checksums, and that the arrays fit each other.

@@ -106,15 +106,12 @@ class Snapshot:
         vectors = np.split(decoded.half().numpy(), cuts)  # torch is faster at it than numpy
         wanted = [side for side in self.sides if side.name != EVIDENCE or self.manifest.evidence == evidence]
         sides = {side.name: np.split(self.reader.side(side, tokens), cuts) for side in wanted}
-        places = zip(positions.tolist(), order.argsort().tolist(), strict=True)  # and where they are in order
+        read = self.reader.segments_of(positions[order])
+        offsets = [one for segment, _, ranges in read for one in segment.offsets.decode(*ranges)]
         return [
-            StoredTokens(vectors[place], self._offsets(one), **{name: arrays[place] for name, arrays in sides.items()})
-            for one, place in places
+            StoredTokens(vectors[place], offsets[place], **{name: arrays[place] for name, arrays in sides.items()})
+            for place in order.argsort().tolist()
         ]
-
-    def _offsets(self, position: int) -> NDArray[np.int32]:
-        segment, part = next((segment, part) for segment, part in self.parts() if position < part.stop)
-        return segment.offsets_of(position - part.start)
 
     @property
     def tokens(self) -> int:

@@ -1,7 +1,5 @@
 """Token offsets in 2 bytes a token: exact for any offsets."""
 
-from itertools import pairwise
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +22,8 @@ def test_by_hand():
     assert compact.gaps.tolist() == [0, 0, 1, -128, -128, 0]
     assert compact.widths.tolist() == [0, 5, 5, 0, 0, 0]
     assert compact.wide.tolist() == [[3, 211, 214], [4, 215, 515]]
-    np.testing.assert_array_equal(compact.decode(slice(0, 6)), offsets)
+    (found,) = compact.decode(np.array([0]), np.array([6]))
+    np.testing.assert_array_equal(found, offsets)
     assert compact.fits()
 
 
@@ -43,16 +42,25 @@ def test_any_offsets_come_back(passages, data):
         parts += [joined([compact_offsets(array[:cut]), compact_offsets(array[cut:], end)])[0]]
     segment, bounds = joined(parts)
     assert segment.fits()
-    places = [slice(*pair) for pair in pairwise(bounds)]
-    for array, place in zip(arrays, places, strict=True):
-        np.testing.assert_array_equal(segment.decode(place), array)
+    starts, lengths = np.array(bounds[:-1]), np.diff(bounds)
+    check(segment, starts, lengths, arrays)
     kept = [number for number in range(len(arrays)) if data.draw(st.booleans())]
-    taken = np.concatenate([np.zeros(0, np.int64), *(np.arange(places[k].start, places[k].stop) for k in kept)])
-    copy, start = segment.take(taken), 0
+    check(segment, starts[kept], lengths[kept], [arrays[number] for number in kept])
+    taken = np.concatenate([np.zeros(0, np.int64), *(np.arange(starts[k], starts[k] + lengths[k]) for k in kept)])
+    copy = segment.take(taken)
     assert copy.fits()
-    for number in kept:
-        np.testing.assert_array_equal(copy.decode(slice(start, start + len(arrays[number]))), arrays[number])
-        start += len(arrays[number])
+    check(copy, np.cumsum(lengths[kept]) - lengths[kept], lengths[kept], [arrays[number] for number in kept])
+
+
+def check(segment, starts, lengths, expected):
+    """Decode some passages at once, and each on its own."""
+    found = segment.decode(starts, lengths)
+    alone = [segment.decode(starts[one : one + 1], lengths[one : one + 1])[0] for one in range(len(starts))]
+    assert len(found) == len(expected)
+    for one, other, array in zip(found, alone, expected, strict=True):
+        assert one.dtype == np.int32
+        np.testing.assert_array_equal(one, array)
+        np.testing.assert_array_equal(other, array)
 
 
 def test_a_table_that_misses_a_token_does_not_fit():
