@@ -79,8 +79,8 @@ def shrink_records(passage: Scored, parts: Parts, asked: frozenset[str], room: R
     tried: list[Ranges] = []
     for ranges, share in zip(parts.levels(), (_WHOLE, _CELLS, _CELLS, _WHOLE), strict=True):
         if not any(np.array_equal(ranges, others) for others in tried):
-            owners, named = parts.owners(ranges) if tried else None, ranges is parts.cells
-            found = _richest_parts(evidence, ranges, owners, room.fits, named=named)
+            within, named = parts.owners(ranges) if tried else None, ranges is parts.cells
+            found = _richest_parts(evidence, ranges, within, room.fits, named=named)
             if found and evidence.of_span(found) >= share * evidence.of_span(run):
                 return found
         tried.append(ranges)
