@@ -114,7 +114,10 @@ def _choose(context: Offer, ranked: Mapping[int, Ranking], budget: int) -> tuple
     candidates = context.candidates
     if not candidates or context.tokens(candidates) <= budget:
         return candidates, 0
-    candidates = _rows_for_headers(context, ranked)
+    offered = _rows_for_headers(context, ranked)
+    candidates = [one for one in offered if ranked[one.passage].is_of_use(one.span, context.asked)]
+    if not candidates:
+        return [], context.tokens(offered)
 
     def worth(one: Candidate, evidence: float) -> float:
         return ranked[one.passage].worth(evidence, one.span)

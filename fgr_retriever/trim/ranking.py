@@ -19,6 +19,7 @@ from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.text.tables import tables
 from fgr_retriever.trim.layout import Scored
+from fgr_retriever.trim.word_evidence import is_of_use
 from fgr_retriever.types import Span
 
 # Weight of a sentence's evidence in the order of what fills a budget, beside that of the unit itself.
@@ -73,6 +74,10 @@ class Ranking:
         first = int(self.sentences[:, 1].searchsorted(span.start, "right"))
         last = int(self.sentences[:, 0].searchsorted(span.end, "left"))
         return self.scale * (evidence + float(self.shares[first:last].max(initial=0.0)))
+
+    def is_of_use(self, span: Span, asked: frozenset[str]) -> bool:
+        """Say whether a reader may learn something from a span who knows the question, by the stems of its words."""
+        return is_of_use(self.passage.text, span, asked, self.sentences)
 
     def best_within(self, ranges: Ranges) -> tuple[Span, ...]:
         """Find the sentence or record in each of some ranges, (n, 2), that has the most evidence for each token."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
-from fgr_retriever.text.atoms import cuts
-from fgr_retriever.text.parts import Parts, is_prose
+from fgr_retriever.evidence.spans import Ranges, as_ranges
+from fgr_retriever.text.parts import Parts, is_prose, words_in
 from fgr_retriever.text.units import Units
-from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
-from fgr_retriever.trim.news import news
 from fgr_retriever.trim.record_parts import Fits, Room, shrink_records
+from fgr_retriever.trim.word_evidence import WordEvidence
 from fgr_retriever.types import Span
 
 # Evidence that a whole sentence or phrase must have, as a share of that of the best run of words.
@@ -41,20 +38,19 @@ def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Sp
 
 def _shrink_prose(passage: Scored, span: Span, asked: frozenset[str], fits: Fits) -> Span | None:
     """Find the best run of words, or else a whole sentence or phrase that has almost as much evidence."""
-    text, sums = passage.text, EvidenceSums.of(passage.evidence)
-    units = Units.near(text, np.arange(span.start, span.end))
+    units = Units.near(passage.text, np.arange(span.start, span.end))
     parts, clauses = (_clipped(ranges, span) for ranges in (units.sentences, units.phrases))
-    words = _words(text, clauses)
-    worths = sums.masses(words) * news(text, words, asked)
-    mass = np.concatenate([[0.0], np.cumsum(worths)])
-    run = _richest_run(sums, words, mass, fits)
+    words = as_ranges([word for clause in clauses for word in words_in(passage.text, *clause)])
+    evidence = WordEvidence.of(passage, words, asked)
+    run = evidence.richest_run(fits)
     if run is None:
         return None
     pieces = as_ranges([(start, end) for start, end in parts + clauses if end - start < span.end - span.start])
-    masses = _between(mass, words, pieces)
-    least = _WHOLE * float(_between(mass, words, as_ranges([(run.start, run.end)]))[0])
+    pieces = pieces[evidence.tell(pieces)]
+    masses = evidence.within(pieces)
     order = (-masses).argsort(kind="stable")
-    found = sums.spans(pieces[order[masses[order] >= least][:_PIECES_TRIED]])
+    enough = masses[order] >= _WHOLE * evidence.of_span(run)
+    found = evidence.sums.spans(pieces[order[enough][:_PIECES_TRIED]])
     return next((piece for piece in found if fits(piece)), run)
 
 
@@ -62,27 +58,3 @@ def _clipped(ranges: Ranges, span: Span) -> list[tuple[int, int]]:
     """List what lies in a span of some ranges that ascend."""
     first, last = ranges[:, 1].searchsorted(span.start, "right"), ranges[:, 0].searchsorted(span.end)
     return [(max(start, span.start), min(end, span.end)) for start, end in ranges[first:last].tolist()]
-
-
-def _richest_run(sums: EvidenceSums, words: Ranges, mass: NDArray[np.float64], fits: Fits) -> Span | None:
-    """Find by bisection the most words in a row that fit, always those with the most evidence."""
-
-    def run(count: int) -> Span:
-        first = int((mass[count:] - mass[:-count]).argmax())
-        return sums.spans(as_ranges([(int(words[first, 0]), int(words[first + count - 1, 1]))]))[0]
-
-    fitting = most(len(words), lambda count: fits(run(count)))
-    return run(fitting) if fitting else None
-
-
-def _between(mass: NDArray[np.float64], words: Ranges, ranges: Ranges) -> NDArray[np.float64]:
-    """Sum the words in each range, given the running sum over all words, (w + 1,): (n, 2) to (n,)."""
-    first, last = words[:, 0].searchsorted(ranges[:, 0]), words[:, 1].searchsorted(ranges[:, 1], "right")
-    return np.subtract(mass[last], mass[first])
-
-
-def _words(text: str, clauses: list[tuple[int, int]]) -> Ranges:
-    """List what must not be cut within some ranges, without the white space between."""
-    edges = [cuts(text, start, end) for start, end in clauses]
-    pairs = [pair for found in edges for pair in zip(found[:-1].tolist(), found[1:].tolist(), strict=True)]
-    return as_ranges([(start, end) for start, end in pairs if not text[start:end].isspace()])
