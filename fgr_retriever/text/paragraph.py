@@ -8,9 +8,9 @@ from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.furniture import is_boilerplate
 from fgr_retriever.text.latex import display_end, latex_kind
 from fgr_retriever.text.lines import (
-    CODE_LINE,
     Line,
     begins_block,
+    is_code_line,
     is_heading,
     is_plain_heading,
     is_question,
@@ -68,8 +68,8 @@ def paragraph_pieces(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
 
 def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
     """Give the kind of a line that is a piece of its own; empty for prose."""
-    behind = text[slice(*lines[place + 1])] if place + 1 < len(lines) else ""
     marked = not line.lstrip()[:1].isalpha()
+    behind = text[slice(*lines[place + 1])] if (place == 0 or line[-1] == ":") and place + 1 < len(lines) else ""
     if (marked and is_heading(line)) or (place < 2 and _is_underlined(text, lines, place, line, behind)):
         return "head"
     if line[-1] in "?*_ " and is_question(line):
@@ -84,7 +84,7 @@ def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
         return "head"
     if (marked or "\\" in line) and (latex := latex_kind(line)):
         return latex
-    if (line[-1] in "{};:" or "=" in line or "import" in line) and CODE_LINE.match(line):
+    if (line[-1] in "{};:" or "=" in line or "import" in line) and is_code_line(line):
         return "whole"
     return "whole" if len(line) <= _LONGEST_TURN and is_turn(line) and _is_alone(text, lines, place) else ""
 
