@@ -13,6 +13,7 @@ from fgr_retriever.text.furniture import front_matter_end, is_boilerplate, is_nu
 from fgr_retriever.text.lines import FENCE, Line, begins_block, is_code_line, is_comment, is_plain_heading
 from fgr_retriever.text.paragraph import paragraph_pieces
 from fgr_retriever.text.piece import Piece, whole
+from fgr_retriever.text.plain import is_plain
 from fgr_retriever.text.rows import csv_rows, runs_of_rows
 
 _LINE = re.compile(r"[^\r\n]+")  # `re` and not `regex`: it takes half the time here
@@ -150,11 +151,14 @@ def _short(text: str, lines: Sequence[Line], heads: frozenset[str], last: bool, 
         line = text[start:end]
         if line[-1] in _STOPS and not heads:
             return None
-        if is_boilerplate(line) or (heads and line.strip() in heads and (line[0] == "\f" or place == 0)):
+        plain = is_plain(text, start, end)
+        if (heads and line.strip() in heads and (line[0] == "\f" or place == 0)) or (
+            not plain and is_boilerplate(line)
+        ):
             found.append(Piece(start, end, "silent"))
-        elif is_number(line) and len(lines) == 1:
+        elif not plain and is_number(line) and len(lines) == 1:
             found.append(Piece(start, end, "silent" if paged else "number"))
-        elif is_plain_heading(line) and not last and not _is_marked(line):
+        elif is_plain_heading(line) and not last and (plain or not _is_marked(line)):
             found.append(Piece(start, end, "head"))
         else:
             return None

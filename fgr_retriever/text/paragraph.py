@@ -19,7 +19,9 @@ from fgr_retriever.text.lines import (
     marker,
 )
 from fgr_retriever.text.piece import Piece
+from fgr_retriever.text.plain import is_plain, is_title
 from fgr_retriever.text.records import records
+from fgr_retriever.text.rows import csv_rows
 
 _LONGEST_TURN = 200  # characters of a turn that is one record
 _LONGEST_LEAD = 80  # characters of a line with a colon that belongs to the list below it
@@ -35,7 +37,7 @@ def paragraph_pieces(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
     Yields:
         Its pieces, ascending.
     """
-    found = records(text, lines)
+    found = _told_at_once(text, lines) or records(text, lines)
     if found is not None:
         yield from found
         return
@@ -64,6 +66,14 @@ def paragraph_pieces(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
                 return
     if start >= 0:
         yield Piece(start, end, "prose")
+
+
+def _told_at_once(text: str, lines: Sequence[Line]) -> list[Piece] | None:
+    """Read a paragraph of words, or with nothing but a heading: most are such, and need no other rule."""
+    start, end = lines[0][0], lines[-1][1]
+    if is_plain(text, start, end):
+        return csv_rows(text, lines, text[slice(*lines[0])]) or [Piece(start, end, "prose")]
+    return [Piece(start, end, "head")] if len(lines) == 1 and is_title(text, start, end) else None
 
 
 def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
