@@ -67,7 +67,7 @@ def find_spans_of(
         return []
     tokens = TokenAxis.of([len(text) for text in texts], evidence)
     (hot,) = (tokens.probabilities >= threshold).nonzero()
-    known, hot = _units_of(texts, tokens, hot, units or [None] * len(texts), config.unit)
+    known, hot = _units_of(texts, tokens, hot, units or [None] * len(texts), config)
     if not len(hot):
         return [()] * len(texts)
     axis = Axis.of(texts, tokens, known)
@@ -87,7 +87,7 @@ def find_spans_of(
 
 
 def _units_of(
-    texts: Sequence[str], tokens: TokenAxis, hot: NDArray[np.int64], units: Sequence[Units | None], unit: Unit
+    texts: Sequence[str], tokens: TokenAxis, hot: NDArray[np.int64], units: Sequence[Units | None], config: TrimConfig
 ) -> tuple[list[Units], NDArray[np.int64]]:
     """Complete the units of the passages, as far as the likely tokens need them.
 
@@ -99,8 +99,9 @@ def _units_of(
     for place, (low, high) in enumerate(pairwise(edges)):
         known = units[place]
         if known is None and low < high:
-            near = hot[low:high] if unit == "phrase" else hot[:0]
-            known = Units.near(texts[place], tokens.sums.anchors[near] - tokens.starts[place])
+            near = tokens.sums.anchors[hot[low:high] if config.unit == "phrase" else hot[:0]] - tokens.starts[place]
+            alone = config.unit == "phrase" and not config.context_sentences
+            known = Units.holding(texts[place], near) if alone else Units.near(texts[place], near)
         found.append(_NONE if known is None else known)
         if low < high and not len(found[-1].sentences):
             blank.append(np.arange(low, high))

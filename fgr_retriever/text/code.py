@@ -6,6 +6,7 @@ begins in the middle, and no language needs to be known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,13 +15,13 @@ import regex
 from fgr_retriever.text.lines import Line, is_comment
 
 _TOKEN = regex.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?:\#|//|--[ ]).*|[()\[\]{}]")
-_LONG_STRING = regex.compile(r"\"\"\"|'''")
+_LONG_STRING = re.compile(r"\"\"\"|'''")
 _SQL = regex.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WITH|MERGE|GRANT)\b", regex.IGNORECASE)
 _GOES_ON = regex.compile(r"\s*(?:\.\w|\?\.|&&|\|\||[)\]])")  # a closing brace ends a block of statements
 _DEFAULT = "([{"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_BRACKET = regex.compile(r"[()\[\]{}]")
-_QUOTE_OR_COMMENT = regex.compile(r"[\"'#]|//|--[ ]")
+_BRACKET = re.compile(r"[()\[\]{}]")
+_QUOTE_OR_COMMENT = re.compile(r"[\"'#]|//|--[ ]")
 _GOES_ON_MARKS = frozenset(".?&|)]")
 LONGEST_STATEMENT = 800
 """Characters of a statement beyond which its lines are units of their own."""
@@ -31,13 +32,9 @@ def depth(line: str, opening: str = _DEFAULT) -> int:
     """Count the brackets that a line opens, less those that it closes; those in strings and comments do not count."""
     if _BRACKET.search(line) is None:
         return 0
-    if _QUOTE_OR_COMMENT.search(line) is None:
-        return sum(line.count(mark) - line.count(_CLOSING[mark]) for mark in opening)
-    closing = [_CLOSING[mark] for mark in opening]
-    marks = [match.group() for match in _TOKEN.finditer(line)]
-    return sum(mark in opening for mark in marks if len(mark) == 1) - sum(
-        mark in closing for mark in marks if len(mark) == 1
-    )
+    if _QUOTE_OR_COMMENT.search(line) is not None:
+        line = "".join(token for token in _TOKEN.findall(line) if len(token) == 1)
+    return sum(line.count(mark) - line.count(_CLOSING[mark]) for mark in opening)
 
 
 def statements(text: str, lines: Sequence[Line]) -> Iterator[tuple[Line, bool]]:

@@ -27,7 +27,7 @@ _COMMON_LINE = regex.compile(
     r"|(?:home|start|startseite|accueil|inicio|início)(?:[ ]*[|>›»/·•][ ]*[\w &.'’-]{1,30}){1,12})\s*$"
 )
 # The first letters of these lines, without case, and the marks.
-_COMMON_STARTS = frozenset(
+COMMON_STARTS = frozenset(
     "ski sea log sig men sub pri adv coo sha fol bac tab was pre zur pré ant rea all cop hom sta acc ini iní".split()
 )
 _BEGUN = 3
@@ -56,7 +56,7 @@ def is_boilerplate(line: str) -> bool:
     if len(line) <= _LONGEST:
         bare = line.strip()
         begun = bare[:_BEGUN].lower()
-        if (begun in _COMMON_STARTS or begun[:1] in _COMMON_MARKS) and _COMMON_LINE.match(line):
+        if (begun in COMMON_STARTS or begun[:1] in _COMMON_MARKS) and _COMMON_LINE.match(line):
             return True
         if (bare[-1:].isdigit() or bare[-1:] in _DASHES) and _PAGE_NUMBER.match(line):
             return True

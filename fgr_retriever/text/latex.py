@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import regex
 
-from fgr_retriever.text.lines import Line
+from fgr_retriever.text.lines import Line, matcher
 
 _BEGIN = regex.compile(r"\s*\\begin\{(\w+\*?)\}")
 _DISPLAY = regex.compile(
     r"(?:equation|align|gather|multline|eqnarray|displaymath|math|verbatim|lstlisting|minted|figure|table)\*?"
 )
-_ALONE = regex.compile(r"\s*\\end\b|.*\\\\\s*$|\s*\$\$")
-_SILENT = regex.compile(r"\s*(?:\\(?:label|centering|maketitle|tableofcontents|newpage|clearpage)\b|%)")
+_is_alone = matcher(r"\s*\\end\b|.*\\\\\s*$|\s*\$\$")
+_is_silent = matcher(r"\s*(?:\\(?:label|centering|maketitle|tableofcontents|newpage|clearpage)\b|%)")
 _LONGEST_DISPLAY = 800
 
 
@@ -28,9 +28,9 @@ def latex_kind(line: str) -> str:
     begin = _BEGIN.match(line)
     if begin:
         return "display" if _DISPLAY.fullmatch(begin[1]) else "head"
-    if _SILENT.match(line):
+    if _is_silent(line):
         return "silent"
-    return "whole" if _ALONE.match(line) else ""
+    return "whole" if _is_alone(line) else ""
 
 
 def display_end(text: str, lines: Sequence[Line], place: int) -> int:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import TypeAlias
 
 import regex
@@ -10,7 +12,14 @@ import regex
 Line: TypeAlias = tuple[int, int]
 """Where a line starts and ends in its text, without its line break."""
 
-FENCE = regex.compile(r"[ ]{0,3}(`{3,}|~{3,})")
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Compile a pattern: of a line in ASCII `re` says the same as `regex`, in half the time."""
+    quick, full = re.compile(pattern, re.ASCII), regex.compile(pattern)
+    return lambda line: (quick if line.isascii() else full).match(line) is not None
+
+
+FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})")
 MARKER = regex.compile(
     r"[^\S\r\n]*(?:(?:[-*+•‣◦▪●–]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]|\(?[A-Z]\))[^\S\r\n]+|\\item\b)"
 )
@@ -53,10 +62,10 @@ CUE = regex.compile(r"\s*(?:\d{1,3}:)?\d{1,3}:\d\d[.,]\d{1,3}[ ]+-->[ ]")
 TRACE = regex.compile(
     r"\s+at[ ]\S|\s+File[ ]\"|Caused by:|Traceback \(|\s+\.{3}[ ]\d+[ ]more|goroutine \d|\t\S+\.go:\d"
 )
-CODE_LINE = regex.compile(
+is_code_line = matcher(
     r".*(?:[{}]|[)\]}];|\):)\s*$|\s*[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|\s*(?:import|from)\s+[\w.]+\s*$"
 )
-_CODE_START = regex.compile(
+_begins_code = matcher(
     r"\s*(?:[\w.\[\]]+\s*(?:[-+*/|&]?=|:=)\s*\S|(?:import|from)\s+[\w.]+\s*(?:$|import\b)|@\w+(?:\(.*\))?\s*$|\#!/"
     r"|(?:def|class|async|func|fn|function|const|let|var|public|private|protected|static|export|package|using"
     r"|struct|enum|interface|impl|raise|throw|return|yield|await|elif|switch|case|try|except|catch|finally|\#include"
@@ -67,7 +76,7 @@ _CODE_START = regex.compile(
     r"|\$[ ]|sudo[ ]|(?:\w+=\S*[ ])*[a-z][\w.\-]+(?:[ ]\S+)*[ ]-{1,2}[A-Za-z][\w\-]*\b.*$|set[ ]-"
     r"|[\w.]+\([^()]*\)\s*$|\"\"\"|\.\w+\()"
 )
-_CODE_WORDS = frozenset(
+CODE_WORDS = frozenset(
     "import from def class async func fn function const let var public private protected static export package using "
     "struct enum interface impl raise throw return yield await elif switch case try except catch finally if for while "
     "else with do SELECT INSERT UPDATE DELETE CREATE ALTER DROP WITH FROM WHERE GROUP ORDER JOIN LEFT VALUES SET "
@@ -78,7 +87,7 @@ _LONGEST_CODE = 1_000  # characters of a line whose words are looked at: the pat
 _COMMENT_MARKS = frozenset("#/-;*%<")
 _LONGEST_MARK = 8  # characters; what begins with a letter or a digit has its stop or bracket in them
 _CODE_END = regex.compile(r"(?r)(?:[{}]|[)\]}];|\):|;|[^\s\\][ ]\\)")  # of a line without white space behind it
-_DIGIT = regex.compile(r"\d")
+_DIGIT = re.compile(r"\d")  # `re` and not `regex`: for what both can say it takes half the time
 _STAMP_WITHIN = 130  # characters in which the first digit of a time stands
 _HEADING_MARKS, _RULE_MARKS = tuple("#*=\\["), tuple("-=_*~^+")
 _ENDS_PROSE = frozenset(".!?…。")
@@ -98,11 +107,11 @@ def is_code(line: str) -> bool:
         return True
     word = bare.split(None, 1)[0] if bare else ""
     # A pattern for code takes long to fail. Without these marks a line of words needs one of some words at its start.
-    if word.isalpha() and word not in _CODE_WORDS and not ("=" in bare or ")" in bare or " -" in bare):
+    if word.isalpha() and word not in CODE_WORDS and not ("=" in bare or ")" in bare or " -" in bare):
         return False
     if word[:1] in _NO_CODE or len(bare) > _LONGEST_CODE:
         return False
-    return _CODE_START.match(line) is not None
+    return _begins_code(line)
 
 
 def marker(text: str, start: int, end: int) -> regex.Match[str] | None:

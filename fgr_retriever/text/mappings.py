@@ -51,19 +51,16 @@ def _leaf(lines: Sequence[Line], changes: Sequence[int], first: int) -> int:
     return first
 
 
-_KEY_MARK = regex.compile(r"[:=：\[\#;-]")
-
-
 def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read keys with values: pairs, mappings without a mapping inside, sections, turns of speakers."""
-    if _KEY_MARK.search(first) is None or (
-        _key(first, (0, len(first))) is None and not first.lstrip().startswith(("[", "#", ";", "- "))
+    keys = [_key(text, lines[0])]
+    if keys[0] is None and not (
+        first.lstrip().startswith(("[", "#", ";", "- "))
+        and _may_stand_among(text, lines[0])
+        and any(_key(text, line) for line in lines[1:_FIRST_LINES])
     ):
         return None
-    if not any(_key(text, line) for line in lines[:_FIRST_LINES]):
-        return None
-    keys = []
-    for line in lines:
+    for line in lines[1:]:
         keys.append(_key(text, line))
         if keys[-1] is None and not _may_stand_among(text, line):
             return None

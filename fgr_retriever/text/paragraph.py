@@ -8,9 +8,9 @@ from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.furniture import is_boilerplate
 from fgr_retriever.text.latex import display_end, latex_kind
 from fgr_retriever.text.lines import (
-    CODE_LINE,
     Line,
     begins_block,
+    is_code_line,
     is_heading,
     is_plain_heading,
     is_question,
@@ -19,7 +19,9 @@ from fgr_retriever.text.lines import (
     marker,
 )
 from fgr_retriever.text.piece import Piece
+from fgr_retriever.text.plain import is_plain, is_title
 from fgr_retriever.text.records import records
+from fgr_retriever.text.rows import csv_rows
 
 _LONGEST_TURN = 200  # characters of a turn that is one record
 _LONGEST_LEAD = 80  # characters of a line with a colon that belongs to the list below it
@@ -35,7 +37,7 @@ def paragraph_pieces(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
     Yields:
         Its pieces, ascending.
     """
-    found = records(text, lines)
+    found = _told_at_once(text, lines) or records(text, lines)
     if found is not None:
         yield from found
         return
@@ -66,10 +68,18 @@ def paragraph_pieces(text: str, lines: Sequence[Line]) -> Iterator[Piece]:
         yield Piece(start, end, "prose")
 
 
+def _told_at_once(text: str, lines: Sequence[Line]) -> list[Piece] | None:
+    """Read a paragraph of words, or with nothing but a heading: most are such, and need no other rule."""
+    start, end = lines[0][0], lines[-1][1]
+    if is_plain(text, start, end):
+        return csv_rows(text, lines, text[slice(*lines[0])]) or [Piece(start, end, "prose")]
+    return [Piece(start, end, "head")] if len(lines) == 1 and is_title(text, start, end) else None
+
+
 def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
     """Give the kind of a line that is a piece of its own; empty for prose."""
-    behind = text[slice(*lines[place + 1])] if place + 1 < len(lines) else ""
     marked = not line.lstrip()[:1].isalpha()
+    behind = text[slice(*lines[place + 1])] if (place == 0 or line[-1] == ":") and place + 1 < len(lines) else ""
     if (marked and is_heading(line)) or (place < 2 and _is_underlined(text, lines, place, line, behind)):
         return "head"
     if line[-1] in "?*_ " and is_question(line):
@@ -84,7 +94,7 @@ def _kind(text: str, lines: Sequence[Line], place: int, line: str) -> str:
         return "head"
     if (marked or "\\" in line) and (latex := latex_kind(line)):
         return latex
-    if (line[-1] in "{};:" or "=" in line or "import" in line) and CODE_LINE.match(line):
+    if (line[-1] in "{};:" or "=" in line or "import" in line) and is_code_line(line):
         return "whole"
     return "whole" if len(line) <= _LONGEST_TURN and is_turn(line) and _is_alone(text, lines, place) else ""
 

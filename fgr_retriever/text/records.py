@@ -64,16 +64,14 @@ def _log(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
 _TRACE_MARKS = frozenset("CTg")
 
 
-def _may_trace(text: str, line: Line) -> bool:
+def _begins_trace(text: str, line: Line) -> bool:
     mark = text[line[0]]
-    return mark in _TRACE_MARKS or mark.isspace()
+    return (mark in _TRACE_MARKS or mark.isspace()) and TRACE.match(text, *line) is not None
 
 
 def _trace(text: str, lines: Sequence[Line]) -> list[Piece] | None:
     """Read a stack trace."""
-    if len(lines) < 2 or not (_may_trace(text, lines[0]) or _may_trace(text, lines[1])):
-        return None
-    if not any(TRACE.match(text, *line) for line in lines[:2]):
+    if len(lines) < 2 or not (_begins_trace(text, lines[0]) or _begins_trace(text, lines[1])):
         return None
     return _runs(lines, [0])
 
@@ -120,14 +118,15 @@ _TEX = regex.compile(r"\s*\\[a-zA-Z]+\*?[{\[]")
 
 def _code(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read code that stands in no fence: at least half of its lines look like it."""
-    if not (is_code(first) or (len(lines) > 1 and is_code(text[slice(*lines[1])])) or is_comment(first)):
+    coded = [is_code(text[slice(*line)]) for line in lines[:2]]
+    if not (any(coded) or is_comment(first)) or _TEX.match(first):
         return None
-    if _TEX.match(first) or any(is_rule(text[slice(*line)]) for line in lines):
+    coded += [is_code(text[slice(*line)]) for line in lines[2:]]
+    if not any(coded) or any(is_rule(text[slice(*line)]) for line in lines):
         return None
-    coded = [is_code(text[slice(*line)]) for line in lines]
     others = (line for line, is_one in zip(lines, coded, strict=True) if not is_one)
     alike = sum(COMMENT.match(text, *line) is not None or text[line[0] : line[0] + 2].isspace() for line in others)
-    if not any(coded) or (sum(coded) + alike) * 2 < len(lines):
+    if (sum(coded) + alike) * 2 < len(lines):
         return None
     return [Piece(*line, "head" if is_comment else "whole") for line, is_comment in statements(text, lines)]
 

@@ -35,7 +35,7 @@ def separated(text: str, lines: Sequence[Line], first: str) -> tuple[str, list[L
     if len(lines) < 2:
         return None
     for separator in SEPARATORS:
-        if separator in first and text.find(separator, *lines[1]) >= 0 and not _is_prose(text, lines, separator):
+        if separator in first and text.find(separator, *lines[1]) >= 0:
             rows = _rows(text, lines, separator)
             if rows is not None:
                 return separator, rows
@@ -55,17 +55,20 @@ def runs_of_rows(text: str, runs: Sequence[Sequence[Line]], place: int) -> int:
     """
     lines = runs[place]
     start, end = lines[0][0], lines[-1][1]
-    if place + 1 == len(runs) or not any(text.find(mark, *lines[0]) >= 0 for mark in SEPARATORS):
+    if place + 1 == len(runs):
         return 1
     first = text[slice(*lines[0])]
-    if text.count('"', start, end) % 2:
+    is_open = text.count('"', start, end) % 2 == 1
+    if not is_open and (len(lines) > 1 or len(runs[place + 1]) > 1 or first.rstrip()[-1] in _STOPS):
+        return 1
+    if "," not in first and ";" not in first and "\t" not in first:  # of `SEPARATORS`
+        return 1
+    if is_open:
         joined = list(lines)
         for count, more in enumerate(runs[place + 1 : place + _MOST_RUNS], 2):
             joined += more
             if text.count('"', more[0][0], more[-1][1]) % 2:
                 return count if separated(text, joined, first) else 1
-        return 1
-    if len(lines) > 1 or len(runs[place + 1]) > 1 or first.rstrip()[-1] in _STOPS:
         return 1
     rows = [run[0] for run in runs[place : place + _LEAST_RUNS] if len(run) == 1]
     found = separated(text, rows, first) if len(rows) == _LEAST_RUNS else None
@@ -97,10 +100,14 @@ _FIELD = {
     for mark in SEPARATORS
 }
 _LEAST_SHARE = 0.7
+_DIFFERENT = 3  # first rows that are none if each has another number of separators
 
 
 def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Line] | None:
     """Read rows at a separator; None if they are none."""
+    if text.find('"', lines[0][0], lines[-1][1]) < 0:
+        counts = [text.count(separator, *line) for line in lines]
+        return list(lines) if _are_rows(text, counts, lines, separator) else None
     field, ends, counts, bounds = _FIELD[separator], {end: place for place, (_, end) in enumerate(lines)}, [], []
     place = 0
     while place < len(lines):
@@ -114,25 +121,19 @@ def _rows(text: str, lines: Sequence[Line], separator: str) -> list[Line] | None
         bounds.append((start, lines[last][1]))
         counts.append(count)
         place = last + 1
-        if len(counts) == 3 and len(set(counts)) == 3:
+        if len(counts) == _DIFFERENT == len(set(counts)):
             return None
     return bounds if _are_rows(text, counts, bounds, separator) else None
 
 
-def _is_prose(text: str, lines: Sequence[Line], separator: str) -> bool:
-    """Say of two lines with ", " early what `_are_rows` would say: many paragraphs are no rows for this."""
-    if separator != "," or len(lines) != 2 or text.find(", ", *lines[0]) < 0:
-        return False
-    return text.find('"', lines[0][0], lines[1][1]) < 0
-
-
-def _are_rows(text: str, counts: list[int], bounds: list[Line], separator: str) -> bool:
+def _are_rows(text: str, counts: Sequence[int], bounds: Sequence[Line], separator: str) -> bool:
     """Say whether rows are rows of a file, and not lines of prose that have as many commas by chance."""
-    same = sum(count == counts[0] for count in counts) / len(counts)
-    spaced = (
-        any(text.find(separator + " ", *row) >= 0 for row in bounds) and '"' not in text[bounds[0][0] : bounds[-1][1]]
-    )
-    if not spaced or separator != ",":
-        return len(counts) > 1 and same >= _LEAST_SHARE and counts[0] >= 1
+    same = counts.count(counts[0]) / len(counts)
+    if len(counts) < 2 or same < _LEAST_SHARE or counts[0] < 1 or len(set(counts[:_DIFFERENT])) == _DIFFERENT:
+        return False
+    if separator != "," or '"' in text[bounds[0][0] : bounds[-1][1]]:
+        return True
+    if not any(text.find(", ", *row) >= 0 for row in bounds):
+        return True
     header = text[slice(*bounds[0])].rstrip()
     return len(counts) > 2 and same == 1 and counts[0] > 1 and header[-1:] not in ".!?,;:"

@@ -10,7 +10,8 @@ All of it takes linear time, and every range is free of surrounding white space.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import regex
@@ -44,11 +45,13 @@ class Segment(NamedTuple):
     silent: bool = False
 
 
-def segments(text: str) -> list[Segment]:
+def segments(text: str, near: Sequence[int] | None = None) -> list[Segment]:
     """Cut a text into sentences and records.
 
     Args:
         text: Any text.
+        near: If given, characters of it, ascending: sentences that hold none of them may be one. A search needs
+            few of the sentences of a long text.
 
     Returns:
         Segments, ascending and disjoint, without white space at their ends, that together hold every
@@ -62,7 +65,8 @@ def segments(text: str) -> list[Segment]:
             heads += _split(text, start, end, ())
             continue
         is_prose = kind == "prose"
-        ranges = _split(text, start, end, stops(text, start, end, uncased) if is_prose else ())
+        held = None if near is None else _between(near, heads[0][0] if heads else start, end)
+        ranges = _split(text, start, end, stops(text, start, end, uncased, held) if is_prose else ())
         if heads and ranges and (kind == "silent" or len(heads) > _MOST_HEADS):
             found += [Segment(*head, head[1]) for head in heads]
             heads = []
@@ -72,6 +76,11 @@ def segments(text: str) -> list[Segment]:
             found.append(Segment(heads[0][0] if heads else low, high, body, kind == "silent"))
             heads = []
     return found + [Segment(*head, head[1], silent=len(heads) <= _MOST_HEADS) for head in heads]
+
+
+def _between(positions: Sequence[int], start: int, end: int) -> Sequence[int]:
+    """Give those of ascending positions that lie in a range."""
+    return positions[bisect_left(positions, start) : bisect_left(positions, end)]
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -157,12 +166,10 @@ def _split(text: str, start: int, end: int, borders: Iterable[int]) -> list[tupl
     """Cut a range at ascending positions and strip the white space around the pieces."""
     found = []
     for border in (*borders, end):
-        piece = text[start:border]
-        bare = piece.strip()
-        if len(bare) == len(piece) > 0:
+        if start < border and not (text[start].isspace() or text[border - 1].isspace()):
             found.append((start, border))
-        elif bare:
-            start += len(piece) - len(piece.lstrip())
-            found.append((start, start + len(bare)))
+        elif piece := text[start:border].lstrip():
+            start = border - len(piece)
+            found.append((start, start + len(piece.rstrip())))
         start = border
     return found

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 import regex
 
@@ -73,44 +74,73 @@ _VOWEL = regex.compile(r"[aeiouyäöüáéíóúàèìòùâêîôûãõœæ]", 
 _WORD_BEHIND = 40
 
 
-def stops(text: str, start: int, end: int, uncased: bool) -> Iterator[int]:
-    """Yield where the sentences of a block of prose end, the last one excepted.
+def stops(text: str, start: int, end: int, uncased: bool, near: Sequence[int] | None = None) -> list[int]:
+    """Find where the sentences of a block of prose end, the last one excepted.
 
     Args:
         text: Any text.
         start: First character of the block.
         end: One past its last character.
         uncased: The text has no capitals, so that a small letter may begin a sentence.
+        near: If given, characters of the block, ascending: only the ends of the sentences that hold them are looked
+            for, and of those before these.
     """
+    if near is not None and not near:
+        return []
     item = marker(text, start, end)
     matches = _STOP.finditer(text, item.end() if item else start, end)
     found = [(match.end(), match) for match in matches if match.end() < end]
     if not found:
-        return
-    for border, match in outside_atoms(text, start, end, found):
-        if _ends_sentence(text, match, end, uncased):
-            yield border
+        return []
+    free = list(outside_atoms(text, start, end, found))
+    if near is None:
+        return [border for border, match in free if _ends_sentence(text, match, end, uncased)]
+    return _around(
+        near, [border for border, _ in free], lambda place: _ends_sentence(text, free[place][1], end, uncased)
+    )
+
+
+def _around(positions: Sequence[int], borders: Sequence[int], is_end: Callable[[int], bool]) -> list[int]:
+    """Find the last border before and the first behind each position for whose number something holds.
+
+    Each border is asked at most once: this takes linear time.
+    """
+    found: list[int] = []
+    asked = 0  # borders before this one are known
+    for position in positions:
+        if found and position < found[-1]:
+            continue
+        place = bisect_right(borders, position)
+        before = next((one for one in range(place - 1, asked - 1, -1) if is_end(one)), None)
+        behind = next(filter(is_end, range(place, len(borders))), None)
+        found += [borders[one] for one in (before, behind) if one is not None]
+        if behind is None:
+            break
+        asked = behind + 1
+    return found
 
 
 def _ends_sentence(text: str, stop: regex.Match[str], end: int, uncased: bool) -> bool:
     """Decide whether a stop ends its sentence, by the words before and after it."""
-    mark = text[stop.start()]
+    start, border = stop.span()
+    mark = text[start]
     if mark not in ".!?…":
         return True
-    behind = min(end, stop.end() + _WORD_BEHIND)
-    following = _NEXT_WORD.search(text, stop.end(), behind)
+    behind = min(end, border + _WORD_BEHIND)
+    following = _NEXT_WORD.search(text, border, behind)
     word = following.group() if following else ""
     if word[:1].islower() and not uncased:
         return False
-    if mark != "." or stop.group()[1:2] == ".":
+    if mark != "." or text.startswith("..", start, border):
         return True
-    last = _LAST_WORD.match(text, max(0, stop.start() - _WORD_BEHIND), stop.start())
+    last = _LAST_WORD.match(text, max(0, start - _WORD_BEHIND), start)
     if last is None:
         return True
-    numbered = word[:1].isdigit() or "." in word or last.group()[-1].isdigit()
-    if numbered and stop.end() - stop.start() == 1 and _goes_on(text, last.group(), stop.end(), behind):
+    before = last.group()
+    numbered = word[:1].isdigit() or "." in word or before[-1].isdigit()
+    if numbered and border - start == 1 and _goes_on(text, before, border, behind):
         return False
-    return not _is_abbreviation(last.group(), word)
+    return not _is_abbreviation(before, word)
 
 
 def _goes_on(text: str, word: str, border: int, end: int) -> bool:

@@ -59,9 +59,18 @@ class Units:
             positions: Characters of it, (n,). One between two sentences counts to the one before it.
         """
         found = _audible(text, segments(text))
-        starts = np.array([one.start for one in found], dtype=np.int64)
-        held = np.unique(np.maximum(starts.searchsorted(positions, "right") - 1, 0)).tolist() if found else []
-        return cls._of(text, found, [found[place] for place in held])
+        return cls._of(text, found, _owners(found, positions))
+
+    @classmethod
+    def holding(cls, text: str, positions: NDArray[np.int64]) -> Self:
+        """Work out only the sentences that hold some positions, and their phrases; the others may be one.
+
+        Args:
+            text: Any text.
+            positions: Characters of it, (n,), ascending.
+        """
+        found = _audible(text, segments(text, positions.tolist()))
+        return cls._of(text, found, _owners(found, positions))
 
     @classmethod
     def _of(cls, text: str, found: Sequence[Segment], near: Sequence[Segment] | None = None) -> Self:
@@ -153,6 +162,14 @@ def _audible(text: str, found: list[Segment]) -> list[Segment]:
     """Leave out what is never evidence, unless nothing else has a word."""
     heard = [one for one in found if not one.silent]
     return heard if any(_WORD.search(text, one.start, one.end) for one in heard) else found
+
+
+def _owners(found: Sequence[Segment], positions: NDArray[np.int64]) -> list[Segment]:
+    """List the segments that hold some positions, or are the last before them."""
+    if not found:
+        return []
+    starts = np.array([one.start for one in found], dtype=np.int64)
+    return [found[place] for place in np.unique(np.maximum(starts.searchsorted(positions, "right") - 1, 0)).tolist()]
 
 
 def as_ranges(pairs: Sequence[tuple[int, int]]) -> Ranges:

@@ -17,6 +17,7 @@ from fgr_retriever.evidence.unit_choice import Choice
 from fgr_retriever.text.atoms import snap_to_atoms
 from fgr_retriever.text.units import Units
 from fgr_retriever.types import TokenEvidence
+from tests.text.marked_cuts import marked_texts
 from tests.text.test_sentences import texts
 
 TEXT = (
@@ -282,3 +283,29 @@ def _seconds(text, evidence):
     started = time.process_time()
     find_spans(text, evidence, TrimConfig(), 0.5)
     return time.process_time() - started
+
+
+@pytest.mark.parametrize("unit", ["phrase", "sentence", "token"])
+@pytest.mark.parametrize("one", marked_texts(), ids=lambda one: one.kind)
+def test_spans_do_not_depend_on_whether_the_units_are_known(one, unit):
+    """Without units, only the sentences around likely tokens are told from their neighbours."""
+    text = "\n\n".join(one.text.replace("7", digit) for digit in "123")
+    tokens = np.array([token.span() for token in regex.finditer(r"\w+|\W", text)], dtype=np.int32)
+    for step, context in product((1, 7, 31, 109), (0, 1)):
+        likely = np.where(np.arange(len(tokens)) % step == step // 2, 0.9, 0.05).astype(np.float32)
+        config, evidence = TrimConfig(unit=unit, context_sentences=context), TokenEvidence(tokens, likely)
+        known = find_spans_of([text], [evidence], config, 0.5, [Units.of(text)])
+        assert find_spans_of([text], [evidence], config, 0.5) == known
+
+
+def test_a_likely_heading_has_its_sentence():
+    text = "# Ferry times\n\nThe ferry leaves at noon. It takes an hour. It has no bar."
+    found = find_spans(text, evidence_for(text, "Ferry"), TrimConfig(), 0.5)
+    assert [text[span.start : span.end] for span in found] == ["# Ferry times\n\nThe ferry leaves at noon."]
+
+
+@given(passages(), configs, st.floats(0, 1))
+def test_spans_of_any_text_do_not_depend_on_whether_the_units_are_known(passage, config, threshold):
+    text, evidence = passage
+    known = find_spans_of([text], [evidence], config, threshold, [Units.of(text)])
+    assert find_spans_of([text], [evidence], config, threshold) == known
