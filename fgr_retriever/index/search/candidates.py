@@ -76,14 +76,8 @@ def find_candidates(
         total[~among] = -np.inf
         near = np.zeros(len(snapshot.codec.centroids), np.bool_)
         near[numbers] = True
-        found.append(Candidates(_best(total, count), near))
+        found.append(Candidates(best_of(total, count), near))
     return found
-
-
-def _best(gains: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Choose the passages that gain most; where enough gain something, the others are not looked at."""
-    gaining = np.flatnonzero(gains > 0)
-    return gaining[best_of(gains[gaining], count)] if len(gaining) >= count else best_of(gains, count)
 
 
 def nearest_centroids(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
