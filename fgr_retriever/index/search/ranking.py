@@ -54,10 +54,12 @@ def best_of(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         Where they are, (k,) int64, ascending; among equals the first. Fewer if fewer have a score.
     """
     if len(scores) > _EVERY * k:  # a sample tells what some 2 k reach: only they need to be ordered
-        few = -(-2 * k // _EVERY)
-        likely = np.flatnonzero(scores >= np.partition(scores[::_EVERY], -few)[-few])
-        if k <= len(likely) < len(scores):
-            return likely[best_of(scores[likely], k)]
+        sample, few = scores[::_EVERY], -(-2 * k // _EVERY)
+        sample = sample[sample > sample.min()]  # often most are 0, and numpy is slow at many equal ones
+        if len(sample) >= few:
+            likely = np.flatnonzero(scores >= np.partition(sample, -few)[-few])
+            if k <= len(likely) < len(scores):
+                return likely[best_of(scores[likely], k)]
     if len(scores) > k:
         least = np.partition(scores, -k)[-k]
         better = np.flatnonzero(scores > least)

@@ -82,24 +82,41 @@ typedef struct {
     int64_t tokens, probes;
 } Probes;
 
+enum { SOON = 4 }; /* lists that are fetched from memory before they are read */
+
+INLINE int64_t centroid_of(const Probes *probes, int64_t step)
+{
+    int64_t token = step / probes->probes + 1;
+    return probes->centroids[token * probes->probes - 1 - step % probes->probes]; /* the one with the most gain first */
+}
+
+INLINE int has_list(const Lists *lists, int64_t number)
+{
+    return number >= 0 && number < lists->centroids && lists->bounds[number] >= 0 &&
+           lists->bounds[number] <= lists->bounds[number + 1] && lists->bounds[number + 1] <= lists->entries;
+}
+
 /* gains_in: sum up the gains in each passage of a segment, (passages). */
 static int gains_of(const Lists *lists, const Probes *probes, int64_t passages, double *totals, int32_t *claimed)
 {
     memset(totals, 0, (size_t)passages * sizeof *totals);
     memset(claimed, 0, (size_t)passages * sizeof *claimed); /* the last token that gained there, from 1 */
-    for (int64_t step = 0; step < probes->tokens * probes->probes; step++) {
-        int64_t token = step / probes->probes + 1, place = token * probes->probes - 1 - step % probes->probes;
-        int64_t number = probes->centroids[place];
-        if (number < 0 || number >= lists->centroids || lists->bounds[number] < 0 ||
-            lists->bounds[number] > lists->bounds[number + 1] || lists->bounds[number + 1] > lists->entries)
+    int64_t steps = probes->tokens * probes->probes;
+    for (int64_t step = 0; step < steps; step++) {
+        int64_t number = centroid_of(probes, step);
+        if (!has_list(lists, number))
             return BAD_LIST;
-        double gain = probes->gains[place];
+        int64_t soon = step + SOON < steps ? centroid_of(probes, step + SOON) : -1;
+        if (has_list(lists, soon))
+            __builtin_prefetch(lists->slots + lists->bounds[soon]);
+        int32_t token = (int32_t)(step / probes->probes + 1);
+        double gain = probes->gains[token * probes->probes - 1 - step % probes->probes];
         for (int64_t entry = lists->bounds[number]; entry < lists->bounds[number + 1]; entry++) {
             int64_t slot = lists->slots[entry];
             if (slot >= passages)
                 return BAD_LIST;
             totals[slot] += claimed[slot] != token ? gain : 0;
-            claimed[slot] = (int32_t)token;
+            claimed[slot] = token;
         }
     }
     return OK;
