@@ -36,10 +36,12 @@ _PIPES = regex.compile(r"(?:[^|\\\r\n]|\\.|\\)+")
 _TABS = regex.compile(r"[^\t\r\n]+")
 _PAIRS = regex.compile(r"[,{](?=\s*\"[^\"\r\n]{1,60}\"\s*:)")  # before each pair of an object
 _AROUND_CELL, _AROUND_PAIR = ' \t\r\n"', " \t\r\n{}"
+_NUMBER = r"(?<![\p{N}.,])(?:\p{N}{1,3}(?:[ \u00a0\u202f]\p{N}{3})++(?!\p{N})(?:[.,]\p{N}++)?+|\p{N}[\p{N}.,]*+)"
+_TO = r"[ \u00a0]?(?:[–-]|(?<=[ \u00a0])(?:to|bis|à|a|al|till?|until)(?=[ \u00a0]))[ \u00a0]?"  # noqa: RUF001
 _TOGETHER = regex.compile(
     r"(?<![\w.\-/])[\w.\-/]++=(?:\"[^\"\r\n]{0,100}\"|[^\s,;|\"]+)"  # key=value
     r"|\"[^\"\r\n]{1,60}\"\s*:\s*(?:\"[^\"\r\n]{0,60}\"|[^\s,\"\[{]+)"  # "key": value
-    r"|(?<![\p{N}.,])\p{N}[\p{N}.,]*+[ \u00a0](?P<unit>\p{L}+)"  # a number with its unit of measure
+    rf"|{_NUMBER}(?:{_TO}{_NUMBER})?+(?:[ \u00a0](?P<unit>\p{{L}}+))?+"  # a number or a range, with its unit of measure
     r"|(?<![\p{L}\p{N}])(?P<name>\p{Lu}\p{Ll}[\p{L}\p{M}]*+(?:[ ]\p{Lu}\p{Ll}[\p{L}\p{M}]*+)++)"  # a name
 )
 
@@ -212,8 +214,14 @@ def _kept_together(text: str, start: int, end: int) -> Iterator[Line]:
         yield stamp.span()
     for match in _TOGETHER.finditer(text, start, end):
         unit, name = match["unit"], match["name"]
-        if (unit is None or is_content(unit)) and (name is None or name.count(" ") < _LONGEST_NAME):
-            yield match.span()
+        if name is not None and name.count(" ") >= _LONGEST_NAME:
+            continue
+        yield match.start(), match.end() if unit is None or _is_unit(unit) else match.start("unit") - 1
+
+
+def _is_unit(word: str) -> bool:
+    """Say whether a word behind a number may be its unit of measure: no function word, but for a letter as in 3 g."""
+    return is_content(word) or (len(word) == 1 and word not in "aIoyeuàéè")
 
 
 def _bare(text: str, start: int, end: int, marks: str | None) -> Line | None:

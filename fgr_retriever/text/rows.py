@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import regex
@@ -99,6 +100,7 @@ _FIELD = {
     mark: regex.compile(rf"[ ]*+(?:\"(?:[^\"]|\"\"){{0,1000}}+\"[^{mark}\"\r\n]*+|[^{mark}\r\n]*+)({mark})?+")
     for mark in SEPARATORS
 }
+_COMMA_BETWEEN = re.compile(r"(?<!\d),|,(?!\d)")  # one that is not part of a number
 _LEAST_SHARE = 0.7
 _DIFFERENT = 3  # first rows that are none if each has another number of separators
 
@@ -133,6 +135,9 @@ def _are_rows(text: str, counts: Sequence[int], bounds: Sequence[Line], separato
         return False
     if separator != "," or '"' in text[bounds[0][0] : bounds[-1][1]]:
         return True
+    if not any(_COMMA_BETWEEN.search(text, *row) for row in bounds):  # "The tank holds 1,250 litres."
+        first = text[slice(*bounds[0])].strip()
+        return " " not in first or not any(map(str.isalpha, first))
     if not any(text.find(", ", *row) >= 0 for row in bounds):
         return True
     header = text[slice(*bounds[0])].rstrip()

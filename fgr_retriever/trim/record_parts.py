@@ -14,7 +14,7 @@ from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.query_words import query_words, stems
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
-from fgr_retriever.trim.word_evidence import WordEvidence
+from fgr_retriever.trim.word_evidence import OF_NAME, WordEvidence, weights_of_units
 from fgr_retriever.types import Span
 
 # Evidence that whole sentences, records and phrases must have, as a share of that of the best run of words; and cells
@@ -25,9 +25,6 @@ _WHOLE, _CELLS = 0.8, 0.5
 # Of these, the most with which that is tried: in a long span hundreds have as much evidence as a short run. There, 4 to
 # 48 give the same within 0.1; but its tables have six rows, so it says nothing of longer ones.
 _PIECES_TRIED = 12
-# What each word of its name adds to the weight of a row that the question names. There, 0 and 0.1 keep 0.4 less on the
-# mean; 0.5 and 1 keep the same.
-_OF_NAME = 0.25
 
 
 Fits: TypeAlias = Callable[[Span], bool]
@@ -142,13 +139,19 @@ def _evidence(passage: Scored, parts: Parts, asked: frozenset[str]) -> WordEvide
 
 
 def _named(text: str, parts: Parts, asked: frozenset[str]) -> NDArray[np.float64]:
-    """Weigh units: rows whose name, the first cell, is a name in the question, and says no more, come first; (n,)."""
-    found = np.ones(len(parts.units))
+    """Weigh units, (n,): rows whose name, the first cell, is a name in the question, and says no more, come first.
+
+    Sentences and items of a list have no such cell; all their words count.
+    """
     first = parts.cells[:, 0].searchsorted(parts.units[:, 0])
-    counts = np.bincount(parts.owners(parts.cells), minlength=len(found))
-    for place in np.flatnonzero((counts > 1) & ~parts.is_prose).tolist():
+    counts = np.bincount(parts.owners(parts.cells), minlength=len(parts.units))
+    rows = (counts > 1) & ~parts.is_prose
+    found = weights_of_units(text, parts.units[~rows], asked)
+    weights = np.ones(len(rows))
+    weights[~rows] = found
+    for place in np.flatnonzero(rows).tolist():
         start, end = parts.cells[first[place]].tolist()
         name = stems(text[start:end])
         if asked.issuperset(name):
-            found[place] += _OF_NAME * len(name)
-    return found
+            weights[place] += OF_NAME * len(name)
+    return weights

@@ -9,7 +9,7 @@ from fgr_retriever.text.parts import Parts, is_prose, words_in
 from fgr_retriever.text.units import Units
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.record_parts import Fits, Room, shrink_records
-from fgr_retriever.trim.word_evidence import WordEvidence
+from fgr_retriever.trim.word_evidence import WordEvidence, weights_of_units
 from fgr_retriever.types import Span
 
 # Evidence that a whole sentence or phrase must have, as a share of that of the best run of words.
@@ -41,7 +41,10 @@ def _shrink_prose(passage: Scored, span: Span, asked: frozenset[str], fits: Fits
     units = Units.near(passage.text, np.arange(span.start, span.end))
     parts, clauses = (_clipped(ranges, span) for ranges in (units.sentences, units.phrases))
     words = as_ranges([word for clause in clauses for word in words_in(passage.text, *clause)])
-    evidence = WordEvidence.of(passage, words, asked)
+    wholes = as_ranges(parts)
+    weights = weights_of_units(passage.text, wholes, asked)
+    owners = np.maximum(wholes[:, 0].searchsorted(words[:, 0], "right") - 1, 0)
+    evidence = WordEvidence.of(passage, words, asked, weights[owners] if len(weights) else 1.0)
     run = evidence.richest_run(fits)
     if run is None:
         return None
