@@ -64,8 +64,13 @@ def segments(text: str, near: Sequence[int] | None = None) -> list[Segment]:
         if kind == "head":
             heads += _split(text, start, end, ())
             continue
+        first = heads[0][0] if heads else start
+        held = None if near is None else _between(near, first, end)
+        if held == [] and kind != "silent":
+            found.append(Segment(first, end, end))
+            heads = []
+            continue
         is_prose = kind == "prose"
-        held = None if near is None else _between(near, heads[0][0] if heads else start, end)
         ranges = _split(text, start, end, stops(text, start, end, uncased, held) if is_prose else ())
         if heads and ranges and (kind == "silent" or len(heads) > _MOST_HEADS):
             found += [Segment(*head, head[1]) for head in heads]
