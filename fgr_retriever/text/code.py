@@ -18,6 +18,7 @@ _TOKEN = regex.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'(?:[^'\\\n]|\\.)*+'|(?:\#|//|-
 _LONG_STRING = re.compile(r"\"\"\"|'''")
 _SQL = regex.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|WITH|MERGE|GRANT)\b", regex.IGNORECASE)
 _GOES_ON = regex.compile(r"\s*(?:\.\w|\?\.|&&|\|\||[)\]])")  # a closing brace ends a block of statements
+_SQL_MARKS = frozenset("SIUDCAWMG")
 _DEFAULT = "([{"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _BRACKET = re.compile(r"[()\[\]{}]")
@@ -80,7 +81,7 @@ class _Shape(NamedTuple):
         mark = bare.lstrip()[:1]
         return cls(
             is_comment(line),
-            mark.isalpha() and _SQL.match(line) is not None,
+            mark.upper() in _SQL_MARKS and _SQL.match(line) is not None,
             depth(line, "(["),
             ('"""' in line or "'''" in line) and len(_LONG_STRING.findall(line)) % 2 == 1,
             bare.endswith(";"),

@@ -93,12 +93,13 @@ def _mappings(text: str, lines: Sequence[Line], keys: Sequence[regex.Match[str] 
     while place < len(lines):
         start, end = lines[place]
         key = keys[place]
-        if is_question(text[start:end]):
+        line = text[start:end]
+        if not line[-1].isalnum() and is_question(line):
             yield Piece(start, end, "head")
             place += 1
             continue
         if key is None:
-            is_head = is_heading(text[start:end]) or is_comment(text[start:end])
+            is_head = is_heading(line) or is_comment(line)
             yield Piece(start, end, "head") if is_head else whole(start, end)
             place += 1
             continue

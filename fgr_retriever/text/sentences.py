@@ -50,8 +50,8 @@ def segments(text: str, near: Sequence[int] | None = None) -> list[Segment]:
 
     Args:
         text: Any text.
-        near: If given, characters of it, ascending: sentences that hold none of them may be one. A search needs
-            few of the sentences of a long text.
+        near: If given, characters of it, ascending: sentences that hold none of them may be one, with the white
+            space around them. A search needs few of the sentences of a long text.
 
     Returns:
         Segments, ascending and disjoint, without white space at their ends, that together hold every
@@ -60,12 +60,22 @@ def segments(text: str, near: Sequence[int] | None = None) -> list[Segment]:
     uncased = text.islower()
     found: list[Segment] = []
     heads: list[tuple[int, int]] = []
+    asked = None if near is None else [*near, len(text)]  # no range holds the last one
+    held: Sequence[int] | None = None
+    place = 0
     for start, end, kind in pieces(text):
         if kind == "head":
             heads += _split(text, start, end, ())
             continue
+        if asked is not None:
+            first = heads[0][0] if heads else start
+            place = bisect_left(asked, first, place)
+            if asked[place] >= end and kind != "silent":
+                found.append(Segment(first, end, end))  # not joined: what lies between two is in neither
+                heads = []
+                continue
+            held = asked[place : bisect_left(asked, end, place)]
         is_prose = kind == "prose"
-        held = None if near is None else _between(near, heads[0][0] if heads else start, end)
         ranges = _split(text, start, end, stops(text, start, end, uncased, held) if is_prose else ())
         if heads and ranges and (kind == "silent" or len(heads) > _MOST_HEADS):
             found += [Segment(*head, head[1]) for head in heads]
@@ -76,11 +86,6 @@ def segments(text: str, near: Sequence[int] | None = None) -> list[Segment]:
             found.append(Segment(heads[0][0] if heads else low, high, body, kind == "silent"))
             heads = []
     return found + [Segment(*head, head[1], silent=len(heads) <= _MOST_HEADS) for head in heads]
-
-
-def _between(positions: Sequence[int], start: int, end: int) -> Sequence[int]:
-    """Give those of ascending positions that lie in a range."""
-    return positions[bisect_left(positions, start) : bisect_left(positions, end)]
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

@@ -58,8 +58,7 @@ class Units:
             text: Any text.
             positions: Characters of it, (n,). One between two sentences counts to the one before it.
         """
-        found = _audible(text, segments(text))
-        return cls._of(text, found, _owners(found, positions))
+        return cls._of(text, _audible(text, segments(text)), positions)
 
     @classmethod
     def holding(cls, text: str, positions: NDArray[np.int64]) -> Self:
@@ -69,14 +68,14 @@ class Units:
             text: Any text.
             positions: Characters of it, (n,), ascending.
         """
-        found = _audible(text, segments(text, positions.tolist()))
-        return cls._of(text, found, _owners(found, positions))
+        return cls._of(text, _audible(text, segments(text, positions.tolist())), positions)
 
     @classmethod
-    def _of(cls, text: str, found: Sequence[Segment], near: Sequence[Segment] | None = None) -> Self:
-        """Make the units of some segments, with the phrases of those that are near."""
-        clauses = [unit for one in (found if near is None else near) for unit in phrases(text, *one[:3])]
+    def _of(cls, text: str, found: Sequence[Segment], positions: NDArray[np.int64] | None = None) -> Self:
+        """Make the units of some segments, the phrases only of those that hold some positions if these are given."""
         wholes = as_ranges([(one.start, one.end) for one in found])
+        near = found if positions is None else [found[place] for place in _owners(wholes, positions)]
+        clauses = [unit for one in near for unit in phrases(text, *one[:3])]
         return cls(wholes, as_ranges(clauses), np.array(paragraph_breaks(text), dtype=np.int64))
 
     def to_bytes(self) -> bytes:
@@ -164,12 +163,11 @@ def _audible(text: str, found: list[Segment]) -> list[Segment]:
     return heard if any(_WORD.search(text, one.start, one.end) for one in heard) else found
 
 
-def _owners(found: Sequence[Segment], positions: NDArray[np.int64]) -> list[Segment]:
-    """List the segments that hold some positions, or are the last before them."""
-    if not found:
-        return []
-    starts = np.array([one.start for one in found], dtype=np.int64)
-    return [found[place] for place in np.unique(np.maximum(starts.searchsorted(positions, "right") - 1, 0)).tolist()]
+def _owners(wholes: Ranges, positions: NDArray[np.int64]) -> list[int]:
+    """Number the ranges that hold some positions, or are the last before them."""
+    owners = wholes[:, 0].searchsorted(positions, "right") - 1
+    found: list[int] = np.unique(np.maximum(owners, 0)).tolist() if len(wholes) else []
+    return found
 
 
 def as_ranges(pairs: Sequence[tuple[int, int]]) -> Ranges:

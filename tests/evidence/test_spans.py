@@ -298,6 +298,15 @@ def test_spans_do_not_depend_on_whether_the_units_are_known(one, unit):
         assert find_spans_of([text], [evidence], config, 0.5) == known
 
 
+def test_a_text_of_nothing_but_furniture_is_evidence_wherever_the_likely_token_lies():
+    text = "Skip to content\n\nLog in\n\nCookie settings"
+    for word in "Skip", "Log", "Cookie":
+        evidence = evidence_for(text, word)
+        known = find_spans_of([text], [evidence], TrimConfig(), 0.5, [Units.of(text)])
+        assert find_spans_of([text], [evidence], TrimConfig(), 0.5) == known
+        assert [text[span.start : span.end].split()[0] for span in known[0]] == [word]
+
+
 def test_a_likely_heading_has_its_sentence():
     text = "# Ferry times\n\nThe ferry leaves at noon. It takes an hour. It has no bar."
     found = find_spans(text, evidence_for(text, "Ferry"), TrimConfig(), 0.5)
