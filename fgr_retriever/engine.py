@@ -37,8 +37,9 @@ class Engine(Upkeep):
     """An index with its model. Make one with `Engine.open`.
 
     You can use it from many threads. A search never waits for a write, and it sees the index as it
-    was when the search began. Only one write runs at a time, across all processes. Every method has
-    an async twin with the prefix `a`, which does the same in a worker thread.
+    was when the search began. Only one write runs at a time, across all processes: those of one engine
+    wait for each other, others are refused. Every method has an async twin with the prefix `a`, which does
+    the same in a worker thread.
 
     A copy, a deep copy and a pickle open the same folder once more, with the same model and settings: each is an
     engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
