@@ -62,25 +62,28 @@ def _compiled(filter: Filter) -> Predicate:
     return _all([_clause(key, condition) for key, condition in filter.items()])
 
 
-def wanted_keys(filter: Filter) -> list[str]:
-    """List the keys of a filter without which a passage does not pass; those below `$or` and `$and`, too.
+def wanted_conditions(filter: Filter) -> list[tuple[str, Any]]:
+    """List the keys of a filter without which a passage does not pass, with what is asked of them.
+
+    Those below `$or` and `$and` are among them.
 
     Raises:
         InputError: The filter is invalid.
     """
     compile_filter(filter)
-    found: list[str] = []
+    found: list[tuple[str, Any]] = []
     for key, condition in filter.items():
         if key in ("$and", "$or"):
-            found += [wanted for part in condition for wanted in wanted_keys(part)]
+            found += [wanted for part in condition for wanted in wanted_conditions(part)]
         elif key != "$not" and not compile_filter({key: condition})({}):
-            found.append(key)
-    return list(dict.fromkeys(found))
+            found.append((key, condition))
+    return found
 
 
-def has_key(metadata: Metadata, key: str) -> bool:
-    """Say whether metadata have a key, whole or along its dots."""
-    return _getter(key)(metadata) is not _MISSING
+def values_at(metadata: Metadata, key: str) -> tuple[Any, ...]:
+    """Give the value of a key, whole or along its dots; nothing where there is no such key."""
+    value = _getter(key)(metadata)
+    return () if value is _MISSING else (value,)
 
 
 def _clause(key: Any, condition: Any) -> Predicate:
