@@ -97,7 +97,7 @@ def _clause(key: Any, condition: Any) -> Predicate:
         negated = _compiled(condition)
         return lambda metadata: not negated(metadata)
     if not isinstance(key, str) or key.startswith("$"):
-        raise InputError(f"unknown filter operator {key!r:.200}: use a metadata key, $and, $or or $not")
+        raise _unknown(key)
     value_of = _getter(key)
     tests = [_test(name, operand) for name, operand in operators_of(condition).items()]
     if len(tests) == 1:
@@ -172,7 +172,15 @@ def _test(name: str, operand: Any) -> _Test:
         return lambda value: (value is not _MISSING) == operand
     if name in _ORDERINGS:
         return _ordering(name, operand)
-    raise InputError(f"unknown filter operator {name!r:.200}: use one of {', '.join(_OPERATORS)}")
+    raise _unknown(name)
+
+
+def _unknown(name: Any) -> InputError:
+    """Make the error for an operator that there is not, or not where it stands."""
+    return InputError(
+        f"unknown filter operator {name!r:.200}: the condition of a key takes {', '.join(_OPERATORS)}; in place of a "
+        "key there may be $and, $or, $not"
+    )
 
 
 def _ordering(name: str, operand: Any) -> _Test:
