@@ -1,11 +1,11 @@
-"""What the compressor of LangChain says of wrong input."""
+"""What the adapters of LangChain say of wrong input."""
 
 import pytest
 from langchain_core.documents import Document
 
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
-from langchain_fgr import FGRCompressor
+from langchain_fgr import FGRCompressor, FGRRetriever, evidence_tool
 
 DOCUMENTS = [Document("Marie Curie found radium.")]
 
@@ -39,3 +39,13 @@ async def test_the_runnable_names_its_keys(given):
 def test_numbers_are_checked_at_once(field):
     with pytest.raises(ConfigError, match=next(iter(field))):
         FGRCompressor(encoder=WordEncoder(), **field)
+
+
+def test_one_document_goes_into_a_list():
+    with pytest.raises(InputError, match="put it into a list"):
+        FGRRetriever.from_documents(DOCUMENTS[0], encoder=WordEncoder())
+
+
+def test_a_tool_for_a_path_names_what_opens_it():
+    with pytest.raises(InputError, match=r"Engine\.open"):
+        evidence_tool("my.index")
