@@ -37,8 +37,9 @@ class Engine(Upkeep):
     """An index with its model. Make one with `Engine.open`.
 
     You can use it from many threads. A search never waits for a write, and it sees the index as it
-    was when the search began. Only one write runs at a time, across all processes. Every method has
-    an async twin with the prefix `a`, which does the same in a worker thread.
+    was when the search began. Only one write runs at a time, across all processes: those of one engine
+    wait for each other, others are refused. Every method has an async twin with the prefix `a`, which does
+    the same in a worker thread.
 
     A copy, a deep copy and a pickle open the same folder once more, with the same model and settings: each is an
     engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
@@ -188,7 +189,7 @@ class Engine(Upkeep):
             query: The question, not blank.
             k: How many passages to find at most.
             filter: Condition on the metadata of the passages; see `search`. If it lets nothing through, the
-                notes of the report name those of its keys that no passage has.
+                notes of the report name those of its keys that no passage has, or has with such a type.
             trim: How to trim; None uses the defaults.
             count_tokens: Function that counts the tokens. None uses the tokenizer of `trim` if there
                 is a budget, and otherwise counts nothing, because a tokenizer may need a download.
@@ -203,9 +204,8 @@ class Engine(Upkeep):
         watch = Stopwatch()
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
-            if filter is not None and not hits and (absent := self._index.absent_keys(filter)):
-                named = ", ".join(map(repr, absent))
-                watch.notes.append(f"the filter lets nothing through: no passage has the metadata {named}")
+            if filter is not None and not hits and (unmet := self._index.unmet(filter)):
+                watch.notes.append(f"the filter lets nothing through: {'; '.join(unmet)}")
             context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
             note({"hits": len(hits), **context.report.to_dict()})
         return context

@@ -156,8 +156,9 @@ def _sources(context: Context | Evidence | Sequence[Context | Evidence]) -> dict
         for source in _evidence(one)["sources"]:
             if found.setdefault(source["number"], source) != source:
                 raise InputError(
-                    f"number {source['number']} stands for two sources, so a citation may mean either: make the "
-                    "tool with start=1, and it goes on counting from call to call"
+                    f"number {source['number']} stands for two sources, so a citation may mean either: make one tool "
+                    "with start=1 for each conversation, and it goes on counting from call to call; one that is made "
+                    f"anew, as after a restart, with start=1 + max(numbers), here start={1 + max(found)}"
                 )
     return found
 

@@ -96,7 +96,10 @@ class EvidenceSearch:
             TokenCounterError: The tokenizer is not available.
         """
         if not isinstance(engine, Engine):
-            raise InputError(f"an evidence search needs an Engine or what has one, got {type(engine).__name__}")
+            raise InputError(
+                f"an evidence search needs an Engine or what has one, got {type(engine).__name__}: Engine.open(path) "
+                "opens one"
+            )
         if k < 1:
             raise ConfigError(f"k={k!r}: must be an integer of at least 1")
         check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")

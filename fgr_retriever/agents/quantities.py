@@ -27,9 +27,18 @@ _POWERS = {"hundred": 100.0, "thousand": 1e3, "million": 1e6, "billion": 1e9}
 _DAYS = {word: float(day) for day, word in enumerate("first second third fourth fifth sixth".split(), 1)}
 _TIMES = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
 _FRACTIONS = {"half": 2, "third": 3, "quarter": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+# "a third-order lens" and "a third lens", not "a third of the ships", "by a third in May" or "a third died"
+_PART = (
+    "of|in|by|to|and|or|than|more|less|fewer|as|at|from|for|on|with|during|since|after|before|between|per|the|a|an|his|her|"
+    r"its|their|this|that|is|are|was|were|has|have|had|will|would|can|could|may|did|do|does|not|live|die|\p{L}+ed"
+)
+_ORDINAL = (
+    r"(?<=\b[Aa]n?[ \t]{1,3})(?P<ordinal>third|fifth|sixth|eighth|tenth)"
+    rf"(?=[-\u2011]\p{{L}}|[ \t]+(?!(?:{_PART})\b)\p{{L}})"
+)
 _TOKEN = regex.compile(
     r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?![\d:])"
-    rf"|(?P<number>{NUMBER})|°[CcFf]?|[%‰€$£]"
+    rf"|(?P<number>{NUMBER})|{_ORDINAL}|°[CcFf]?|[%‰€$£]"
     r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-|\N{EN DASH}]"
 )
 _HALF_OF_DAY = {"a.m.": 0.0, "am": 0.0, "p.m.": 12.0, "pm": 12.0}
@@ -96,6 +105,8 @@ def _tokens(text: str, dates: Sequence[Date]) -> Iterator[_Token]:
         elif match["number"]:
             for one in numbers(text, start, end):
                 yield _Token(f"{one.value!r}", *one)
+        elif match["ordinal"]:
+            yield _Token(f"{match.group()}-", start, end)  # no part of a fraction
         else:
             yield _Token("minus" if match["sign"] else _plain(match.group()), start, end)
 

@@ -62,25 +62,28 @@ def _compiled(filter: Filter) -> Predicate:
     return _all([_clause(key, condition) for key, condition in filter.items()])
 
 
-def wanted_keys(filter: Filter) -> list[str]:
-    """List the keys of a filter without which a passage does not pass; those below `$or` and `$and`, too.
+def wanted_conditions(filter: Filter) -> list[tuple[str, Any]]:
+    """List the keys of a filter without which a passage does not pass, with what is asked of them.
+
+    Those below `$or` and `$and` are among them.
 
     Raises:
         InputError: The filter is invalid.
     """
     compile_filter(filter)
-    found: list[str] = []
+    found: list[tuple[str, Any]] = []
     for key, condition in filter.items():
         if key in ("$and", "$or"):
-            found += [wanted for part in condition for wanted in wanted_keys(part)]
+            found += [wanted for part in condition for wanted in wanted_conditions(part)]
         elif key != "$not" and not compile_filter({key: condition})({}):
-            found.append(key)
-    return list(dict.fromkeys(found))
+            found.append((key, condition))
+    return found
 
 
-def has_key(metadata: Metadata, key: str) -> bool:
-    """Say whether metadata have a key, whole or along its dots."""
-    return _getter(key)(metadata) is not _MISSING
+def values_at(metadata: Metadata, key: str) -> tuple[Any, ...]:
+    """Give the value of a key, whole or along its dots; nothing where there is no such key."""
+    value = _getter(key)(metadata)
+    return () if value is _MISSING else (value,)
 
 
 def _clause(key: Any, condition: Any) -> Predicate:
@@ -94,7 +97,7 @@ def _clause(key: Any, condition: Any) -> Predicate:
         negated = _compiled(condition)
         return lambda metadata: not negated(metadata)
     if not isinstance(key, str) or key.startswith("$"):
-        raise InputError(f"unknown filter operator {key!r:.200}: use a metadata key, $and, $or or $not")
+        raise _unknown(key)
     value_of = _getter(key)
     tests = [_test(name, operand) for name, operand in operators_of(condition).items()]
     if len(tests) == 1:
@@ -169,7 +172,15 @@ def _test(name: str, operand: Any) -> _Test:
         return lambda value: (value is not _MISSING) == operand
     if name in _ORDERINGS:
         return _ordering(name, operand)
-    raise InputError(f"unknown filter operator {name!r:.200}: use one of {', '.join(_OPERATORS)}")
+    raise _unknown(name)
+
+
+def _unknown(name: Any) -> InputError:
+    """Make the error for an operator that there is not, or not where it stands."""
+    return InputError(
+        f"unknown filter operator {name!r:.200}: the condition of a key takes {', '.join(_OPERATORS)}; in place of a "
+        "key there may be $and, $or, $not"
+    )
 
 
 def _ordering(name: str, operand: Any) -> _Test:

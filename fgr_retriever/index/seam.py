@@ -50,8 +50,8 @@ class Stored(Protocol):
     def sources(self) -> dict[str, list[str]]:
         """List the ids of passages by their source (see `fgr_retriever.index.sources`)."""
 
-    def absent_keys(self, filter: Filter) -> list[str]:
-        """List the keys of a filter that no passage has, though only a passage with them can pass it."""
+    def unmet(self, filter: Filter) -> list[str]:
+        """Say which keys of a filter no passage has, or has with such a type, though only these can pass it."""
 
     def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
         """Say what `add` would do with the same arguments, without doing it."""

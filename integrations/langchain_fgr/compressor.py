@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from fgr_retriever import TrimConfig, Trimmed
+from fgr_retriever import Passage, TrimConfig, Trimmed
 from fgr_retriever.adapters import TrimmerFields, trimmed_items
+from fgr_retriever.errors import InputError
 from langchain_fgr.documents import to_passage, trimmed_document
 from langchain_fgr.reports import asend_report, send_report
 
@@ -39,9 +40,9 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
 
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed: a `TrimConfig` or a dict of its fields."""
-    max_tokens: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0, strict=True)
     """Hard limit of tokens for all documents together, in place of that of `trim`; None takes that of `trim`."""
-    top_n: int | None = None
+    top_n: int | None = Field(default=None, ge=1, strict=True)
     """How many documents to return, ranked by MaxSim; None keeps all in their order."""
     encoder: Any = Field(default=None, exclude=True, repr=False)
     """The model, a `TokenEncoder`; None takes the one that `model` names."""
@@ -63,11 +64,11 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
             callbacks: Get the trust report, as the custom event `fgr_report`.
 
         Raises:
-            InputError: The query is blank.
+            InputError: The query is blank, or `documents` are no list of documents.
         """
-        if not documents:
+        passages = _passages(documents, query)
+        if not passages:
             return []
-        passages = [to_passage(document) for document in documents]
         context = self._trimmer().context(query, passages, max_tokens=self.max_tokens, top_n=self.top_n)
         send_report(context, callbacks)
         return _kept(trimmed_items(documents, passages, context))
@@ -76,9 +77,9 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """Trim documents; see `compress_documents`."""
-        if not documents:
+        passages = _passages(documents, query)
+        if not passages:
             return []
-        passages = [to_passage(document) for document in documents]
         context = await self._trimmer().acontext(query, passages, max_tokens=self.max_tokens, top_n=self.top_n)
         await asend_report(context, callbacks)
         return _kept(trimmed_items(documents, passages, context))
@@ -87,12 +88,40 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
         """Make a runnable that takes `{"documents": [...], "query": "..."}`, for use with `|`."""
 
         def trim(given: dict[str, Any], config: RunnableConfig) -> list[Document]:
-            return self.compress_documents(given["documents"], given["query"], config.get("callbacks"))
+            return self.compress_documents(*_given(given), config.get("callbacks"))
 
         async def atrim(given: dict[str, Any], config: RunnableConfig) -> list[Document]:
-            return await self.acompress_documents(given["documents"], given["query"], config.get("callbacks"))
+            return await self.acompress_documents(*_given(given), config.get("callbacks"))
 
         return RunnableLambda(trim, afunc=atrim, name=type(self).__name__)
+
+
+def _passages(documents: Sequence[Document], query: str) -> list[Passage]:
+    """Make the passages of documents.
+
+    Raises:
+        InputError: They are no list of documents, or the arguments are swapped.
+    """
+    if isinstance(documents, str) or not isinstance(documents, Sequence):
+        swapped = isinstance(documents, str) and not isinstance(query, str)
+        advice = "the documents come first, then the query" if swapped else "put one document into a list"
+        raise InputError(f"documents {documents!r:.200}: must be a list of documents; {advice}")
+    for document in documents:
+        if not isinstance(document, Document):
+            raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
+    return [to_passage(document) for document in documents]
+
+
+def _given(given: Any) -> tuple[Sequence[Document], str]:
+    """Take documents and query out of what a runnable was given.
+
+    Raises:
+        InputError: A key is missing.
+    """
+    if not isinstance(given, Mapping) or not {"documents", "query"} <= given.keys():
+        found = f"the keys {', '.join(map(repr, given))}" if isinstance(given, Mapping) else type(given).__name__
+        raise InputError(f'the input must be {{"documents": [...], "query": "..."}}, got {found:.200}')
+    return given["documents"], given["query"]
 
 
 def _kept(pairs: Sequence[tuple[Document, Trimmed]]) -> list[Document]:

@@ -27,6 +27,8 @@ def to_passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passa
     Raises:
         InputError: One is no document.
     """
+    if isinstance(documents, Document):
+        raise InputError(f"{documents!r:.200}: must be an iterable of documents; put it into a list")
     without_id: set[str] = set()
     for document in documents:
         if not isinstance(document, Document):

@@ -170,3 +170,17 @@ def test_any_text_gives_places_in_order(text):
 )
 def test_odd_texts_are_read(text):
     assert isinstance(quantities(text), list)
+
+
+@pytest.mark.parametrize(
+    "text", ["A third-order lens", "a third lens", "An eighth-grade pupil", "a third\u2011order lens"]
+)
+def test_an_ordinal_is_no_fraction(text):
+    assert quantities(text) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["a third of the ships", "fell by a third. Prices rose", "a third in May", "a third died", "a third"]
+)
+def test_a_part_is_a_fraction(text):
+    assert [(one.value, one.measured) for one in quantities(text)] == [(1 / 3, "share")]

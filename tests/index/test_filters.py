@@ -187,3 +187,12 @@ def test_equality_is_that_of_json(left, right):
 def test_what_is_no_json_value_is_refused():
     with pytest.raises(InputError, match="JSON values"):
         compile_filter({"k": {"$eq": {1, 2}}})
+
+
+@pytest.mark.parametrize("filter", [{"$nor": [{"year": 1}]}, {"$gt": 3}, {"year": {"$near": 1}}, {"year": {"$not": 1}}])
+def test_an_unknown_operator_is_told_all_that_there_are(filter):
+    with pytest.raises(InputError) as caught:
+        compile_filter(filter)
+    told = str(caught.value).split(": ", 1)[1]
+    assert all(f"{name}," in told for name in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$contains"))
+    assert all(name in told for name in ("$icontains", "$exists", "$and", "$or", "$not"))

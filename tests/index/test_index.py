@@ -6,6 +6,7 @@ import random
 import sqlite3
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -387,6 +388,38 @@ def test_a_second_writer_is_refused_at_once_and_readers_go_on(index, folder):
     index.add(passages())
     assert seen == [(3, ["radium"], False)]
     assert other.add([Passage("x", "y")]) == 1
+
+
+def test_writes_of_one_index_queue(index):
+    """The first write goes on only when the second one is at the door, or has been refused."""
+    begun, knocked = threading.Event(), threading.Event()
+
+    def first():
+        yield Passage("first", "radium")
+        begun.set()
+        knocked.wait(0.5)  # longer than a writer of another process waits
+        assert "first" not in index  # who reads within a write is not stuck
+
+    def second():
+        assert begun.wait(10)
+        try:
+            return index.add([Passage("second", "radium")])
+        finally:
+            knocked.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [one.result() for one in (pool.submit(index.add, first()), pool.submit(second))] == [1, 1]
+    assert index.delete(["first", "second"]) == 2
+
+
+def test_a_write_within_a_write_of_the_same_thread_is_refused(index):
+    def passages():
+        yield Passage("new", "radium")
+        with pytest.raises(IndexLockedError, match="retry"):
+            index.delete(["radium"])
+
+    assert index.add(passages()) == 1
+    assert index.delete(["radium"]) == 1
 
 
 def test_nobody_writes_while_the_log_is_folded_in(index, folder):

@@ -90,6 +90,28 @@ def test_a_key_that_no_passage_has_is_noted(engine, filter, named):
     assert list(context.report.notes) == ([note] if named else [])
 
 
+@pytest.mark.parametrize(
+    ("filter", "reason"),
+    [
+        ({"year": "1898"}, "no passage has 'year' as text; it is a number"),
+        ({"year": [1898]}, "no passage has 'year' as a list; it is a number"),
+        ({"year": {"$in": ["1898", "1928"]}}, "no passage has 'year' as text; it is a number"),
+        ({"year": {"$gte": "1898"}}, "no passage has 'year' as text; it is a number"),
+        ({"year": {"$contains": 18}}, "no passage has 'year' as a list; it is a number"),
+        (
+            {"year": True, "yaer": 1},
+            "no passage has the metadata 'yaer'; no passage has 'year' as true or false; it is a number",
+        ),
+        ({"$or": [{"year": "1898"}]}, "no passage has 'year' as text; it is a number"),
+        ({"year": {"$in": ["1898", 3000]}}, None),
+    ],
+)
+def test_a_value_of_another_type_is_noted(engine, filter, reason):
+    context = engine.retrieve(QUERY, filter=filter, count_tokens=len)
+    assert not context.hits
+    assert list(context.report.notes) == ([f"the filter lets nothing through: {reason}"] if reason else [])
+
+
 def test_the_note_is_in_the_report_of_a_call(chemistry):
     seen = []
 

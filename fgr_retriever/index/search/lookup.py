@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fgr_retriever.config import SearchConfig, check, is_count
 from fgr_retriever.errors import InputError
-from fgr_retriever.index.filters import Filter, compile_filter, has_key, wanted_keys
+from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.match import Match
 from fgr_retriever.index.search.best_passages import best_passages, passage_scores
 from fgr_retriever.index.sources import source_of
@@ -20,6 +20,7 @@ from fgr_retriever.index.storage import rows
 from fgr_retriever.index.storage.passage_row import is_id
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.store import Store
+from fgr_retriever.index.unmet import unmet
 from fgr_retriever.types import Passage
 
 _Found = tuple[NDArray[np.int64], NDArray[np.float32]]  # positions in a snapshot's rows, best first, and scores
@@ -188,20 +189,17 @@ class Lookup:
                     found.setdefault(source, []).append(id)
         return found
 
-    def absent_keys(self, filter: Filter) -> list[str]:
-        """List the keys of a filter that no passage has, though only a passage with them can pass it.
+    def unmet(self, filter: Filter) -> list[str]:
+        """Say which keys of a filter no passage has, or has with such a type, though only these can pass it.
 
-        All metadata are read. In an empty index nothing is absent.
+        All metadata are read. In an empty index nothing is unmet.
 
         Raises:
             InputError: The filter is invalid.
             IndexCorruptError: The stored data is damaged.
         """
-        absent, seen = wanted_keys(filter), False
         with self._store.reading() as (_, connection):
-            for _, _, metadata in rows.each(connection):
-                absent, seen = [key for key in absent if not has_key(metadata, key)], True
-        return absent if seen else []
+            return unmet(filter, (metadata for _, _, metadata in rows.each(connection)))
 
     def __len__(self) -> int:
         """Count the passages."""

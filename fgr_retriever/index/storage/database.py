@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from fgr_retriever.calls import time_limit
+from fgr_retriever.calls import check_time, time_limit
 from fgr_retriever.errors import IndexCorruptError, IndexLockedError, IndexWriteError
 from fgr_retriever.index.storage.connections import READ_WAIT_S, Connections, connect, is_writable, read_errors
 from fgr_retriever.index.storage.folders import DATABASE, MANIFEST, WRITER_LOCK
@@ -43,6 +44,7 @@ class Database:
         """Connect to nothing yet."""
         self._folder = folder
         self._connections = Connections(folder, words, replaced)
+        self._turn = threading.RLock()  # a thread that writes within its own write is refused, not stuck
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -62,18 +64,25 @@ class Database:
     def writing(self, *, shrink: bool = False) -> Iterator[sqlite3.Connection]:
         """Open the write transaction: commit at the end, undo everything on any error.
 
+        Writes of several threads queue; one within another of the same thread is refused.
+
         Args:
             shrink: Give back the space of what was deleted when all is committed, if it is worth the rewriting.
 
         Raises:
-            IndexLockedError: Another writer is at work.
+            IndexLockedError: Another process or engine is at work, or this thread is already.
+            TimeLimitError: The time limit of the call passed in the queue.
             IndexWriteError: The folder cannot be written, or the disk refused the commit.
             IndexNotFoundError: The index was removed since it was opened.
             IndexCorruptError: The database is damaged or missing.
         """
         if (self._folder / DATABASE).exists() and not is_writable(self._folder):
             raise IndexWriteError(f"{self._folder} cannot be written: it is read-only, or belongs to somebody else")
-        with self._connections.lent() as connection, _sole_writer(self._folder, _WRITE_WAIT_S):
+        with (
+            _turn_of(self._turn),
+            self._connections.lent() as connection,
+            _sole_writer(self._folder, _WRITE_WAIT_S),
+        ):
             with _lock_errors(self._folder):
                 _wait(connection, _WRITE_WAIT_S)
                 connection.execute("BEGIN IMMEDIATE")
@@ -179,6 +188,17 @@ def write_errors(folder: Path) -> Iterator[None]:
         ) from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IndexCorruptError(f"{folder / DATABASE} cannot be read ({error}): restore it from a copy") from error
+
+
+@contextmanager
+def _turn_of(lock: threading.RLock) -> Iterator[None]:
+    """Queue for the writes of one open index, and look at the time limit of the call meanwhile."""
+    while not lock.acquire(timeout=_WRITE_WAIT_S):
+        check_time()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

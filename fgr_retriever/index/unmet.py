@@ -1,0 +1,65 @@
+"""Why a filter lets nothing through: keys that no passage has, and keys whose values are of another type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fgr_retriever.index.filters import Filter, operators_of, values_at, wanted_conditions
+from fgr_retriever.types import Metadata
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "true or false"),  # before the numbers, of which Python says it is one
+    ((int, float), "a number"),
+    (str, "text"),
+    ((list, tuple), "a list"),
+    (Mapping, "an object"),
+)
+_COMPARING = ("$eq", "$gt", "$gte", "$lt", "$lte")
+
+
+def unmet(filter: Filter, stored: Iterable[Metadata]) -> list[str]:
+    """Say what a filter asks for that no passage has, as far as keys and types tell.
+
+    Args:
+        filter: The filter.
+        stored: The metadata of all passages; of none, nothing is unmet.
+
+    Returns:
+        Reasons, such as `no passage has 'year' as text; it is a number`.
+
+    Raises:
+        InputError: The filter is invalid.
+    """
+    conditions, empty = wanted_conditions(filter), True
+    seen: dict[str, dict[str, None]] = {key: {} for key, _ in conditions}  # kinds in the order in which they were met
+    for metadata in stored:
+        empty = False
+        for key, kinds in seen.items():
+            kinds.update((_kind(value), None) for value in values_at(metadata, key))
+    if empty:
+        return []
+    absent = [repr(key) for key, kinds in seen.items() if not kinds]
+    reasons = [f"no passage has the metadata {', '.join(absent)}"] if absent else []
+    for key, condition in conditions:
+        for name, operand in operators_of(condition).items():
+            wanted = _wanted(name, operand)
+            if wanted and seen[key] and not wanted & seen[key].keys():
+                asked, found = (" or ".join(kinds) for kinds in (sorted(wanted), seen[key]))
+                reasons.append(f"no passage has {key!r} as {asked}; it is {found}")
+    return list(dict.fromkeys(reasons))
+
+
+def _wanted(name: str, operand: Any) -> set[str]:
+    """List the kinds of values that an operator can let through; none if any can."""
+    if name == "$in":
+        return {_kind(one) for one in operand}
+    if name == "$contains":
+        return {"a list", "text"} if isinstance(operand, str) else {"a list"}
+    if name == "$icontains":
+        return {"text"}
+    return {_kind(operand)} if name in _COMPARING else set()
+
+
+def _kind(value: Any) -> str:
+    return next((name for types, name in _KINDS if isinstance(value, types)), "null")
