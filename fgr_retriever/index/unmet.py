@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fgr_retriever.index.filters import Filter, operators_of, values_at, wanted_conditions
@@ -39,8 +39,7 @@ def unmet(filter: Filter, stored: Iterable[Metadata]) -> list[str]:
             kinds.update((_kind(value), None) for value in values_at(metadata, key))
     if empty:
         return []
-    absent = [repr(key) for key, kinds in seen.items() if not kinds]
-    reasons = [f"no passage has the metadata {', '.join(absent)}"] if absent else []
+    reasons = without([key for key, kinds in seen.items() if not kinds])
     for key, condition in conditions:
         for name, operand in operators_of(condition).items():
             wanted = _wanted(name, operand)
@@ -48,6 +47,11 @@ def unmet(filter: Filter, stored: Iterable[Metadata]) -> list[str]:
                 asked, found = (" or ".join(kinds) for kinds in (sorted(wanted), seen[key]))
                 reasons.append(f"no passage has {key!r} as {asked}; it is {found}")
     return list(dict.fromkeys(reasons))
+
+
+def without(keys: Sequence[str]) -> list[str]:
+    """Say that no passage has these keys, if there are any."""
+    return [f"no passage has the metadata {', '.join(map(repr, keys))}"] if keys else []
 
 
 def _wanted(name: str, operand: Any) -> set[str]:

@@ -14,12 +14,12 @@ from typing_extensions import Self
 from fgr_retriever.config import IndexConfig, check, is_count
 from fgr_retriever.errors import IndexNotFoundError, InputError
 from fgr_retriever.index.contents import Contents
-from fgr_retriever.index.filters import Filter
+from fgr_retriever.index.filters import Filter, wanted_conditions
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.qdrant.aliases import check_current
 from fgr_retriever.index.qdrant.centroids import retrained
 from fgr_retriever.index.qdrant.collection import bits, bytes_per_token, opened
-from fgr_retriever.index.qdrant.conditions import conditions
+from fgr_retriever.index.qdrant.conditions import conditions, exists
 from fgr_retriever.index.qdrant.facts import Facts, read_calibration, read_centroids, read_facts, read_words
 from fgr_retriever.index.qdrant.layout import (
     MATCH,
@@ -41,8 +41,8 @@ from fgr_retriever.index.qdrant.words import Words, found_by, sampled
 from fgr_retriever.index.qdrant.writing import delete, plan
 from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.storage.lexicon import KeptWords
-from fgr_retriever.index.storage.passage_row import is_id, to_metadata
-from fgr_retriever.index.unmet import unmet
+from fgr_retriever.index.storage.passage_row import is_id
+from fgr_retriever.index.unmet import without
 from fgr_retriever.model.tokens import StoredTokens
 from fgr_retriever.types import Added, Passage
 
@@ -174,9 +174,12 @@ class QdrantStored:
         return found
 
     def unmet(self, filter: Filter) -> list[str]:
-        """Say which keys of a filter no passage has, or has with such a type, though only these can pass it."""
-        points = scroll(self._server, ["id", "metadata"])
-        return unmet(filter, (to_metadata(one.payload["id"], one.payload["metadata"]) for one in points))
+        """Say which keys of a filter no passage has, though only passages with them can pass it.
+
+        The server counts; values of another type are not told, which would take reading all metadata.
+        """
+        keys = dict.fromkeys(key for key, _ in wanted_conditions(filter))
+        return without([key for key in keys if not all_passages(self._server, exists(key))] if len(self) else [])
 
     def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
         """Say what `add` would do with the same arguments, without doing it.
