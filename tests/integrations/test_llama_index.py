@@ -302,9 +302,8 @@ def test_an_unsupported_filter_is_refused_at_once(retriever):
         filters = where(MetadataFilter(key="tags", value=value, operator=operator))
         with pytest.raises(InputError, match=rf"'tags'.*{operator.name} needs a list"):
             FGRRetriever(retriever.engine, filters=filters)
-        retriever.filters = where(filters)
         with pytest.raises(InputError, match="needs a list"):
-            retriever.retrieve(QUERY)
+            retriever.filters = where(filters)
     later = MetadataFilter.model_construct(key="tags", value="a", operator=Enum("Later", ["NEAR"]).NEAR)
     with pytest.raises(InputError, match=r"'tags'.*NEAR.*EQ"):
         FGRRetriever(retriever.engine, filters=where().model_copy(update={"filters": [later]}))

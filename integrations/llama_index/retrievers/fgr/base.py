@@ -31,6 +31,7 @@ from fgr_retriever.adapters.names import taken, takes
 from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
+from llama_index.retrievers.fgr.assigned import AssignedSettings
 from llama_index.retrievers.fgr.filters import to_filter
 from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage
 from llama_index.retrievers.fgr.options import BaseSettings, IndexedOptions, RetrieverOptions, RetrieverSettings
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from fgr_retriever import Engine
 
 
-class FGRRetriever(NodeStorage, BaseRetriever):
+class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
     """Finds nodes by late interaction and returns them trimmed to their evidence.
 
     Every returned node has the id, metadata and relationships of the stored one, and the trimmed text.
@@ -94,7 +95,6 @@ class FGRRetriever(NodeStorage, BaseRetriever):
         self.count_tokens = count_tokens
         self.full_text = full_text
         self.split_spans = split_spans
-        to_filter(filters)  # an unsupported operator shows now, not at the first query
 
     @classmethod
     @takes(RetrieverOptions)

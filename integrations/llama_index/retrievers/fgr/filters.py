@@ -30,8 +30,10 @@ def to_filter(filters: MetadataFilters | None) -> dict[str, Any] | None:
     `FilterCondition.NOT` lets a node through if none of the filters matches it.
 
     Raises:
-        InputError: An operator has no counterpart in the index.
+        InputError: An operator has no counterpart in the index, or these are no filters of LlamaIndex.
     """
+    if filters is not None and not isinstance(filters, MetadataFilters):
+        raise InputError(f"filters={filters!r:.200}: must be MetadataFilters(filters=[...])")
     parts = [_translate(part) for part in filters.filters] if filters else []
     present = [part for part in parts if part is not None]
     if filters is None or not present:
