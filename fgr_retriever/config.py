@@ -174,8 +174,8 @@ class SearchConfig(Strict):
 
         `accurate` is for an index with two layers (`IndexConfig.refine`): it looks at more candidates, and scores more
         of them by both. Recall at 10 of `fast`, `balanced`, `accurate` and `exact`, relative to float16 MaxSim, with
-        61,520 passages: with 2 bits 0.851, 0.899, 0.905 and 0.927, with two layers of 2 bits 0.897, 0.960, 0.971 and
-        0.990 (`docs/performance.md`).
+        61,520 passages: with 2 bits 0.849, 0.899, 0.905 and 0.928, with two layers of 2 bits 0.894, 0.957, 0.970 and
+        0.986 (`docs/performance.md`).
 
         Raises:
             ConfigError: There is no such preset.
