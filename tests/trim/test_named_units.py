@@ -72,6 +72,7 @@ def test_numbers_and_ranges_stay_with_their_units(text, whole):
         ("Take 3 a day.", ["3", "a"]),
         ("In 1906 in May.", ["1906", "in"]),
         ("Call 555 1234 567 now.", ["555", "1234"]),
+        ("See item1 item2 to item3 here.", ["item1", "item2", "to", "item3"]),
     ],
 )
 def test_numbers_without_a_unit_stand_alone(text, parts):
