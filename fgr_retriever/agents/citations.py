@@ -151,15 +151,16 @@ def _model(encoder: object) -> TokenEncoder:
 def _sources(context: Context | Evidence | Sequence[Context | Evidence]) -> dict[int, EvidenceSource]:
     """Give what the numbers of one or more searches stand for."""
     several = context if isinstance(context, Sequence) and not isinstance(context, str) else [context]
+    sources = [source for one in several for source in _evidence(one)["sources"]]
     found: dict[int, EvidenceSource] = {}
-    for one in several:
-        for source in _evidence(one)["sources"]:
-            if found.setdefault(source["number"], source) != source:
-                raise InputError(
-                    f"number {source['number']} stands for two sources, so a citation may mean either: make one tool "
-                    "with start=1 for each conversation, and it goes on counting from call to call; one that is made "
-                    f"anew, as after a restart, with start=1 + max(numbers), here start={1 + max(found)}"
-                )
+    for source in sources:
+        if found.setdefault(source["number"], source) != source:
+            raise InputError(
+                f"number {source['number']} stands for two sources, so a citation may mean either: make one tool "
+                "with start=1 for each conversation, and it goes on counting from call to call; one that is made "
+                "anew, as after a restart, with start=1 + max(numbers), here "
+                f"start={1 + max(one['number'] for one in sources)}"
+            )
     return found
 
 

@@ -213,6 +213,9 @@ def test_the_contexts_of_several_searches(tmp_path):
     again = EvidenceSearch.of(engine, k=1).search("dynamite")[1]
     with pytest.raises(InputError, match=r"number 1 stands for two sources.*start=1 \+ max\(numbers\), here start=3"):
         verify_citations("[1]", [curie, nobel, again])
+    later = {**again, "sources": [{**again["sources"][0], "number": 7}]}  # of a call after the two that do not agree
+    with pytest.raises(InputError, match="here start=8"):
+        verify_citations("[1]", [curie, nobel, again, later])
     assert verify_citations("[1]", [])[0].supported is False
 
 

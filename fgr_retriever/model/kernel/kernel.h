@@ -113,6 +113,8 @@ INLINE int locate(const Segments *segments, const Passages *passages, int64_t pa
                   int64_t *segment, Coded *found)
 {
     int64_t start = passages->starts[passage], length = passages->lengths[passage];
+    if (!segments->count)
+        return BAD_RANGE;
     while (*segment + 1 < segments->count && start >= segments->bounds[*segment + 1])
         ++*segment;
     int64_t first = segments->bounds[*segment], size = segments->bounds[*segment + 1] - first;

@@ -278,6 +278,13 @@ class TestDamage:
             with pytest.raises(IndexCorruptError, match="tokens that do not exist"):
                 kernel().maxsim(unit(3, 24, 5).numpy(), *tables, coded, (np.array([start]), np.array([length])))
 
+    def test_passages_where_there_is_no_segment(self, level, codec):
+        tables, one = (codec.float_centroids.numpy(), codec.residual_table.numpy()), np.array([0])
+        near = np.ones(len(codec.centroids), np.bool_)
+        for step in kernel().maxsim, partial(kernel().near, near=near):
+            with pytest.raises(IndexCorruptError, match="tokens that do not exist"):
+                step(unit(3, 24, 5).numpy(), *tables, CodedTokens([], []), (one, one))
+
     def test_arrays_that_are_shorter_than_their_segment_are_refused(self):
         with pytest.raises(InputError, match=r"9 tokens has codes and residuals of \[9, 8\]"):
             CodedTokens([(np.zeros(9, np.uint16), np.zeros((8, 6), np.uint8))], [9])
