@@ -87,10 +87,11 @@ def one_round(kernel: Kernel, damage: Damage) -> int:
     encoded = codes.astype(random.choice([np.uint16, np.uint32])), residuals
     layers = (encoded[0], *np.split(residuals, [places // 2], axis=1)) if each < 8 and places % 2 == 0 else encoded
     several, two = segments(damage, encoded), segments(damage, layers)
+    some = slice(*np.sort(random.integers(0, 2 * passages + 4, 2)).tolist())
     lists = Lists([(bounds, slots), (), (bounds, slots)], [passages, 3, passages])
     for step in (
         lambda: kernel.nearest(query, centroids, int(random.integers(1, count + 1))),
-        lambda: kernel.gains(lists, probed, damage.floats(query_tokens, 3)),
+        lambda: kernel.gains(lists, probed, damage.floats(query_tokens, 3), some),
         lambda: kernel.decode(centroids, table, codes.astype(np.uint32), residuals, bool(random.integers(2))),
         lambda: kernel.maxsim(query, centroids, table, several, ranges),
         lambda: kernel.maxsim(query, centroids, table, two, ranges),

@@ -8,9 +8,6 @@ MaxSim over all their tokens, with both layers of residuals where the index keep
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from functools import partial
 
 import numpy as np
 import torch
@@ -26,11 +23,13 @@ from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.token_reader import TokenReader, Tokens
 from fgr_retriever.model.kernel.library import kernel
 from fgr_retriever.model.kernel.steps import Kernel
+from fgr_retriever.model.kernel.threads import side_by_side
 from fgr_retriever.model.maxsim import best_matches
 
 _GROUP_TOKENS = 256  # query tokens scored in one matrix product
 _DECIMALS = 5  # of a score: equal passages come out equal, whatever is multiplied beside them
 _SCORED = 1 << 16  # passages whose scores are held at once
+_SHARE_WHOLE, _SHARE_NEAR = 16, 256  # passages that are worth a thread: by all their tokens, or only those near
 
 
 def best_passages(
@@ -51,18 +50,13 @@ def best_passages(
         first. There are fewer than k only if fewer are allowed. Passages without tokens are never found.
     """
     allowed = allowed & (snapshot.reader.lengths > 0)
-    # A compiled step takes one thread and lets others run, so many questions are shared out; torch has its own threads.
-    threads = torch.get_num_threads() if kernel() else 1
-    groups = list(_groups(queries, -(-len(queries) // threads)))
-    search = partial(_search, snapshot, k=k, allowed=allowed, config=config)
-    if len(groups) > 1 and threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            # Each thread has the time limit of the call, which is a context variable.
-            contexts = [copy_context() for _ in groups]
-            results = list(pool.map(lambda context, group: context.run(search, group), contexts, groups))
-    else:
-        results = list(map(search, groups))
-    return [(found.positions, found.scores) for group in results for found in group]
+
+    def search(part: slice) -> list[Ranking]:
+        groups = _groups(queries[part])
+        return [found for group in groups for found in _search(snapshot, group, k, allowed, config)]
+
+    results = side_by_side(search, len(queries), 1)
+    return [(found.positions, found.scores) for part in results for found in part]
 
 
 def passage_scores(snapshot: Snapshot, query: Tensor, positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -176,13 +170,17 @@ def _coded_scores(
     codec = reader.codec
     if codec is None or not len(positions):
         return np.zeros(0, np.float32)
-    centroids, tokens = codec.float_centroids.numpy(), reader.ranges_of(positions)
-    if near is None:
-        table = codec.finest.residual_table.numpy()
-        scores = compiled.maxsim(query, centroids, table, reader.coded, tokens)
-    else:
-        scores = compiled.near(query, centroids, codec.residual_table.numpy(), reader.coded, tokens, near)
-    rounded: NDArray[np.float32] = scores.round(_DECIMALS)
+    centroids, (starts, lengths) = codec.float_centroids.numpy(), reader.ranges_of(positions)
+    table = (codec.finest if near is None else codec).residual_table.numpy()
+
+    def score(part: slice) -> NDArray[np.float32]:
+        ranges = starts[part], lengths[part]
+        if near is None:
+            return compiled.maxsim(query, centroids, table, reader.coded, ranges)
+        return compiled.near(query, centroids, table, reader.coded, ranges, near)
+
+    parts = side_by_side(score, len(positions), _SHARE_WHOLE if near is None else _SHARE_NEAR)
+    rounded: NDArray[np.float32] = np.concatenate(parts).round(_DECIMALS)
     return rounded
 
 
@@ -218,11 +216,11 @@ def _tokens(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> Tokens:
     return ranges(starts, counts)
 
 
-def _groups(queries: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
-    """Split queries into runs of at most `most` and at most `_GROUP_TOKENS` tokens, or of one longer query."""
+def _groups(queries: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Split queries into runs of at most `_GROUP_TOKENS` tokens, or of one longer query."""
     group: list[Tensor] = []
     for query in queries:
-        if group and (len(group) == most or sum(map(len, group)) + len(query) > _GROUP_TOKENS):
+        if group and sum(map(len, group)) + len(query) > _GROUP_TOKENS:
             yield group
             group = []
         group.append(query)

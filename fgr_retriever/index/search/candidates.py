@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,13 @@ from fgr_retriever.index.storage.inverted_lists import InvertedLists
 from fgr_retriever.index.storage.snapshot import Snapshot
 from fgr_retriever.index.storage.token_reader import TokenReader
 from fgr_retriever.model.kernel.library import kernel
+from fgr_retriever.model.kernel.steps import Kernel
+from fgr_retriever.model.kernel.threads import side_by_side
+
+_Nearest = tuple[NDArray[np.int64], NDArray[np.float32]]  # numbers of centroids and their scores, (tokens, n) each
+
+_SHARE = 1 << 14  # passages whose gains are worth a thread
+_SHARE_CENTROIDS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,21 +80,39 @@ def find_candidates(
     by_query = (np.split(one, ends) for one in (nearest, *probed(nearest, scores, nprobe)))
     found = []
     for numbers, centroids, gains in zip(*by_query, strict=True):
-        total = _gains(reader, centroids, gains)
-        total[~among] = -np.inf
         near = np.zeros(len(snapshot.codec.centroids), np.bool_)
         near[numbers] = True
-        found.append(Candidates(best_of(total, count), near))
+        gain_most = partial(_gain_most, reader, centroids, gains, among, count)
+        parts = side_by_side(gain_most, len(among), _SHARE)
+        positions, totals = (np.concatenate(one) for one in zip(*parts, strict=True))
+        found.append(Candidates(positions[best_of(totals, count)], near))
     return found
 
 
-def nearest_centroids(tokens: Tensor, centroids: Tensor, nprobe: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def nearest_centroids(tokens: Tensor, centroids: Tensor, nprobe: int) -> _Nearest:
     """Find the centroids to probe for each token and the next one, the nearest first, and their scores."""
     count = min(nprobe + 1, len(centroids))
     if compiled := kernel():
-        return compiled.nearest(tokens.numpy(), centroids.numpy(), count)
+        nearest = partial(_nearest_of, compiled, tokens.numpy(), centroids.numpy(), count)
+        parts = side_by_side(nearest, len(centroids), _SHARE_CENTROIDS)
+        return parts[0] if len(parts) == 1 else _nearest_in_all(parts, count)
     scores, found = (tokens @ centroids.T).topk(count)
     return found.numpy(), scores.numpy()
+
+
+def _nearest_of(
+    compiled: Kernel, tokens: NDArray[np.float32], centroids: NDArray[np.float32], count: int, part: slice
+) -> _Nearest:
+    """Find the nearest of a part of the centroids."""
+    numbers, scores = compiled.nearest(tokens, centroids[part], min(count, part.stop - part.start))
+    return numbers + part.start, scores
+
+
+def _nearest_in_all(parts: Sequence[_Nearest], count: int) -> _Nearest:
+    """Merge what was found in each part; among equals, the lower number comes first."""
+    numbers, scores = (np.concatenate(one, axis=1) for one in zip(*parts, strict=True))
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(numbers, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def probed(
@@ -98,24 +124,44 @@ def probed(
     return np.ascontiguousarray(nearest[:, :count][:, ::-1]), np.ascontiguousarray(gains[:, ::-1])
 
 
-def _gains(reader: TokenReader, centroids: NDArray[np.int64], gains: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum up what the tokens of a query gain in each passage.
+def _gain_most(
+    reader: TokenReader,
+    centroids: NDArray[np.int64],
+    gains: NDArray[np.float32],
+    among: NDArray[np.bool_],
+    count: int,
+    passages: slice,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find those of some passages in which the tokens of a query gain most.
 
     Args:
-        reader: Of the passages.
+        reader: Of all passages.
         centroids: What each token probes, by ascending score, (t, nprobe).
         gains: Their scores above that of the next one, (t, nprobe).
+        among: True where a passage may be found, (n,).
+        count: How many to find.
+        passages: Among which.
 
     Returns:
-        (n,); 0 for passages that are not coded.
+        Their positions, (count,), ascending, and what is gained in them; fewer if fewer may be found.
     """
+    totals = _gains(reader, centroids, gains, passages)
+    totals[~among[passages]] = -np.inf
+    best = best_of(totals, count)
+    return best + passages.start, totals[best]
+
+
+def _gains(
+    reader: TokenReader, centroids: NDArray[np.int64], gains: NDArray[np.float32], passages: slice
+) -> NDArray[np.float32]:
+    """Sum up what the tokens of a query gain in each of some passages; 0 for passages that are not coded."""
     if compiled := kernel():
-        return compiled.gains(reader.lists, centroids, gains)
+        return compiled.gains(reader.lists, centroids, gains, passages)
     found = (
         np.zeros(one.info.passages) if one.codec is None else gains_in(one.lists, one.info.passages, centroids, gains)
         for one in reader.segments
     )
-    return np.concatenate([np.zeros(0), *found]).astype(np.float32)
+    return np.concatenate([np.zeros(0), *found])[passages].astype(np.float32)
 
 
 def gains_in(

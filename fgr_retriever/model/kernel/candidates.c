@@ -96,11 +96,25 @@ INLINE int has_list(const Lists *lists, int64_t number)
            lists->bounds[number] <= lists->bounds[number + 1] && lists->bounds[number + 1] <= lists->entries;
 }
 
-/* gains_in: sum up the gains in each passage of a segment, (passages). */
-static int gains_of(const Lists *lists, const Probes *probes, int64_t passages, double *totals, int32_t *claimed)
+/* Find the first entry of a list, whose slots ascend, with a slot of at least `least`. */
+INLINE int64_t entry_from(const uint16_t *slots, int64_t first, int64_t last, int64_t least)
 {
-    memset(totals, 0, (size_t)passages * sizeof *totals);
-    memset(claimed, 0, (size_t)passages * sizeof *claimed); /* the last token that gained there, from 1 */
+    while (least && first < last) {
+        int64_t middle = first + (last - first) / 2;
+        if (slots[middle] < least)
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    return first;
+}
+
+/* gains_in: sum up the gains in some passages of a segment, from the first to before the last. */
+static int gains_of(const Lists *lists, const Probes *probes, int64_t first, int64_t last, int64_t passages,
+                    double *totals, int32_t *claimed)
+{
+    memset(totals, 0, (size_t)(last - first) * sizeof *totals);
+    memset(claimed, 0, (size_t)(last - first) * sizeof *claimed); /* the last token that gained there, from 1 */
     int64_t steps = probes->tokens * probes->probes;
     for (int64_t step = 0; step < steps; step++) {
         int64_t number = centroid_of(probes, step);
@@ -111,9 +125,11 @@ static int gains_of(const Lists *lists, const Probes *probes, int64_t passages, 
             __builtin_prefetch(lists->slots + lists->bounds[soon]);
         int32_t token = (int32_t)(step / probes->probes + 1);
         double gain = probes->gains[token * probes->probes - 1 - step % probes->probes];
-        for (int64_t entry = lists->bounds[number]; entry < lists->bounds[number + 1]; entry++) {
-            int64_t slot = lists->slots[entry];
-            if (slot >= passages)
+        int64_t stop = lists->bounds[number + 1], entry = entry_from(lists->slots, lists->bounds[number], stop, first);
+        stop = last < passages ? entry_from(lists->slots, entry, stop, last) : stop;
+        for (; entry < stop; entry++) {
+            int64_t slot = lists->slots[entry] - first;
+            if (slot < 0 || slot >= last - first)
                 return BAD_LIST;
             totals[slot] += claimed[slot] != token ? gain : 0;
             claimed[slot] = token;
@@ -126,29 +142,30 @@ static int gains_of(const Lists *lists, const Probes *probes, int64_t passages, 
  *
  * bounds and slots (count): the lists of each segment, with bounds (centroids + 1) and slots (entries), NULL for a
  * segment without; entries (count); firsts (count + 1): the first passage of each segment, and at last their number.
- * probed and gains (tokens, probes): the centroids of each token, by ascending gain. totals (passages): the sums, 0
- * where nothing is gained.
+ * probed and gains (tokens, probes): the centroids of each token, by ascending gain. first and last: which passages to
+ * sum up, of all. totals (last - first): the sums, 0 where nothing is gained.
  */
 FUNCTION(fgr_gains)(const int64_t *const *bounds, int64_t centroids, const uint16_t *const *slots,
                     const int64_t *entries, const int64_t *firsts, int64_t count, const int64_t *probed,
-                    const float *gains, int64_t tokens, int64_t probes, float *totals)
+                    const float *gains, int64_t tokens, int64_t probes, int64_t first, int64_t last, float *totals)
 {
     Probes all = {probed, gains, tokens, probes};
-    int64_t most = 1;
-    for (int64_t segment = 0; segment < count; segment++)
-        most = firsts[segment + 1] - firsts[segment] > most ? firsts[segment + 1] - firsts[segment] : most;
-    double *sums = malloc((size_t)most * sizeof *sums);
-    int32_t *claimed = malloc((size_t)most * sizeof *claimed);
+    double *sums = malloc((size_t)(last - first + 1) * sizeof *sums);
+    int32_t *claimed = malloc((size_t)(last - first + 1) * sizeof *claimed);
     int status = sums && claimed ? OK : NO_MEMORY;
     for (int64_t segment = 0; !status && segment < count; segment++) {
         Lists lists = {bounds[segment], centroids, slots[segment], entries[segment]};
-        int64_t passages = firsts[segment + 1] - firsts[segment];
-        float *found = totals + firsts[segment];
-        memset(found, 0, (size_t)passages * sizeof *found);
+        int64_t begin = firsts[segment] > first ? firsts[segment] : first;
+        int64_t end = firsts[segment + 1] < last ? firsts[segment + 1] : last;
+        if (begin >= end)
+            continue;
+        float *found = totals + (begin - first);
+        memset(found, 0, (size_t)(end - begin) * sizeof *found);
         if (!lists.bounds)
             continue;
-        status = gains_of(&lists, &all, passages, sums, claimed);
-        for (int64_t passage = 0; passage < passages; passage++)
+        int64_t before = firsts[segment];
+        status = gains_of(&lists, &all, begin - before, end - before, firsts[segment + 1] - before, sums, claimed);
+        for (int64_t passage = 0; passage < end - begin; passage++)
             found[passage] = (float)sums[passage];
     }
     free(sums), free(claimed);

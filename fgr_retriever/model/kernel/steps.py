@@ -37,7 +37,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "nearest": (_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _COUNT, _INT64, _FLOATS),
     "gains": (
         *(_ADDRESSES, _COUNT, _ADDRESSES, _INT64, _INT64, _COUNT),
-        *(_INT64, _FLOATS, _COUNT, _COUNT, _FLOATS),
+        *(_INT64, _FLOATS, _COUNT, _COUNT, _COUNT, _COUNT, _FLOATS),
     ),
     "decode": (_FLOATS, _COUNT, _COUNT, _FLOATS, _COUNT, _INT32, _BYTES, _COUNT, _COUNT, _FLOATS),
     "maxsim": (*_CODED, ctypes.c_void_p, _FLOATS),
@@ -82,23 +82,27 @@ class Kernel:
         _call(self._nearest, query, *query.shape, centroids, len(centroids), count, numbers, scores)
         return numbers, scores
 
-    def gains(self, lists: Lists, probed: NDArray[np.int64], gains: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sum up what the tokens of a query gain in each passage.
+    def gains(
+        self, lists: Lists, probed: NDArray[np.int64], gains: NDArray[np.float32], passages: slice
+    ) -> NDArray[np.float32]:
+        """Sum up what the tokens of a query gain in each of some passages.
 
         Args:
             lists: Of all segments.
             probed: What each token probes, by ascending gain, (q, n).
             gains: What it gains there, (q, n).
+            passages: Which of the passages of all segments, without a step.
 
         Returns:
-            (passages of all segments,) float32; 0 in segments without lists.
+            (passages,) float32; 0 in segments without lists.
 
         Raises:
             IndexCorruptError: The lists name what does not exist.
         """
-        totals = np.empty(lists.firsts[-1], np.float32)
+        first, last, _ = passages.indices(int(lists.firsts[-1]))
+        totals = np.empty(last - first, np.float32)
         where = lists.bounds, lists.centroids, lists.slots, lists.entries, lists.firsts, len(lists)
-        _call(self._gains, *where, probed, gains, *probed.shape, totals)
+        _call(self._gains, *where, probed, gains, *probed.shape, first, last, totals)
         return totals
 
     def decode(

@@ -244,11 +244,26 @@ class TestSearch:
         request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
         torch.set_num_threads(threads)
         asked = queries(80)  # about 360 tokens: more than one group
-        assert len(list(_groups(asked, len(asked)))) > 1
+        assert len(list(_groups(asked))) > 1
         for query, (positions, scores) in zip(asked, found(snapshot, asked, candidates=30), strict=True):
             [(alone, alone_scores)] = found(snapshot, [query], candidates=30)
             assert positions.tolist() == alone.tolist()
             np.testing.assert_allclose(scores, alone_scores, rtol=0, atol=2e-5)
+
+    def test_one_query_finds_the_same_on_several_threads(self, snapshot, monkeypatch):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        alone = found(snapshot, queries(5), candidates=30)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+        for name, least in (
+            ("candidates._SHARE", 20),
+            ("best_passages._SHARE_WHOLE", 2),
+            ("best_passages._SHARE_NEAR", 3),
+        ):
+            monkeypatch.setattr(f"fgr_retriever.index.search.{name}", least)
+        for query, (positions, scores) in zip(queries(5), alone, strict=True):
+            [(shared, shared_scores)] = found(snapshot, [query], candidates=30)
+            assert shared.tolist() == positions.tolist()
+            assert shared_scores.tolist() == scores.tolist()
 
     @pytest.mark.parametrize("threads", [1, 3])
     def test_a_time_limit_holds_on_all_threads(self, snapshot, threads, request):

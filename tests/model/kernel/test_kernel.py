@@ -70,6 +70,17 @@ class TestSteps:
         np.testing.assert_array_equal(numbers, expected)
         np.testing.assert_allclose(scores, best, **CLOSE)
 
+    def test_the_nearest_centroids_on_several_threads(self, level, monkeypatch):
+        query, table = unit(17, 24, 1), unit(203, 24, 2)
+        table[150:160] = table[10]  # equal ones in several parts
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        numbers, scores = nearest_centroids(query, table, 20)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+        monkeypatch.setattr("fgr_retriever.index.search.candidates._SHARE_CENTROIDS", 60)
+        shared, shared_scores = nearest_centroids(query, table, 20)
+        np.testing.assert_array_equal(shared, numbers)
+        np.testing.assert_array_equal(shared_scores, scores)
+
     def test_among_equal_centroids_the_first_come_first(self, level):
         numbers, _ = kernel().nearest(np.eye(1, 8, dtype=np.float32), np.ones((30, 8), np.float32), 4)
         assert numbers.tolist() == [[0, 1, 2, 3]]
@@ -85,8 +96,12 @@ class TestSteps:
             arrays.append((lists.bounds, lists.slots))
             expected.append(gains_in(lists, passages, probed, gains).astype(np.float32))
         arrays[1], expected[1] = (), np.zeros(30)  # a segment that is not coded
-        found = kernel().gains(Lists(arrays, sizes), probed, gains)
+        lists = Lists(arrays, sizes)
+        found = kernel().gains(lists, probed, gains, slice(None))
         np.testing.assert_array_equal(found, np.concatenate(expected))
+        for cut in (0, 1, 250, 500, 515, 530, 729, 730):
+            parts = (kernel().gains(lists, probed, gains, part) for part in (slice(cut), slice(cut, None)))
+            np.testing.assert_array_equal(np.concatenate([*parts]), found)
         assert (found[:500] > 0).any()
         assert (found[:500] == 0).any()
 
@@ -265,10 +280,9 @@ class TestDamage:
         ],
     )
     def test_lists_that_do_not_fit(self, level, bounds, slots, probed):
+        lists = Lists([(np.array(bounds), np.array(slots))], [4])
         with pytest.raises(IndexCorruptError, match="inverted list"):
-            kernel().gains(
-                Lists([(np.array(bounds), np.array(slots))], [4]), np.array([[probed]]), np.ones((1, 1), np.float32)
-            )
+            kernel().gains(lists, np.array([[probed]]), np.ones((1, 1), np.float32), slice(None))
 
     def test_passages_that_span_segments_or_lie_in_one_that_is_not_coded(self, level, codec):
         arrays = np.zeros(8, np.uint16), np.zeros((8, 24 * codec.nbits // 8), np.uint8)

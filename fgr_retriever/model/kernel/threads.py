@@ -1,0 +1,67 @@
+"""Run the parts of a compiled step side by side.
+
+A step lets go of Python's lock, so threads run its parts at once. The caller takes the first part itself, and takes
+back what no thread has begun by then. So on a busy machine a search is as fast as on one thread, and nobody spins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import ContextVar, copy_context
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+from fgr_retriever.model.kernel.library import kernel
+
+_Result = TypeVar("_Result")
+_inside: ContextVar[bool] = ContextVar("_inside", default=False)
+
+
+def side_by_side(step: Callable[[slice], _Result], count: int, least: int) -> list[_Result]:
+    """Share `count` items out among as many threads as torch may use.
+
+    Without compiled steps, and within a part, all items are one part: torch has threads of its own, and these are
+    taken.
+
+    Args:
+        step: Takes a run of items. It runs in the context of the caller, so it knows the time limit of the call.
+        count: Number of items.
+        least: Fewest items that a thread is worth.
+
+    Returns:
+        What `step` gave for each part, in order; for no items there is one part, too.
+    """
+    threads = 1 if _inside.get() or kernel() is None else torch.get_num_threads()
+    number = max(1, min(threads, count // least))
+    bounds = [count * part // number for part in range(number + 1)]
+    first, *others = map(slice, bounds, bounds[1:])
+    if not others:
+        return [step(first)]
+    token = _inside.set(True)
+    pending = [_pool().submit(copy_context().run, step, part) for part in others]
+    try:
+        found = [step(first)]
+        found += [step(part) if one.cancel() else one.result() for part, one in zip(others, pending, strict=True)]
+    finally:
+        _inside.reset(token)
+        _finish(pending)
+    return found
+
+
+def _finish(pending: list[Future[_Result]]) -> None:
+    """Let no part run on when its step has failed: what it reads may be closed behind it."""
+    wait([one for one in pending if not one.cancel()])
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Give the threads that help; they start when they are needed, and wait without spinning."""
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "fgr-step")
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
