@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from llama_index.core import Settings
 from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNode, TransformComponent
 
@@ -15,12 +14,12 @@ from fgr_retriever.adapters import RESERVED_KEY
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Added
 from llama_index.postprocessor.fgr.nodes import node_text, to_passage
+from llama_index.retrievers.fgr.given import given_node, given_nodes, given_steps
 from llama_index.retrievers.fgr.nodes import from_passage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
 
-_Node = TypeVar("_Node", bound=BaseNode)
 _REF_DOC_ID = f"{RESERVED_KEY}.node.relationships.{NodeRelationship.SOURCE.value}.node_id"
 
 
@@ -65,7 +64,7 @@ class NodeStorage:
         show_progress: bool = False,
     ) -> bool:
         """Index one document; see `refresh_ref_docs`, which takes many at once."""
-        return self.refresh_ref_docs([document], transformations, show_progress=show_progress)[0]
+        return self.refresh_ref_docs([given_node(document)], transformations, show_progress=show_progress)[0]
 
     async def ainsert(
         self,
@@ -101,16 +100,15 @@ class NodeStorage:
             For each document whether it was new or changed.
 
         Raises:
-            InputError: A document or a node cannot be stored, or an id occurs twice.
+            InputError: A document or a node cannot be stored, an id occurs twice, or something is no list.
             IndexLockedError: Another process or engine is writing.
         """
-        listed = [_checked(document) for document in documents]
+        listed, steps = given_nodes(documents, "documents"), given_steps(transformations)
         ids = [document.id_ for document in listed]
         if len(set(ids)) < len(ids):
             raise InputError(f"document id {max(ids, key=ids.count)!r} comes twice: ids must be unique")
         stored = self._nodes_of(ids)
         changed = [document for document in listed if _hashes(stored[document.id_]) != {document.hash}]
-        steps = Settings.transformations if transformations is None else transformations
         nodes = run_transformations(changed, steps, in_place=False, show_progress=show_progress) if changed else []
         new = {document.id_ for document in changed}
         unchanged = [node.node_id for id in ids if id not in new for node in stored[id]]
@@ -165,7 +163,7 @@ class NodeStorage:
         self, nodes: Iterable[BaseNode], replacing: Iterable[str] = (), *, unchanged: int = 0, show_progress: bool
     ) -> list[str]:
         """Index nodes; `unchanged` is how many need not be, for `engine.last_added`."""
-        passages = [to_passage(node) for node in map(_checked, nodes) if node_text(node).strip()]
+        passages = [to_passage(node) for node in given_nodes(nodes) if node_text(node).strip()]
         done = self.engine.add(passages, replacing=replacing, show_progress=show_progress)
         self.engine.last_added = Added(done.added, done.updated, done.unchanged + unchanged, done.deleted)
         return [passage.id for passage in passages]
@@ -179,13 +177,6 @@ class NodeStorage:
             if node.ref_doc_id is None:
                 found[node.node_id].append(node)
         return found
-
-
-def _checked(node: _Node) -> _Node:
-    """Raise InputError unless something is a node; documents are nodes, too."""
-    if not isinstance(node, BaseNode):
-        raise InputError(f"{node!r:.200}: must be a node; TextNode(text=...) or Document(text=...) makes one")
-    return node
 
 
 def _hashes(nodes: Iterable[TextNode]) -> set[str | None]:
