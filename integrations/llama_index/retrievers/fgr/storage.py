@@ -12,7 +12,7 @@ from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNo
 
 from fgr_retriever.adapters import RESERVED_KEY
 from fgr_retriever.errors import InputError
-from fgr_retriever.types import Added
+from fgr_retriever.types import Added, Passage
 from llama_index.postprocessor.fgr.nodes import node_text, to_passage
 from llama_index.retrievers.fgr.given import given_node, given_nodes, given_steps
 from llama_index.retrievers.fgr.nodes import from_passage
@@ -50,7 +50,9 @@ class NodeStorage:
             InputError: A node cannot be stored, or an id occurs twice.
             IndexLockedError: Another process or engine is writing.
         """
-        return self._add(nodes, show_progress=show_progress)
+        passages = _passages(given_nodes(nodes))
+        self.engine.add(passages, show_progress=show_progress)
+        return [passage.id for passage in passages]
 
     async def aadd_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes, in a worker thread; see `add_nodes`."""
@@ -93,14 +95,16 @@ class NodeStorage:
         Args:
             documents: Whole documents.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
-            delete_missing: Also delete every stored node that is of none of these documents.
+            delete_missing: Also delete every stored node that is of none of these documents. Without any text to
+                index this is refused: to empty the index, use `delete`.
             show_progress: Show progress bars on stderr.
 
         Returns:
             For each document whether it was new or changed.
 
         Raises:
-            InputError: A document or a node cannot be stored, an id occurs twice, or something is no list.
+            InputError: A document or a node cannot be stored, an id occurs twice, or something is no list. Or
+                all that is stored would be missing.
             IndexLockedError: Another process or engine is writing.
         """
         listed, steps = given_nodes(documents, "documents"), given_steps(transformations)
@@ -115,7 +119,12 @@ class NodeStorage:
         gone = [node.node_id for id in new for node in stored[id]]
         if delete_missing:
             gone = [*set(self.engine.ids()).difference(unchanged)]
-        self._add(nodes, gone, unchanged=len(unchanged), show_progress=show_progress)
+        passages = _passages(nodes)
+        if passages or delete_missing:
+            done = self.engine.add(passages, replacing=gone, show_progress=show_progress)
+        else:  # a document without text any more may be the only one
+            done = Added(0, 0, 0, self.engine.delete(gone))
+        self.engine.last_added = Added(done.added, done.updated, done.unchanged + len(unchanged), done.deleted)
         return [id in new for id in ids]
 
     async def arefresh_ref_docs(
@@ -159,15 +168,6 @@ class NodeStorage:
         """Delete all nodes of a document, in a worker thread; see `delete_ref_doc`."""
         return await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
 
-    def _add(
-        self, nodes: Iterable[BaseNode], replacing: Iterable[str] = (), *, unchanged: int = 0, show_progress: bool
-    ) -> list[str]:
-        """Index nodes; `unchanged` is how many need not be, for `engine.last_added`."""
-        passages = [to_passage(node) for node in given_nodes(nodes) if node_text(node).strip()]
-        done = self.engine.add(passages, replacing=replacing, show_progress=show_progress)
-        self.engine.last_added = Added(done.added, done.updated, done.unchanged + unchanged, done.deleted)
-        return [passage.id for passage in passages]
-
     def _nodes_of(self, ref_doc_ids: Sequence[str]) -> dict[str, list[TextNode]]:
         """Fetch the stored nodes of documents; a document that was stored whole is its own node."""
         found: dict[str, list[TextNode]] = defaultdict(list)
@@ -177,6 +177,11 @@ class NodeStorage:
             if node.ref_doc_id is None:
                 found[node.node_id].append(node)
         return found
+
+
+def _passages(nodes: Iterable[BaseNode]) -> list[Passage]:
+    """Make the passages of the nodes that have text."""
+    return [to_passage(node) for node in nodes if node_text(node).strip()]
 
 
 def _hashes(nodes: Iterable[TextNode]) -> set[str | None]:
