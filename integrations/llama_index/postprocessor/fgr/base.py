@@ -54,7 +54,7 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
         CheckpointError: The `model` cannot be opened.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
 
     trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
     max_tokens: int | None = Field(

@@ -27,7 +27,7 @@ from fgr_retriever.adapters import (
     with_text,
 )
 from fgr_retriever.adapters.names import taken, takes
-from fgr_retriever.errors import IndexNotFoundError, InputError
+from fgr_retriever.errors import InputError
 from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.assigned import AssignedSettings
@@ -211,10 +211,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
         settings = read_settings(place := given_place(persist_dir, "persist_dir"))
         if options.get("encoder") is not None:
             settings.pop("model", None)
-        try:
-            return cls._over(place, {**settings, **options}, create=False)
-        except IndexNotFoundError as error:
-            raise IndexNotFoundError(f"{error}. FGRRetriever.from_documents(documents, path=...) makes one") from error
+        return cls._over(place, {**settings, **options}, create=False)
 
     @classmethod
     def _over(cls, path: Place | None, options: Mapping[str, Any], create: bool = True) -> Self:
