@@ -116,6 +116,17 @@ async def test_what_is_missing_is_deleted_if_asked_for(tmp_path, library):
     assert retriever.refresh_ref_docs(left, [SPLIT]) == [False, False]
 
 
+def test_documents_that_are_stored_whole_are_known_again(library):
+    retriever = FGRRetriever.from_documents(library, encoder=WordEncoder(), transformations=[])
+    assert retriever.engine.ids() == [one.id_ for one in library]
+    assert retriever.refresh_ref_docs(library, []) == [False] * len(library)
+    assert counts(retriever.engine) == (0, 0, len(library), 0)
+    library[0].metadata["n"] = 7
+    library[1].set_content("Other.")
+    assert retriever.refresh_ref_docs(library, []) == [True, True, False, False, False]
+    assert counts(retriever.engine) == (0, 2, len(library) - 2, 0)
+
+
 def test_nothing_does_not_take_the_place_of_all(library):
     retriever = FGRRetriever.from_documents(library[:1], encoder=WordEncoder(), transformations=[SPLIT])
     before = retriever.engine.ids()

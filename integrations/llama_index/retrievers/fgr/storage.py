@@ -112,7 +112,7 @@ class NodeStorage:
         if len(set(ids)) < len(ids):
             raise InputError(f"document id {max(ids, key=ids.count)!r} comes twice: ids must be unique")
         stored = self._nodes_of(ids)
-        changed = [document for document in listed if _hashes(stored[document.id_]) != {document.hash}]
+        changed = [document for document in listed if not _holds(stored[document.id_], document)]
         nodes = run_transformations(changed, steps, in_place=False, show_progress=show_progress) if changed else []
         new = {document.id_ for document in changed}
         unchanged = [node.node_id for id in ids if id not in new for node in stored[id]]
@@ -184,6 +184,8 @@ def _passages(nodes: Iterable[BaseNode]) -> list[Passage]:
     return [to_passage(node) for node in nodes if node_text(node).strip()]
 
 
-def _hashes(nodes: Iterable[TextNode]) -> set[str | None]:
-    """Collect the hashes that the document of some nodes had when they were made."""
-    return {node.source_node.hash if node.source_node else None for node in nodes}
+def _holds(nodes: Sequence[TextNode], document: BaseNode) -> bool:
+    """Say whether stored nodes were made of a document as it is now."""
+    if len(nodes) == 1 and nodes[0].source_node is None:  # stored whole
+        return (nodes[0].text, nodes[0].metadata) == (node_text(document), document.metadata)
+    return {node.source_node.hash if node.source_node else None for node in nodes} == {document.hash}
