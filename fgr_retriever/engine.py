@@ -20,6 +20,7 @@ from fgr_retriever.evidence.token_evidence import Question, read_hits
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.opening import Place, open_index
 from fgr_retriever.index.seam import PassageIndex
+from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
@@ -118,7 +119,7 @@ class Engine(Upkeep):
             passages: The passages to index; each id may occur only once in a call.
             replacing: Ids of passages that are deleted in the same transaction, unless they are among
                 `passages`; unknown ids are ignored. `replacing=engine.ids()` makes the index exactly what you
-                pass.
+                pass, unless that is nothing: only `delete` empties an index.
             show_progress: Show a progress bar on stderr.
 
         Returns:
@@ -126,11 +127,14 @@ class Engine(Upkeep):
             `deleted`.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string.
+            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string. Or there are no
+                passages, and all that is stored would be deleted.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        return self._noted(self._index.add(passages, replacing=replacing, show_progress=show_progress))
+        gone = checked_ids(replacing)
+        given = self._unless_emptying(passages, gone) if gone else passages
+        return self._noted(self._index.add(given, replacing=gone, show_progress=show_progress))
 
     def search(
         self, query: str, *, k: int = 10, filter: Filter | None = None, trim: TrimConfig | None = None

@@ -15,6 +15,7 @@ from fgr_retriever.errors import IndexWriteError, InputError
 if TYPE_CHECKING:
     from fgr_retriever.config import IndexConfig, SearchConfig
     from fgr_retriever.engine import Engine
+    from fgr_retriever.index.opening import Place
     from fgr_retriever.model.tokens import TokenEncoder
     from fgr_retriever.search.pipeline import Pipeline
 
@@ -37,11 +38,11 @@ class OpenOptions(TypedDict, total=False):
     pipeline: Pipeline | None
 
 
-def open_engine(path: str | Path | None, *, create: bool = True, **options: Unpack[OpenOptions]) -> Engine:
+def open_engine(path: Place | None, *, create: bool = True, **options: Unpack[OpenOptions]) -> Engine:
     """Open an index for an adapter.
 
     Args:
-        path: The folder of the index; None makes a temporary one that is deleted with the engine.
+        path: Where the index is, as in `Engine.open`; None makes a temporary folder that is deleted with the engine.
         create: Make an empty index when there is none.
         **options: See `OpenOptions`.
 

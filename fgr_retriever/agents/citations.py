@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from fgr_retriever.agents.claim_check import Claim, Verdict, judge
-from fgr_retriever.agents.evidence import Evidence, EvidenceSource, EvidenceSpan
+from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan, NumberedSources
 from fgr_retriever.agents.evidence_search import describe
 from fgr_retriever.errors import InputError
 from fgr_retriever.model.tokens import TokenEncoder
@@ -86,7 +86,7 @@ class Citation:
 
 def verify_citations(
     answer: str,
-    context: Context | Evidence | Sequence[Context | Evidence],
+    context: Context | NumberedSources | Sequence[Context | NumberedSources],
     *,
     encoder: TokenEncoder | HasEncoder | HasEngine | None = None,
 ) -> list[Citation]:
@@ -112,8 +112,8 @@ def verify_citations(
     Args:
         answer: What the model wrote.
         context: What the model answered from: the context of `Engine.retrieve`, or the artifact
-            (`raw_output`) of an evidence tool; or a list of them, whose numbers must differ (see the
-            argument `start` of the tools).
+            (`raw_output`) of an evidence tool, or what `numbered_sources` of an adapter makes of documents or
+            nodes; or a list of them, whose numbers must differ (see the argument `start` of the tools).
         encoder: The model that judges, or what has one: an engine, a retriever, a vector store.
             None only checks that the numbers exist.
 
@@ -148,7 +148,7 @@ def _model(encoder: object) -> TokenEncoder:
     )
 
 
-def _sources(context: Context | Evidence | Sequence[Context | Evidence]) -> dict[int, EvidenceSource]:
+def _sources(context: Context | NumberedSources | Sequence[Context | NumberedSources]) -> dict[int, EvidenceSource]:
     """Give what the numbers of one or more searches stand for."""
     several = context if isinstance(context, Sequence) and not isinstance(context, str) else [context]
     sources = [source for one in several for source in _evidence(one)["sources"]]
@@ -164,19 +164,20 @@ def _sources(context: Context | Evidence | Sequence[Context | Evidence]) -> dict
     return found
 
 
-def _evidence(context: object) -> Evidence:
+def _evidence(context: object) -> NumberedSources:
     """Describe a context, or check that a mapping is such a description."""
     if isinstance(context, Context):
         return describe(context)
     sources = context.get("sources") if isinstance(context, Mapping) else None
     if isinstance(sources, Sequence) and all(isinstance(one, Mapping) and one.keys() >= _KEYS for one in sources):
-        return cast(Evidence, context)
+        return cast(NumberedSources, context)
     given = type(context).__name__
     if isinstance(context, Mapping):
         given = f"a mapping with {', '.join(map(repr, context)) or 'no keys'}"
     raise InputError(
         f"context must be a Context or the artifact of an evidence tool, got {given:.200}: pass what Engine.retrieve "
-        "returned, or `artifact` or `raw_output` of the tool's message; Context.from_dict reads what to_dict wrote"
+        "returned, or `artifact` or `raw_output` of the tool's message; Context.from_dict reads what to_dict wrote. "
+        "Documents and nodes: numbered_sources(them), from langchain_fgr or llama_index.tools.fgr"
     )
 
 

@@ -12,7 +12,7 @@ class EvidenceSpan(TypedDict):
 
     `start` and `end` are its character range in the passage. `source_start` and `source_end` are its
     character range in the document that the passage was cut from, or None if that is not known.
-    `score` is its mean evidence probability.
+    `score` is its mean evidence probability; 0 if it was never measured.
     """
 
     passage: str
@@ -44,7 +44,13 @@ class EvidenceSource(TypedDict):
     spans: list[EvidenceSpan]
 
 
-class Evidence(TypedDict):
+class NumberedSources(TypedDict):
+    """What numbers stand for: the part of `Evidence` that citations are checked with."""
+
+    sources: list[EvidenceSource]
+
+
+class Evidence(NumberedSources):
     """The result of one search, in JSON-safe values.
 
     Two fields are signals to search again: `weak` (no passage has evidence above its threshold) and
@@ -53,7 +59,6 @@ class Evidence(TypedDict):
     """
 
     query: str
-    sources: list[EvidenceSource]
     weak: bool
     uncovered: list[str]
     note: str

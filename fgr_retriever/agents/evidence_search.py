@@ -195,9 +195,9 @@ def describe(context: Context) -> Evidence:
     origins = [Origin.of(hit.passage) for hit in context.hits]
     spans: dict[int, list[EvidenceSpan]] = {source.number: [] for source in context.sources}
     for excerpt in context.excerpts:
-        spans[excerpt.number].append(_span(excerpt, origins[excerpt.position]))
+        spans[excerpt.number].append(span_of(excerpt, origins[excerpt.position]))
     for source in context.sources:
-        spans[source.number] += [_span(one, origins[one.position]) for one in _unwritten(context, source)]
+        spans[source.number] += [span_of(one, origins[one.position]) for one in _unwritten(context, source)]
     report = context.report
     evidence: Evidence = {
         "query": context.query,
@@ -226,7 +226,8 @@ def _unwritten(context: Context, source: Source) -> list[Excerpt]:
     return [Excerpt(source.number, place, span, text[span.start : span.end]) for span in source.repeats]
 
 
-def _span(excerpt: Excerpt, origin: Origin) -> EvidenceSpan:
+def span_of(excerpt: Excerpt, origin: Origin) -> EvidenceSpan:
+    """Describe a stretch of a passage in JSON-safe values."""
     span, shift = excerpt.span, origin.start
     return {
         "passage": origin.id,

@@ -19,7 +19,7 @@ SPANS, SOURCE_SPANS, KEPT, WHOLE_TEXT = "fgr_spans", "fgr_source_spans", "fgr_ke
 """Metadata keys of a result: see `Trimmed.to_metadata`; with `full_text`, the last one has the whole text."""
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """A part of a trimmed text: where it begins there and in the whole text, and its length."""
 
     here: int
@@ -40,7 +40,7 @@ def compose(metadata: Mapping[str, Any], text: str, trimmed: Trimmed) -> tuple[T
         trimming at the ends of spans; and the position in the source at which the whole text begins, if
         it is known. None if the text is not what the metadata say.
     """
-    pieces = _pieces(metadata, text)
+    pieces = pieces_of(metadata, text)
     inside = [(span, _inside(pieces, span)) for span in trimmed.spans]
     kept = [(span, parts) for span, parts in inside if parts]
     if not kept:
@@ -49,13 +49,12 @@ def compose(metadata: Mapping[str, Any], text: str, trimmed: Trimmed) -> tuple[T
     texts = [text[parts[0].here : parts[-1].here + parts[-1].length] for _, parts in kept]
     before, after = sum(one.length for one in pieces), sum(span.end - span.start for span in spans)
     share = metadata.get(KEPT)
-    sources = _ranges(metadata.get(SOURCE_SPANS))
     return replace(
         trimmed,
         text=_separator(trimmed).join(texts),
         spans=spans,
         kept=min(float(share) * after / before, 1.0) if isinstance(share, (int, float)) else trimmed.kept,
-    ), (sources[0][0] - pieces[0].whole if sources else None)
+    ), start_of(metadata, pieces)
 
 
 def _separator(trimmed: Trimmed) -> str:
@@ -65,7 +64,7 @@ def _separator(trimmed: Trimmed) -> str:
     return trimmed.text[lengths[0] : lengths[0] + gap]
 
 
-def _pieces(metadata: Mapping[str, Any], text: str) -> list[_Piece]:
+def pieces_of(metadata: Mapping[str, Any], text: str) -> list[Piece]:
     """Find the kept ranges in a trimmed text; nothing unless they account for all of it."""
     ranges = _ranges(metadata.get(SPANS))
     if not ranges:
@@ -75,7 +74,7 @@ def _pieces(metadata: Mapping[str, Any], text: str) -> list[_Piece]:
         return []
     found, here = [], 0
     for start, end in ranges:
-        found.append(_Piece(here, start, end - start))
+        found.append(Piece(here, start, end - start))
         here += end - start + gap
     separators = {text[one.here + one.length : other.here] for one, other in pairwise(found)}
     whole = metadata.get(WHOLE_TEXT)
@@ -85,13 +84,19 @@ def _pieces(metadata: Mapping[str, Any], text: str) -> list[_Piece]:
     return found if is_part and len(separators) <= 1 else []
 
 
-def _inside(pieces: Sequence[_Piece], span: Span) -> list[_Piece]:
+def start_of(metadata: Mapping[str, Any], pieces: Sequence[Piece]) -> int | None:
+    """Tell where in the source the whole text of some pieces begins, if the metadata of the result tell."""
+    sources = _ranges(metadata.get(SOURCE_SPANS))
+    return sources[0][0] - pieces[0].whole if sources else None
+
+
+def _inside(pieces: Sequence[Piece], span: Span) -> list[Piece]:
     """Cut a range of the trimmed text out of the pieces; one that crosses a separator gives several."""
     found = []
     for one in pieces:
         start, end = max(span.start, one.here), min(span.end, one.here + one.length)
         if start < end:
-            found.append(_Piece(start, one.whole + start - one.here, end - start))
+            found.append(Piece(start, one.whole + start - one.here, end - start))
     return found
 
 

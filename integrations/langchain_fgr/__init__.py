@@ -7,9 +7,11 @@
 
 `FGRRetriever` searches an index of its own, and `FGRVectorStore` is the same index as a vector store;
 `FGRCompressor` trims what any other retriever returns;
-`evidence_tool` gives an agent numbered evidence to cite.
+`evidence_tool` gives an agent numbered evidence to cite;
+`numbered_sources` lets `verify_citations` check an answer that was made of documents.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fgr_retriever.errors import MissingExtraError
@@ -24,19 +26,21 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("langchain_fgr", "langchain") from error
 
 if TYPE_CHECKING:
+    from langchain_fgr.sources import numbered_sources
     from langchain_fgr.tool import evidence_tool
 
-__all__ = ["FGRCompressor", "FGRRetriever", "FGRVectorStore", "evidence_tool"]
+__all__ = ["FGRCompressor", "FGRRetriever", "FGRVectorStore", "evidence_tool", "numbered_sources"]
+
+_HOME = {"evidence_tool": "tool", "numbered_sources": "sources"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the tool on first use (PEP 562): it searches, so its module loads torch."""
-    if name != "evidence_tool":
+    """Load what agents use on first use (PEP 562): the tool searches, so its module loads torch."""
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from langchain_fgr.tool import evidence_tool
-
-    globals()[name] = evidence_tool
-    return evidence_tool
+    value = getattr(import_module(f"langchain_fgr.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

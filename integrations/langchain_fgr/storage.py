@@ -45,6 +45,7 @@ class DocumentStorage:
             ids: The id of each document, in place of its own; None leaves it as it is.
             batch_size: LangChain's indexing passes it. Nothing depends on it: every call is one transaction.
             delete_missing: Also delete, in the same transaction, every stored document that is not among these.
+                Without documents this is refused: to empty the index, use `delete`.
             show_progress: Show a progress bar on stderr.
 
         Returns:

@@ -68,6 +68,7 @@ MAKERS = {
     llama_index.tools.fgr.evidence_tool: {"k", "filters", "trim", "count_tokens"},
 }
 NOT_MADE_BY_USERS = {llama_index.tools.fgr.EvidenceTool, llama_index.postprocessor.fgr.TrustReportEvent}
+NOT_MADE_BY_USERS |= {langchain_fgr.numbered_sources, llama_index.tools.fgr.numbered_sources}  # read what was found
 IDS = [maker.__module__.split(".")[0] + "-" + maker.__qualname__ for maker in MAKERS]
 
 

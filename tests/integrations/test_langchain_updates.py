@@ -194,6 +194,17 @@ async def test_what_is_missing_is_deleted_if_asked_for(tmp_path, documents):
     assert counts(retriever.engine) == (0, 0, 1)
 
 
+def test_nothing_does_not_take_the_place_of_all(documents):
+    retriever = FGRRetriever.from_documents(documents, encoder=WordEncoder())
+    before = retriever.engine.ids()
+    for nothing in ([], iter(())):
+        with pytest.raises(InputError, match=r"nothing to add, and all 5 stored .* delete\(engine.ids\(\)\)"):
+            retriever.add_documents(nothing, delete_missing=True)
+    assert retriever.engine.ids() == before
+    retriever.delete(before)
+    assert retriever.add_documents([], delete_missing=True) == []  # nothing is lost
+
+
 async def test_fetching_and_deleting_through_the_retriever(tmp_path, documents):
     retriever = FGRRetriever.from_documents(documents, path=tmp_path / "index", encoder=WordEncoder())
     assert retriever.get_by_ids(["nobel", "unknown"]) == [documents[2]]

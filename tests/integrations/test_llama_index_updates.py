@@ -114,8 +114,29 @@ async def test_what_is_missing_is_deleted_if_asked_for(tmp_path, library):
     last = retriever.engine.last_added
     assert (last.unchanged, last.added + last.unchanged) == (len(retriever.engine) - last.added, last)
     assert retriever.refresh_ref_docs(left, [SPLIT]) == [False, False]
-    assert retriever.refresh_ref_docs([], [SPLIT], delete_missing=True) == []
-    assert len(retriever.engine) == 0
+
+
+def test_documents_that_are_stored_whole_are_known_again(library):
+    retriever = FGRRetriever.from_documents(library, encoder=WordEncoder(), transformations=[])
+    assert retriever.engine.ids() == [one.id_ for one in library]
+    assert retriever.refresh_ref_docs(library, []) == [False] * len(library)
+    assert counts(retriever.engine) == (0, 0, len(library), 0)
+    library[0].metadata["n"] = 7
+    library[1].set_content("Other.")
+    assert retriever.refresh_ref_docs(library, []) == [True, True, False, False, False]
+    assert counts(retriever.engine) == (0, 2, len(library) - 2, 0)
+
+
+def test_nothing_does_not_take_the_place_of_all(library):
+    retriever = FGRRetriever.from_documents(library[:1], encoder=WordEncoder(), transformations=[SPLIT])
+    before = retriever.engine.ids()
+    for nothing in ([], [Document(text="", id_="curie")], [Document(text=" ", id_="other")]):
+        with pytest.raises(InputError, match=f"nothing to add, and all {len(before)} stored .* delete.engine.ids"):
+            retriever.refresh_ref_docs(nothing, [SPLIT], delete_missing=True)
+        assert retriever.engine.ids() == before
+    assert retriever.refresh_ref_docs([Document(text="", id_="curie")], [SPLIT]) == [True]
+    assert counts(retriever.engine) == (0, 0, 0, len(before))
+    assert retriever.refresh_ref_docs([], [SPLIT], delete_missing=True) == []  # nothing is stored, so nothing is lost
 
 
 def test_refreshing_is_one_transaction(library):

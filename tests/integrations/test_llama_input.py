@@ -1,13 +1,20 @@
 """What a LlamaIndex user may assign to a retriever, and wrong values, which show at once."""
 
+import re
+from pathlib import Path
+
 import pytest
-from llama_index.core.schema import TextNode
+from llama_index.core import MockEmbedding, VectorStoreIndex
+from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.schema import Document, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.errors import ConfigError, InputError
+from llama_index.postprocessor.fgr import FGRPostprocessor
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.tools.fgr import evidence_tool
+from llama_index.vector_stores.fgr import FGRVectorStore
 
 TEXT = "Radium was found in a shed in 1898. It glows. Curie found it there, and nobody else was in the shed."
 
@@ -55,3 +62,112 @@ def test_filters_of_another_kind_are_refused_at_once(retriever):
     assert retriever.filters is None
     retriever.filters = MetadataFilters(filters=[MetadataFilter(key="year", value=1900)])
     assert not retriever.retrieve("radium")
+
+
+NODE = TextNode(id_="a", text=TEXT)
+PAGE = Document(id_="a.txt", text=TEXT)
+ENGINE = "must be an Engine; .*FGRRetriever.from_documents.*from_persist_dir"
+
+
+@pytest.mark.folders
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (
+            lambda one, path: FGRRetriever.from_documents(PAGE, path=path),
+            "documents is one Document, 'a.txt': must be a",
+        ),
+        (
+            lambda one, path: FGRRetriever.from_documents("docs/", path=path),
+            r"documents='docs/'.*SimpleDirectoryReader.*load",
+        ),
+        (lambda one, path: FGRRetriever.from_documents(Path("docs"), path=path), r"SimpleDirectoryReader.*is `path=`"),
+        (lambda one, path: FGRRetriever.from_documents(None, path=path), "documents=None: must be a list"),
+        (lambda one, path: FGRRetriever.from_documents({"a": PAGE}, path=path), "must be a list of documents"),
+        (lambda one, path: FGRRetriever.from_documents([TEXT], path=path), r"must be a node; .*Document\(text"),
+        (lambda one, path: FGRRetriever.from_nodes(NODE, path=path), "nodes is one TextNode, 'a': must be a list"),
+        (lambda one, path: FGRRetriever.from_nodes([NodeWithScore(node=NODE)], path=path), "pass its `node`"),
+        (
+            lambda one, path: FGRRetriever.from_defaults([PAGE], path=path),
+            "must be an index of LlamaIndex; .*documents",
+        ),
+        (lambda one, path: one.add_nodes(NODE), "nodes is one TextNode"),
+        (lambda one, path: one.insert([PAGE]), "insert takes one document, refresh_ref_docs many"),
+        (lambda one, path: one.refresh_ref_docs(PAGE), "documents is one Document"),
+        (lambda one, path: FGRVectorStore(one.engine).add(NODE), "nodes is one TextNode"),
+        (lambda one, path: FGRRetriever([PAGE]), ENGINE),
+        (lambda one, path: FGRRetriever("my.index"), f"engine='my.index': {ENGINE}"),
+        (lambda one, path: FGRRetriever(None), ENGINE),
+        (lambda one, path: FGRRetriever(FGRVectorStore(one.engine)), "pass the `engine` of this FGRVectorStore"),
+        (lambda one, path: FGRVectorStore(one), "pass the `engine` of this FGRRetriever"),
+        (lambda one, path: FGRVectorStore("my.index"), "FGRVectorStore.from_path"),
+        (lambda one, path: FGRVectorStore.from_path(None), "path=None: must be the folder"),
+        (lambda one, path: FGRRetriever.from_persist_dir(None), "persist_dir=None: must be the folder"),
+    ],
+)
+def test_what_people_pass_in_the_place_of_a_list_or_an_index(retriever, tmp_path, call, reason):
+    with pytest.raises(InputError, match=reason):
+        call(retriever, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert retriever.engine.ids() == ["a"]
+
+
+@pytest.mark.folders
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        (SentenceSplitter(), r"must be a list, such as \[SentenceSplitter\(\.\.\.\)\]"),
+        (SentenceSplitter, r"must be a list, such as \[SentenceSplitter\(\.\.\.\)\]"),
+        ("SentenceSplitter", "must be a list"),
+        ([SentenceSplitter], r"must be an open one, such as SentenceSplitter\("),
+        (["SentenceSplitter"], "must be an open one"),
+    ],
+)
+def test_transformations_are_a_list(retriever, tmp_path, steps, reason):
+    with pytest.raises(InputError, match=reason):
+        FGRRetriever.from_documents([PAGE], transformations=steps, path=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match=reason):
+        retriever.insert(PAGE, steps)
+
+
+@pytest.mark.folders
+@pytest.mark.parametrize("count", [0, -1, "3", 2.5, True, None])
+def test_how_many_nodes_is_checked_at_once(retriever, count):
+    reason = f"similarity_top_k={re.escape(repr(count))}: must be an integer of at least 1"
+    with pytest.raises(ConfigError, match=reason):
+        FGRRetriever(retriever.engine, similarity_top_k=count)
+    with pytest.raises(ConfigError, match=reason):
+        retriever.similarity_top_k = count
+    assert retriever.similarity_top_k == 5
+    index = VectorStoreIndex.from_vector_store(FGRVectorStore(retriever.engine), embed_model=MockEmbedding(embed_dim=1))
+    with pytest.raises(ConfigError, match=reason):
+        index.as_retriever(similarity_top_k=count).retrieve("radium")
+
+
+@pytest.mark.folders
+@pytest.mark.parametrize("count", [0, -1, "3", 2.5, True])
+def test_how_many_nodes_a_postprocessor_gives_is_checked_at_once(count):
+    postprocessor = FGRPostprocessor(top_n=2)
+    with pytest.raises(ValueError, match="top_n"):
+        postprocessor.top_n = count
+    assert postprocessor.top_n == 2
+    with pytest.raises(ConfigError, match=f"top_n={re.escape(repr(count))}"):
+        FGRPostprocessor(top_n=count)
+
+
+@pytest.mark.folders
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (([NodeWithScore(node=NODE)], "radium"), "query_bundle='radium': must be a QueryBundle; .* is query_str="),
+        (([NodeWithScore(node=NODE)], None, QueryBundle("radium")), "must be a string; a QueryBundle is query_bundle="),
+        (([NODE], QueryBundle("radium")), r"must be a NodeWithScore; NodeWithScore\(node="),
+        ((NodeWithScore(node=NODE), QueryBundle("radium")), "must be a list of NodeWithScore; put a single one"),
+    ],
+)
+async def test_a_postprocessor_says_what_it_takes(given, reason):
+    with pytest.raises(InputError, match=reason):
+        FGRPostprocessor().postprocess_nodes(*given)
+    with pytest.raises(InputError, match=reason):
+        await FGRPostprocessor().apostprocess_nodes(*given)

@@ -147,6 +147,9 @@ class TestAdding:
         assert counts_of(engine.refresh([Passage("n", "quartz", {"source": "files/2.md"})], "files")) == (1, 0, 0, 6)
         assert engine.ids() == ["blank", "p1", "new", "n"]
         assert engine.delete(["n", "n", "nobody"]) == 1
+        with pytest.raises(InputError, match="nothing to add, and all 3 stored passages"):
+            engine.add([], replacing=engine.ids())
+        assert engine.ids() == ["blank", "p1", "new"]
 
     @pytest.mark.parametrize(
         "text", ["", "\n", "nul \0 inside", "half \ud83d emoji", "\uffff", "e\u0301 日本語", "word " * 400], ids=ascii

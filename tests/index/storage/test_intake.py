@@ -233,6 +233,17 @@ def test_replacing_all_makes_the_index_exactly_what_is_given(engine, encoder):
         engine.add([], replacing="glaze")
 
 
+@pytest.mark.parametrize("nothing", [(), iter(())], ids=["a list", "a generator"])
+def test_nothing_does_not_take_the_place_of_all(engine, nothing):
+    with pytest.raises(InputError, match=r"nothing to add, and all 3 stored .* see why .* delete\(engine.ids\(\)\)"):
+        engine.add(nothing, replacing=[*engine.ids(), "unknown"])
+    assert engine.ids() == ["kiln", "clay", "glaze"]
+    engine.verify()
+    assert engine.add((), replacing=["kiln", "clay"]).deleted == 2  # not all
+    engine.delete(engine.ids())
+    assert engine.add((), replacing=["kiln"]) == 0  # nothing is lost
+
+
 def test_ids_of_what_a_filter_lets_through(engine):
     engine.add([Passage("new", "New.", {"day": 2})])
     assert engine.ids() == ["kiln", "clay", "glaze", "new"]

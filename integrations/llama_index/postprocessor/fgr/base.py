@@ -54,11 +54,13 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
         CheckpointError: The `model` cannot be opened.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
 
     trim: TrimConfig = Field(default=TrimConfig(), description="How nodes are trimmed.")
-    max_tokens: int | None = Field(default=None, ge=0, description="Hard limit of tokens for all nodes together.")
-    top_n: int | None = Field(default=None, description="How many nodes to return, ranked by MaxSim.")
+    max_tokens: int | None = Field(
+        default=None, ge=0, strict=True, description="Hard limit of tokens for all nodes together."
+    )
+    top_n: int | None = Field(default=None, ge=1, strict=True, description="How many to return, ranked by MaxSim.")
     split_spans: bool = Field(default=False, description="Give a node for each span.")
     encoder: Any = Field(default=None, exclude=True, repr=False, description="The model, a `TokenEncoder`.")
     model: str | Path | None = Field(default=None, description="Folder or hub id of a ColBERT checkpoint.")
@@ -79,9 +81,9 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
         """Trim nodes.
 
         Raises:
-            InputError: There is no query, or it is blank.
+            InputError: There is no query, it is blank, or something is not of the kind that LlamaIndex passes.
         """
-        query = _required(query_bundle)
+        query = _checked(nodes, query_bundle)
         with self._reported(nodes, query) as results:
             if texts := [node for node in nodes if _has_text(node)]:
                 passages = [to_passage(node.node) for node in texts]
@@ -98,7 +100,7 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Trim nodes; see `_postprocess_nodes`."""
-        query = _required(query_bundle)
+        query = _checked(nodes, query_bundle)
         with self._reported(nodes, query) as results:
             if texts := [node for node in nodes if _has_text(node)]:
                 passages = [to_passage(node.node) for node in texts]
@@ -145,10 +147,23 @@ class FGRPostprocessor(TrimmerFields, PickledWhole, BaseNodePostprocessor):
         _dispatcher.event(ReRankEndEvent(nodes=results))
 
 
-def _required(query: QueryBundle | None) -> QueryBundle:
-    """Raise InputError, a ValueError, when there is no query."""
+def _checked(nodes: object, query: object) -> QueryBundle:
+    """Give the query, if nodes and query are what LlamaIndex passes.
+
+    Raises:
+        InputError: They are not, or there is no query; it is a ValueError, too.
+    """
+    if isinstance(nodes, str) or not isinstance(nodes, Sequence):
+        raise InputError(f"nodes={nodes!r:.200}: must be a list of NodeWithScore; put a single one into a list")
+    for node in nodes:
+        if not isinstance(node, NodeWithScore):
+            raise InputError(f"{node!r:.200}: must be a NodeWithScore; NodeWithScore(node=...) makes one of a node")
     if query is None:
         raise InputError("FGRPostprocessor got no query: pass query_bundle or query_str")
+    if not isinstance(query, QueryBundle):
+        raise InputError(f"query_bundle={query!r:.200}: must be a QueryBundle; a question as text is query_str=...")
+    if not isinstance(query.query_str, str):
+        raise InputError(f"query_str={query.query_str!r:.200}: must be a string; a QueryBundle is query_bundle=...")
     return query
 
 

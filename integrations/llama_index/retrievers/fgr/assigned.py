@@ -10,14 +10,26 @@ from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import budgeted, trim_config
+from fgr_retriever.config import check, is_count
 from llama_index.retrievers.fgr.filters import to_filter
 
 
 class AssignedSettings:
-    """Has the settings `trim`, `max_tokens` and `filters`."""
+    """Has the settings `similarity_top_k`, `trim`, `max_tokens` and `filters`."""
 
+    _similarity_top_k: int
     _trim: TrimConfig | None
     _filters: MetadataFilters | None
+
+    @property
+    def similarity_top_k(self) -> int:
+        """How many nodes to return."""
+        return self._similarity_top_k
+
+    @similarity_top_k.setter
+    def similarity_top_k(self, count: int) -> None:
+        check("similarity_top_k", count, is_count(count, 1), "an integer of at least 1")
+        self._similarity_top_k = count
 
     @property
     def trim(self) -> TrimConfig | None:

@@ -14,12 +14,11 @@ from llama_index.core.storage.docstore.types import BaseDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilters
 from typing_extensions import Self, Unpack
 
-from fgr_retriever import Context, Passage, TrimConfig
+from fgr_retriever import Context, TrimConfig
 from fgr_retriever.adapters import (
     OpenOptions,
     aretrieve_context,
     budgeted,
-    checked_engine,
     copy_index,
     find_whole,
     open_engine,
@@ -33,7 +32,8 @@ from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.assigned import AssignedSettings
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage
+from llama_index.retrievers.fgr.given import Place, given_docstore, given_engine, given_nodes, given_place, given_steps
+from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage, whole_nodes
 from llama_index.retrievers.fgr.options import BaseSettings, IndexedOptions, RetrieverOptions, RetrieverSettings
 from llama_index.retrievers.fgr.settings import SETTINGS, read_settings, written
 from llama_index.retrievers.fgr.storage import NodeStorage
@@ -88,7 +88,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
     ) -> None:
         """Keep the settings."""
         super().__init__(**base)
-        self.engine = checked_engine(engine)
+        self.engine = given_engine(engine)
         self.similarity_top_k = similarity_top_k
         self.filters = filters
         self.trim = budgeted(trim_config(trim), max_tokens)
@@ -123,7 +123,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
             CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
-        listed = list(nodes)
+        listed = given_nodes(nodes)
         objects = [node for node in listed if isinstance(node, IndexNode) and node.obj is not None]
         if objects and not options.keys() & {"objects", "object_map"}:
             options["objects"] = objects
@@ -159,8 +159,9 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
             CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
+        listed, steps = given_nodes(documents, "documents"), given_steps(transformations)
         retriever = cls._over(path, options)
-        retriever.refresh_ref_docs(documents, transformations, show_progress=show_progress)
+        retriever.refresh_ref_docs(listed, steps, show_progress=show_progress)
         return retriever
 
     @classmethod
@@ -187,9 +188,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
         if sum(given is not None for given in (index, nodes, docstore)) != 1:
             raise InputError("give exactly one of index, nodes and docstore")
         if index is not None:
-            docstore = index.docstore
-            if not docstore.docs:
-                raise InputError("the index has no nodes in its document store: pass them as nodes")
+            docstore = given_docstore(index)
         if docstore is not None:
             nodes = list(docstore.docs.values())
         return cls.from_nodes(nodes or (), **options)
@@ -209,13 +208,13 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
             ModelMismatchError: The index was built with another model.
             ConfigError: The persisted settings are damaged.
         """
-        settings = read_settings(Path(persist_dir))
+        settings = read_settings(place := given_place(persist_dir, "persist_dir"))
         if options.get("encoder") is not None:
             settings.pop("model", None)
-        return cls._over(persist_dir, {**settings, **options}, create=False)
+        return cls._over(place, {**settings, **options}, create=False)
 
     @classmethod
-    def _over(cls, path: str | Path | None, options: Mapping[str, Any], create: bool = True) -> Self:
+    def _over(cls, path: Place | None, options: Mapping[str, Any], create: bool = True) -> Self:
         """Open an index and make a retriever for it."""
         engine = open_engine(path, create=create, **taken(options, OpenOptions))
         return cls(engine, **taken(options, RetrieverSettings))
@@ -261,13 +260,14 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
         if self.trim is None:
-            return _whole(find_whole(self.engine, query_text(query_bundle), **self._search()))
+            return whole_nodes(find_whole(self.engine, query_text(query_bundle), **self._search()))
         return self._nodes(retrieve_context(self.engine, query_text(query_bundle), **self._options()))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         """Retrieve nodes."""
         if self.trim is None:
-            return _whole(await asyncio.to_thread(find_whole, self.engine, query_text(query_bundle), **self._search()))
+            found = await asyncio.to_thread(find_whole, self.engine, query_text(query_bundle), **self._search())
+            return whole_nodes(found)
         return self._nodes(await aretrieve_context(self.engine, query_text(query_bundle), **self._options()))
 
     def _options(self) -> dict[str, Any]:
@@ -289,7 +289,3 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
                     node.metadata["fgr_text"] = hit.passage.text
                 results.append(NodeWithScore(node=node, score=hit.score))
         return results
-
-
-def _whole(found: Sequence[tuple[Passage, float]]) -> list[NodeWithScore]:
-    return [NodeWithScore(node=from_passage(passage), score=score) for passage, score in found]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
-from llama_index.core.schema import IndexNode, TextNode
+from llama_index.core.schema import IndexNode, NodeWithScore, TextNode
 
 from fgr_retriever import Passage
 from fgr_retriever.adapters import RESERVED_KEY, visible_metadata
@@ -51,3 +52,8 @@ def from_passage(passage: Passage) -> TextNode:
     kind: type[TextNode] = IndexNode if "index_id" in fields else TextNode
     metadata = visible_metadata(passage.metadata)
     return kind.model_validate({"id_": passage.id, "text": passage.text, "metadata": metadata, **fields})
+
+
+def whole_nodes(found: Sequence[tuple[Passage, float]]) -> list[NodeWithScore]:
+    """Make the whole nodes of passages with their scores."""
+    return [NodeWithScore(node=from_passage(passage), score=score) for passage, score in found]

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from llama_index.core.vector_stores.types import MetadataFilters
 
-from fgr_retriever import TrimConfig
+from fgr_retriever import QdrantCollection, TrimConfig
 from fgr_retriever.errors import ConfigError
+from llama_index.retrievers.fgr.given import Place
 from llama_index.retrievers.fgr.options import RetrieverOptions
 
 SETTINGS = "llama_index.json"
@@ -22,13 +23,15 @@ def written(settings: RetrieverOptions) -> str:
     return json.dumps(settings, indent=2, default=_plain)
 
 
-def read_settings(path: Path) -> RetrieverOptions:
+def read_settings(path: Place) -> RetrieverOptions:
     """Read what `persist` wrote; nothing when another program made the index.
 
     Raises:
         ConfigError: The file is damaged.
     """
-    file = path / SETTINGS
+    if isinstance(path, QdrantCollection):
+        return {}
+    file = Path(path) / SETTINGS
     if not file.exists():
         return {}
     try:

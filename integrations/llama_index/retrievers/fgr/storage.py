@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from llama_index.core import Settings
 from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNode, TransformComponent
 
 from fgr_retriever.adapters import RESERVED_KEY
 from fgr_retriever.errors import InputError
-from fgr_retriever.types import Added
+from fgr_retriever.types import Added, Passage
 from llama_index.postprocessor.fgr.nodes import node_text, to_passage
+from llama_index.retrievers.fgr.given import given_node, given_nodes, given_steps
 from llama_index.retrievers.fgr.nodes import from_passage
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
 
-_Node = TypeVar("_Node", bound=BaseNode)
 _REF_DOC_ID = f"{RESERVED_KEY}.node.relationships.{NodeRelationship.SOURCE.value}.node_id"
 
 
@@ -51,7 +50,9 @@ class NodeStorage:
             InputError: A node cannot be stored, or an id occurs twice.
             IndexLockedError: Another process or engine is writing.
         """
-        return self._add(nodes, show_progress=show_progress)
+        passages = _passages(given_nodes(nodes))
+        self.engine.add(passages, show_progress=show_progress)
+        return [passage.id for passage in passages]
 
     async def aadd_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes, in a worker thread; see `add_nodes`."""
@@ -65,7 +66,7 @@ class NodeStorage:
         show_progress: bool = False,
     ) -> bool:
         """Index one document; see `refresh_ref_docs`, which takes many at once."""
-        return self.refresh_ref_docs([document], transformations, show_progress=show_progress)[0]
+        return self.refresh_ref_docs([given_node(document)], transformations, show_progress=show_progress)[0]
 
     async def ainsert(
         self,
@@ -94,30 +95,36 @@ class NodeStorage:
         Args:
             documents: Whole documents.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
-            delete_missing: Also delete every stored node that is of none of these documents.
+            delete_missing: Also delete every stored node that is of none of these documents. Without any text to
+                index this is refused: to empty the index, use `delete`.
             show_progress: Show progress bars on stderr.
 
         Returns:
             For each document whether it was new or changed.
 
         Raises:
-            InputError: A document or a node cannot be stored, or an id occurs twice.
+            InputError: A document or a node cannot be stored, an id occurs twice, or something is no list. Or
+                all that is stored would be missing.
             IndexLockedError: Another process or engine is writing.
         """
-        listed = [_checked(document) for document in documents]
+        listed, steps = given_nodes(documents, "documents"), given_steps(transformations)
         ids = [document.id_ for document in listed]
         if len(set(ids)) < len(ids):
             raise InputError(f"document id {max(ids, key=ids.count)!r} comes twice: ids must be unique")
         stored = self._nodes_of(ids)
-        changed = [document for document in listed if _hashes(stored[document.id_]) != {document.hash}]
-        steps = Settings.transformations if transformations is None else transformations
+        changed = [document for document in listed if not _holds(stored[document.id_], document)]
         nodes = run_transformations(changed, steps, in_place=False, show_progress=show_progress) if changed else []
         new = {document.id_ for document in changed}
         unchanged = [node.node_id for id in ids if id not in new for node in stored[id]]
         gone = [node.node_id for id in new for node in stored[id]]
         if delete_missing:
             gone = [*set(self.engine.ids()).difference(unchanged)]
-        self._add(nodes, gone, unchanged=len(unchanged), show_progress=show_progress)
+        passages = _passages(nodes)
+        if passages or delete_missing:
+            done = self.engine.add(passages, replacing=gone, show_progress=show_progress)
+        else:  # a document without text any more may be the only one
+            done = Added(0, 0, 0, self.engine.delete(gone))
+        self.engine.last_added = Added(done.added, done.updated, done.unchanged + len(unchanged), done.deleted)
         return [id in new for id in ids]
 
     async def arefresh_ref_docs(
@@ -161,15 +168,6 @@ class NodeStorage:
         """Delete all nodes of a document, in a worker thread; see `delete_ref_doc`."""
         return await asyncio.to_thread(self.delete_ref_doc, ref_doc_id)
 
-    def _add(
-        self, nodes: Iterable[BaseNode], replacing: Iterable[str] = (), *, unchanged: int = 0, show_progress: bool
-    ) -> list[str]:
-        """Index nodes; `unchanged` is how many need not be, for `engine.last_added`."""
-        passages = [to_passage(node) for node in map(_checked, nodes) if node_text(node).strip()]
-        done = self.engine.add(passages, replacing=replacing, show_progress=show_progress)
-        self.engine.last_added = Added(done.added, done.updated, done.unchanged + unchanged, done.deleted)
-        return [passage.id for passage in passages]
-
     def _nodes_of(self, ref_doc_ids: Sequence[str]) -> dict[str, list[TextNode]]:
         """Fetch the stored nodes of documents; a document that was stored whole is its own node."""
         found: dict[str, list[TextNode]] = defaultdict(list)
@@ -181,13 +179,13 @@ class NodeStorage:
         return found
 
 
-def _checked(node: _Node) -> _Node:
-    """Raise InputError unless something is a node; documents are nodes, too."""
-    if not isinstance(node, BaseNode):
-        raise InputError(f"{node!r:.200}: must be a node; TextNode(text=...) or Document(text=...) makes one")
-    return node
+def _passages(nodes: Iterable[BaseNode]) -> list[Passage]:
+    """Make the passages of the nodes that have text."""
+    return [to_passage(node) for node in nodes if node_text(node).strip()]
 
 
-def _hashes(nodes: Iterable[TextNode]) -> set[str | None]:
-    """Collect the hashes that the document of some nodes had when they were made."""
-    return {node.source_node.hash if node.source_node else None for node in nodes}
+def _holds(nodes: Sequence[TextNode], document: BaseNode) -> bool:
+    """Say whether stored nodes were made of a document as it is now."""
+    if len(nodes) == 1 and nodes[0].source_node is None:  # stored whole
+        return (nodes[0].text, nodes[0].metadata) == (node_text(document), document.metadata)
+    return {node.source_node.hash if node.source_node else None for node in nodes} == {document.hash}

@@ -18,11 +18,13 @@ from llama_index.core.vector_stores.types import (
 )
 from typing_extensions import Self, Unpack
 
-from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
+from fgr_retriever.adapters import OpenOptions, find_whole, open_engine
 from fgr_retriever.adapters.names import takes
+from fgr_retriever.config import check, is_count
 from fgr_retriever.errors import ConfigError, InputError
 from llama_index.postprocessor.fgr.pickling import PickledWhole
 from llama_index.retrievers.fgr.filters import to_filter
+from llama_index.retrievers.fgr.given import STORE_WAYS, given_engine, given_place
 from llama_index.retrievers.fgr.nodes import from_passage
 from llama_index.retrievers.fgr.storage import NodeStorage
 
@@ -58,7 +60,7 @@ class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
         super().__init__(stores_text=True, is_embedding_query=False)
-        self._engine = checked_engine(engine)
+        self._engine = given_engine(engine, STORE_WAYS)
 
     @classmethod
     @takes(OpenOptions)
@@ -75,7 +77,7 @@ class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
             InputError: There is no such option, or there are both an `encoder` and a `model`.
             CheckpointError: The `model` cannot be opened.
         """
-        return cls(open_engine(path, **options))
+        return cls(open_engine(given_place(path, "path"), **options))
 
     @classmethod
     def class_name(cls) -> str:
@@ -136,7 +138,8 @@ class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
         """Find whole nodes by the text of the question, best first.
 
         Raises:
-            ConfigError: The mode is not `DEFAULT` or `TEXT_SEARCH`, or there are `node_ids`.
+            ConfigError: The mode is not `DEFAULT` or `TEXT_SEARCH`, there are `node_ids`, or `similarity_top_k` is not
+                an integer of at least 1.
             InputError: There is no text, or a filter operator is not supported.
         """
         if query.mode not in _MODES:
@@ -147,6 +150,9 @@ class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
             raise ConfigError("node_ids and doc_ids cannot be searched among: use filters on the metadata")
         if query.query_str is None:
             raise InputError("the query has no text: this store searches by query_str, not by query_embedding")
+        check(
+            "similarity_top_k", query.similarity_top_k, is_count(query.similarity_top_k, 1), "an integer of at least 1"
+        )
         found = find_whole(self.engine, query.query_str, k=query.similarity_top_k, filter=to_filter(query.filters))
         nodes: list[BaseNode] = [from_passage(passage) for passage, _ in found]
         ids = [passage.id for passage, _ in found]
