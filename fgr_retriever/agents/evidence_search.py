@@ -20,6 +20,7 @@ from fgr_retriever.agents.evidence import Evidence, EvidencePassage, EvidenceSpa
 from fgr_retriever.config import TrimConfig, check, is_count
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.text.quotation import quoted, shown
 from fgr_retriever.text.valid import valid
 from fgr_retriever.trim.budget import TokenCounter
@@ -91,7 +92,7 @@ class EvidenceSearch:
                 if calls run at once. With None, all begin alike.
 
         Raises:
-            InputError: `engine` is not an engine.
+            InputError: `engine` is not an engine, or the filter is wrong.
             ConfigError: `k` or `start` is below 1, or the citation mark of `trim` has no `{number}`.
             TokenCounterError: The tokenizer is not available.
         """
@@ -100,8 +101,10 @@ class EvidenceSearch:
                 f"an evidence search needs an Engine or what has one, got {type(engine).__name__}: Engine.open(path) "
                 "opens one"
             )
-        if k < 1:
-            raise ConfigError(f"k={k!r}: must be an integer of at least 1")
+        check("k", k, is_count(k, 1), "an integer of at least 1")
+        check("count_tokens", count_tokens, count_tokens is None or callable(count_tokens), "None or a function")
+        if filter is not None:
+            compile_filter(filter)  # what is wrong with it shows now, not to the agent
         check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")
         given = trim or TrimConfig()
         budget = MAX_TOKENS if given.max_tokens is None else given.max_tokens
