@@ -10,6 +10,7 @@ pytest.importorskip("langchain_tests")
 pytest.importorskip("langchain.agents")
 
 from langchain.agents import create_agent
+from langchain_core.documents import Document
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -21,6 +22,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from fgr_retriever import Engine, TrimConfig, verify_citations
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
+from fgr_retriever.trim.budget import token_counter
 from langchain_fgr import FGRRetriever, FGRVectorStore, evidence_tool
 
 
@@ -84,6 +86,25 @@ def test_the_model_reads_numbered_evidence_and_the_artifact_has_its_place(tool, 
     assert texts["curie"][span["start"] : span["end"]] == span["text"] == "Marie Curie found radium in 1898."
     assert span["source_start"] == span["start"] + 1000
     assert json.loads(json.dumps(message.artifact, allow_nan=False)) == message.artifact
+
+
+def test_ids_that_only_machines_read_cost_the_model_no_tokens(texts):
+    """As LangChain's loaders and splitters give documents, without ids, or a vector store with UUIDs."""
+    words, budget = "found radium", TrimConfig(max_tokens=60)
+    for id in (None, "0b9f5f6e-3c1d-4a7e-9b2a-5d1c8e7f6a90"):
+        documents = [Document(texts["curie"], id=id), Document(texts["fleming"], metadata={"source": "f/fleming.txt"})]
+        made = FGRRetriever.from_documents(documents, encoder=WordEncoder(), k=2, trim=budget)
+        message = call(evidence_tool(made), words)
+        assert message.content.startswith("[1]\n> Marie Curie found radium in 1898.\n\n[2] fleming.txt\n> ")
+        first, *_ = message.artifact["sources"]
+        (stored,) = [one for one in made.engine.ids() if one == first["passages"][0]["id"]]
+        assert (first["title"], first["spans"][0]["passage"]) == ("", stored)
+        count = token_counter(budget.tokenizer)
+        named = message.content.replace("[1]\n", f"[1] {stored}\n")
+        assert count(message.content) + 15 <= count(named)
+        assert message.artifact["report"]["tokens_after"] < count(named)
+        (cited,) = verify_citations("Marie Curie found radium in 1898 [1].", message.artifact, encoder=WordEncoder())
+        assert (cited.supported, cited.spans[0]["passage"]) == (True, stored)
 
 
 def test_the_last_line_names_what_nothing_supports(tool):
