@@ -145,6 +145,36 @@ def test_the_budget_holds_for_the_evidence(engine, counter):
     assert message.artifact["report"]["tokens_after"] == 9
 
 
+def test_a_budget_without_room_is_told_with_the_one_that_it_takes(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter, k=2)
+    message = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=2)), "found radium")
+    needed = message.artifact["report"]["needed"]
+    assert message.content == (
+        "Note: the budget of this tool (max_tokens) is too small to show any of the evidence that was found: it must "
+        f"be at least {needed}. Say that whoever set up this tool must raise max_tokens."
+    )
+    assert message.artifact["weak"] is False
+    held = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=needed)), "found radium")
+    assert held.artifact["sources"]
+    weak = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=2)), "zeppelin")
+    assert "max_tokens" in weak.content
+    assert "the evidence is weak" in weak.content
+
+
+def test_what_only_the_budget_left_out_is_not_called_unsupported(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter, k=2)
+    tight = evidence_tool(retriever, trim=TrimConfig(max_tokens=9))
+    message = call(tight, "radium and dynamite by zeppelin")
+    *_, note = message.content.splitlines()
+    assert 'nothing above supports "zeppelin"; the budget' in note
+    assert '(max_tokens) left out what was found about "radium". Search again in other words' in note
+    assert note.endswith("Search for what was left out alone, in a narrower question.")
+    note = call(tight, "radium and dynamite").content.splitlines()[-1]
+    assert 'left out what was found about "radium"' in note
+    assert "in other words" not in note
+    assert "radium" in call(tight, "radium").content.splitlines()[1]
+
+
 def test_settings_come_from_the_retriever_unless_given(engine, counter):
     trim = TrimConfig(max_tokens=50, citation="({number}) ")
     retriever = FGRRetriever(engine=engine, k=1, filter={"year": 1928}, trim=trim, count_tokens=counter)
