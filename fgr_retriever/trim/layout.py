@@ -128,9 +128,8 @@ class Layout:
                 if (one.kept_in,) == positions:
                     if one.position not in others:
                         title = self.passages[one.position].origin.title
-                        others[one.position] = Source(
-                            self.config.first_number + len(sources), (one.position,), title, one.spans
-                        )
+                        other = self.config.first_number + len(sources)
+                        others[one.position] = Source(other, (one.position,), title, one.spans)
                         sources.append(others[one.position])
                     text += self._mark(others[one.position])
             glue = ["", *(self._between(block, *pair) for pair in pairwise(pieces))]
