@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import SequenceMatcher
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from fgr_retriever.config import TrimConfig
@@ -88,12 +89,10 @@ def takes(options: type | None = None) -> Callable[[_Function], _Function]:
         ]
         known = [one.name for one in (*own, *named) if one.name not in ("self", "cls")]
 
-        owner = function.__qualname__.removesuffix(".__init__")
-
         @functools.wraps(function)
         def checked(*args: Any, **given: Any) -> Any:
-            kind = type(args[0]) if args and function.__name__ == "__init__" else None
-            _refuse_embeddings(owner, [*args, *given.values()])
+            owner, kind = _owner(function, own[0].name, args)
+            _refuse_embeddings(owner, chain(args, given.values()))
             refuse_unknown(owner, given, known, kind)
             try:
                 signature.bind(*args, **given)
@@ -111,6 +110,15 @@ def takes(options: type | None = None) -> Callable[[_Function], _Function]:
 def taken(given: Mapping[str, Any], options: type[_Options]) -> _Options:
     """Take those of the given options that a TypedDict names."""
     return cast(_Options, {name: given[name] for name in options.__annotations__ if name in given})
+
+
+def _owner(function: Callable[..., Any], first: str, args: Sequence[Any]) -> tuple[str, type | None]:
+    """Give the name of what is called, for a message, and the class if one is made with its `__init__`."""
+    if first not in ("self", "cls") or not args:
+        return function.__name__, None
+    kind = args[0] if first == "cls" else type(args[0])
+    is_making = function.__name__ == "__init__"
+    return kind.__name__ if is_making else f"{kind.__name__}.{function.__name__}", kind if is_making else None
 
 
 def _order(known: Iterable[str], own: Iterable[inspect.Parameter]) -> str:

@@ -101,8 +101,8 @@ class EvidenceSearch:
         """
         if not isinstance(engine, Engine):
             raise InputError(
-                f"an evidence search needs an Engine or what has one, got {type(engine).__name__}: Engine.open(path) "
-                "opens one"
+                f"an evidence search needs an Engine, or an adapter's retriever or vector store, got "
+                f"{type(engine).__name__}: Engine.open(path) opens one"
             )
         check("k", k, is_count(k, 1), "an integer of at least 1")
         check("count_tokens", count_tokens, count_tokens is None or callable(count_tokens), "None or a function")

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from fgr_retriever.config import IndexConfig
+from fgr_retriever.config import IndexConfig, check
 from fgr_retriever.errors import InputError
 from fgr_retriever.index.qdrant.place import QdrantCollection, is_url
 from fgr_retriever.index.seam import PassageIndex, Stored
@@ -20,6 +20,7 @@ Place: TypeAlias = str | Path | QdrantCollection
 
 def open_index(place: Place, encoder: TokenEncoder, config: IndexConfig | None, *, create: bool) -> PassageIndex:
     """Open an index with its model; see `Engine.open`."""
+    check("config", config, config is None or isinstance(config, IndexConfig), "None or an IndexConfig")
     if (collection := as_collection(place)) is not None:
         from fgr_retriever.index.qdrant.index import QdrantIndex
 

@@ -42,7 +42,7 @@ def to_passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passa
 
 
 def only_documents(documents: Iterable[Document]) -> Iterator[Document]:
-    """Pass documents on, one by one.
+    """Pass documents on, one by one; what is no iterable of them at all is refused at once.
 
     Raises:
         InputError: One is no document, or all together are one, a string or no iterable.
@@ -54,10 +54,7 @@ def only_documents(documents: Iterable[Document]) -> Iterator[Document]:
             f"documents={documents!r:.200}: must be an iterable of documents; Document(page_content=...) makes one of "
             "a text, a document loader those of files, and the folder of an index is `path`"
         )
-    for document in documents:
-        if not isinstance(document, Document):
-            raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
-        yield document
+    return map(_checked, documents)
 
 
 def text_documents(
@@ -129,6 +126,12 @@ def from_passage(passage: Passage) -> Document:
     if metadata.pop(RESERVED_KEY, None) is not None and start is not None:
         metadata.setdefault("start_index", start)
     return Document(id=passage.id, page_content=passage.text, metadata=metadata)
+
+
+def _checked(document: object) -> Document:
+    if not isinstance(document, Document):
+        raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
+    return document
 
 
 def _content_id(document: Document) -> str:

@@ -27,7 +27,7 @@ from fgr_retriever.adapters import (
     with_text,
 )
 from fgr_retriever.adapters.names import refuse_unknown, taken, takes
-from langchain_fgr.documents import from_passage, text_documents, trimmed_document
+from langchain_fgr.documents import from_passage, only_documents, text_documents, trimmed_document
 from langchain_fgr.options import RetrieverFields, RetrieverOptions, checked_kwargs
 from langchain_fgr.reports import asend_report, send_report
 from langchain_fgr.storage import DocumentStorage
@@ -121,8 +121,9 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
             CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
+        checked = only_documents(documents)  # before there is an index
         retriever = cls._over(path, True, options)
-        retriever.add_documents(documents, show_progress=show_progress)
+        retriever.add_documents(checked, show_progress=show_progress)
         return retriever
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
+from fgr_retriever.adapters.names import takes
 from fgr_retriever.errors import InputError
 from langchain_fgr.documents import for_each, from_passage, only_documents, text_documents, to_passages
 
@@ -24,6 +25,7 @@ class DocumentStorage:
 
     engine: Engine
 
+    @takes()
     def add_documents(
         self,
         documents: Iterable[Document],
@@ -61,6 +63,7 @@ class DocumentStorage:
         self.engine.add(passages, replacing=gone, show_progress=show_progress)
         return found
 
+    @takes()
     async def aadd_documents(
         self,
         documents: Iterable[Document],
@@ -75,6 +78,7 @@ class DocumentStorage:
             self.add_documents, documents, ids=ids, delete_missing=delete_missing, show_progress=show_progress
         )
 
+    @takes()
     def add_texts(
         self,
         texts: Iterable[str],
@@ -102,6 +106,7 @@ class DocumentStorage:
         """
         return self.add_documents(text_documents(texts, metadatas, ids), show_progress=show_progress)
 
+    @takes()
     async def aadd_texts(
         self,
         texts: Iterable[str],

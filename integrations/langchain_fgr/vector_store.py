@@ -15,7 +15,7 @@ from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open
 from fgr_retriever.adapters.names import NO_EMBEDDINGS, takes
 from fgr_retriever.config import check, is_count
 from fgr_retriever.errors import ConfigError, InputError
-from langchain_fgr.documents import from_passage, text_documents
+from langchain_fgr.documents import from_passage, only_documents, text_documents
 from langchain_fgr.options import StoreOptions, checked_kwargs
 from langchain_fgr.storage import DocumentStorage
 
@@ -101,8 +101,9 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         """Index documents and make a vector store of them; see `from_texts`."""
         if embedding is not None:
             raise InputError(f"embedding={embedding!r:.200}: {NO_EMBEDDINGS}. The folder of the index is `path=`")
+        checked = only_documents(documents)  # before there is an index
         store = cls(open_engine(path, **options))
-        store.add_documents(documents, ids=ids, show_progress=show_progress)
+        store.add_documents(checked, ids=ids, show_progress=show_progress)
         return store
 
     @classmethod

@@ -275,3 +275,43 @@ def test_a_compressor_is_checked_when_it_is_changed():
 def test_a_tool_is_checked_when_it_is_made(retriever, wrong):
     with pytest.raises((InputError, ConfigError), match=next(iter(wrong))):
         evidence_tool(retriever, **wrong)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+async def test_a_misspelt_or_unnamed_argument_of_an_add_is_told(kind, engine):
+    made = kind(engine=engine)
+    with pytest.raises(InputError, match=rf"{kind.__name__}\.add_documents takes no 'id': did you mean 'ids'"):
+        made.add_documents(DOCUMENTS, id=["a"])
+    with pytest.raises(InputError, match=rf"{kind.__name__}\.aadd_texts takes no 'metadata': did you mean 'metadatas'"):
+        await made.aadd_texts(["a"], metadata=[{}])
+    with pytest.raises(InputError, match=r"add_documents: too many .*in order: documents; by name: ids"):
+        made.add_documents(DOCUMENTS, ["a"])
+
+
+@pytest.mark.folders
+@pytest.mark.parametrize("kind", BOTH)
+def test_what_is_no_list_of_documents_makes_no_index(kind, tmp_path):
+    for made, given in ((kind.from_documents, "docs/"), (kind.from_texts, "text")):
+        with pytest.raises(InputError, match="must be an iterable"):
+            made(given, path=tmp_path / "index", encoder=WordEncoder())
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"config": {"nbits": 4}}, r"config=\{'nbits': 4\}: must be None or an IndexConfig"),
+        ({"search": "exact"}, r"search='exact': must be a SearchConfig"),
+        ({"pipeline": "rerank"}, r"pipeline='rerank': must be None or a Pipeline"),
+        ({"encoder": DOCUMENTS}, r"encoder=.*must be an open model, such as Encoder\.default"),
+    ],
+)
+def test_how_an_index_is_opened_is_checked_at_once(option, told):
+    with pytest.raises((InputError, ConfigError), match=told):
+        FGRRetriever.from_texts(["radium"], **{"encoder": WordEncoder(), **option})
+
+
+def test_an_engine_is_no_model(engine, retriever):
+    for one in (engine, retriever):
+        with pytest.raises(InputError, match="the `encoder` of an engine"):
+            FGRCompressor(encoder=one)
