@@ -212,7 +212,8 @@ class TrimConfig(Strict):
         separator: Written between two spans of one passage (an elision mark).
         passage_separator: Written between two passages of one context.
         citation: Written before each source of a context: a format string with the fields `{number}`
-            (counted from `first_number`), `{title}` and `{id}`.
+            (counted from `first_number`), `{title}` and `{id}`. Where a source has no title that tells a reader
+            something, `{title}` is left out.
         first_number: Number of the first source, for a context that goes on where another one ended.
         order: How a context orders its sources. `best`: the best first. `edges`: the best at both ends
             and the weakest in the middle (Liu et al. 2023, "Lost in the middle", arXiv 2307.03172).

@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import Self
 
 from fgr_retriever.calls import Stopwatch, in_thread, traced
-from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, check
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -53,6 +53,10 @@ class Engine(Upkeep):
         self, index: PassageIndex, encoder: TokenEncoder, search: SearchConfig, pipeline: Pipeline | None = None
     ) -> None:
         """Join an open index with its model; use `Engine.open`."""
+        check(
+            "search", search, isinstance(search, SearchConfig), "a SearchConfig, such as SearchConfig.preset('exact')"
+        )
+        check("pipeline", pipeline, pipeline is None or isinstance(pipeline, Pipeline), "None or a Pipeline")
         super().__init__(index)
         self._encoder, self._questions = encoder, Questions(encoder)
         self._search_config = search

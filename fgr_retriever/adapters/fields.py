@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fgr_retriever.adapters.names import refuse_unknown
+from fgr_retriever.adapters.names import listed, makers, refuse_unknown
 from fgr_retriever.adapters.opening import checked_engine
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.model.choice import check_choice, choose_model
 
 if TYPE_CHECKING:
@@ -48,7 +50,11 @@ def budgeted(trim: TrimConfig | None, max_tokens: int | None) -> TrimConfig | No
 
 
 class NamedFields:
-    """The first base class of a pydantic class: its fields have names, and one that there is not is refused."""
+    """The first base class of a pydantic class: its fields have names, and one that there is not is refused.
+
+    What is assigned later is checked and completed as what is given when an object is made; pydantic checks its
+    type then, too, if the class has `validate_assignment`.
+    """
 
     def __init__(self, *unnamed: Any, **fields: Any) -> None:
         """Check the names, the index and the settings of the trimmer; pydantic checks the rest.
@@ -57,23 +63,46 @@ class NamedFields:
             InputError: A name is unknown, an argument has none, or there is something else than an index.
             ConfigError: A value is of the wrong type or out of range.
         """
-        from pydantic import ValidationError  # whoever has a pydantic class has pydantic
-
         kind: Any = type(self)
         if unnamed:
-            raise InputError(f"{kind.__name__} takes its arguments by name: {', '.join(kind.model_fields)}")
-        refuse_unknown(kind.__name__, fields, kind.model_fields)
-        try:
+            others = f"; or call {listed(kind.__name__, makers(kind))}" if makers(kind) else ""
+            raise InputError(f"{kind.__name__} takes its arguments by name: {', '.join(kind.model_fields)}{others}")
+        refuse_unknown(kind.__name__, fields, kind.model_fields, kind)
+        with _told_by_us(kind):
             super().__init__(**self._prepared(fields))
-        except ValidationError as error:
-            raise ConfigError(f"{kind.__name__}: {'; '.join(map(_told, error.errors(include_url=False)))}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check a field that is assigned, and set it and what follows from it.
+
+        Raises:
+            InputError: There is no such field, or see `__init__`.
+            ConfigError: The value is of the wrong type or out of range.
+        """
+        kind: Any = type(self)
+        if name not in kind.model_fields:
+            if not name.startswith("_") and not hasattr(kind, name):
+                refuse_unknown(kind.__name__, [name], kind.model_fields)
+            return super().__setattr__(name, value)
+        with _told_by_us(kind):
+            for field, given in self._assigned(name, value).items():
+                super().__setattr__(field, given)
+        return None
+
+    def _assigned(self, name: str, value: Any) -> dict[str, Any]:
+        """Give the fields that are set if a value is assigned to one."""
+        kind: Any = type(self)
+        held = {field: getattr(self, field) for field in kind.model_fields}
+        prepared = self._prepared({**held, name: value})
+        return {field: given for field, given in prepared.items() if field == name or given is not held[field]}
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Check and complete what was given."""
         kind: Any = cls
         if "engine" in kind.model_fields:
-            checked_engine(fields.get("engine"))
+            checked_engine(fields.get("engine"), cls)
+        if fields.get("filter") is not None:
+            compile_filter(fields["filter"])  # what is wrong with it shows now, not at the first question
         return {**fields, "trim": trim_config(fields["trim"])} if "trim" in fields else fields
 
 
@@ -97,12 +126,16 @@ class TrimmerFields(NamedFields):
             ConfigError: See `NamedFields`; or `trim` is None.
             CheckpointError: The `model` cannot be opened.
         """
-        check_choice(fields.get("encoder"), fields.get("model"))
-        if fields.get("trim", ...) is None:
-            raise ConfigError(f"trim=None: {type(self).__name__} trims; leave trim out for the defaults of TrimConfig")
         super().__init__(*unnamed, **fields)
         if self.model is not None:
             self._model()
+
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        check_choice(fields.get("encoder"), fields.get("model"))
+        if fields.get("trim", ...) is None:
+            raise ConfigError(f"trim=None: {cls.__name__} trims; leave trim out for the defaults of TrimConfig")
+        return super()._prepared(fields)
 
     def _model(self) -> Any:
         """Give the model; the embedded one is loaded when it is needed."""
@@ -116,6 +149,17 @@ class TrimmerFields(NamedFields):
         from fgr_retriever.trim.trimmer import Trimmer  # loads torch only when something is trimmed
 
         return Trimmer(self._model(), self.trim, count_tokens=self.count_tokens)
+
+
+@contextmanager
+def _told_by_us(kind: type) -> Iterator[None]:
+    """Turn pydantic's error on fields of a class into ours."""
+    from pydantic import ValidationError  # whoever has a pydantic class has pydantic
+
+    try:
+        yield
+    except ValidationError as error:
+        raise ConfigError(f"{kind.__name__}: {'; '.join(map(_told, error.errors(include_url=False)))}") from None
 
 
 def _told(one: Mapping[str, Any]) -> str:

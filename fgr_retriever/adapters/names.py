@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import SequenceMatcher
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 from fgr_retriever.config import TrimConfig
@@ -16,26 +17,50 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Options = TypeVar("_Options")
 
 _TRIM = frozenset(one.name for one in fields(TrimConfig))
+_EMBEDDERS = ("embed_query", "get_text_embedding")  # what LangChain's embeddings have, and LlamaIndex's
+NO_EMBEDDINGS = (
+    "leave it out, no embeddings are needed: an index has a late-interaction model of its own. Where an index is "
+    "opened, `model=` (a folder or hub id) or `encoder=` (an open model) names another checkpoint"
+)
 
 
-def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], kind: type | None = None) -> None:
     """Refuse names of arguments that there are not.
 
     Args:
         owner: What was called, for the message.
         given: The names that the caller used.
         known: All names that there are, at least one.
+        kind: The class that was called, if it was one.
 
     Raises:
         InputError: One is unknown; the message has all names, and first the nearest one if any is near. Of a setting
-            of the trim it says how to give it, if there is an argument `trim`.
+            of the trim it says how to give it, if there is an argument `trim`; of what another way to make the class
+            takes, it names this way.
     """
     names = list(known)
     for name in given:
-        if name not in names and "trim" in names and name in _TRIM:
+        if name in names:
+            continue
+        if "trim" in names and name in _TRIM:
             raise InputError(f"{owner} takes no {name!r}: it is a setting of `trim`: trim=TrimConfig({name}=...)")
-        if name not in names:
-            raise InputError(unknown_name(owner, name, names))
+        if _is_embedding(name):
+            raise InputError(f"{owner} takes no {name!r}: {NO_EMBEDDINGS}")
+        takers = [one for one in makers(kind) if name in inspect.signature(getattr(kind, one)).parameters]
+        if takers:
+            raise InputError(f"{owner} takes no {name!r}: give it to {listed(owner, takers)}")
+        raise InputError(unknown_name(owner, name, names))
+
+
+def makers(kind: type | None) -> list[str]:
+    """List the functions of a class itself that make one, such as `from_documents`."""
+    return [name for name in vars(kind) if name.startswith("from_")] if kind else []
+
+
+def listed(owner: str, functions: Sequence[str]) -> str:
+    """Name some functions of a class in a message."""
+    *others, last = functions
+    return f"{owner}.{', '.join(others)} or {last}" if others else f"{owner}.{last}"
 
 
 def unknown_name(owner: str, name: str, known: Iterable[str]) -> str:
@@ -66,7 +91,14 @@ def takes(options: type | None = None) -> Callable[[_Function], _Function]:
 
         @functools.wraps(function)
         def checked(*args: Any, **given: Any) -> Any:
-            refuse_unknown(function.__qualname__.removesuffix(".__init__"), given, known)
+            owner, kind = _owner(function, own[0].name, args)
+            _refuse_embeddings(owner, chain(args, given.values()))
+            refuse_unknown(owner, given, known, kind)
+            try:
+                signature.bind(*args, **given)
+            except TypeError as error:
+                others = f"; or call {listed(owner, makers(kind))}" if makers(kind) else ""
+                raise InputError(f"{owner}: {error}. {_order(known, own)}{others}") from None
             return function(*args, **given)
 
         checked.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
@@ -78,6 +110,33 @@ def takes(options: type | None = None) -> Callable[[_Function], _Function]:
 def taken(given: Mapping[str, Any], options: type[_Options]) -> _Options:
     """Take those of the given options that a TypedDict names."""
     return cast(_Options, {name: given[name] for name in options.__annotations__ if name in given})
+
+
+def _owner(function: Callable[..., Any], first: str, args: Sequence[Any]) -> tuple[str, type | None]:
+    """Give the name of what is called, for a message, and the class if one is made with its `__init__`."""
+    if first not in ("self", "cls") or not args:
+        return function.__name__, None
+    kind = args[0] if first == "cls" else type(args[0])
+    is_making = function.__name__ == "__init__"
+    return kind.__name__ if is_making else f"{kind.__name__}.{function.__name__}", kind if is_making else None
+
+
+def _order(known: Iterable[str], own: Iterable[inspect.Parameter]) -> str:
+    """Say which arguments a function takes in order, and which by name."""
+    first = [one.name for one in own if one.kind is not one.KEYWORD_ONLY and one.name not in ("self", "cls")]
+    named = [name for name in known if name not in first]
+    parts = [("in order", first), ("by name", named)]
+    return "It takes " + "; ".join(f"{how}: {', '.join(names)}" for how, names in parts if names)
+
+
+def _refuse_embeddings(owner: str, given: Iterable[object]) -> None:
+    for value in given:
+        if any(callable(getattr(type(value), name, None)) for name in _EMBEDDERS):
+            raise InputError(f"{owner} was given {value!r:.100}: {NO_EMBEDDINGS}")
+
+
+def _is_embedding(name: str) -> bool:
+    return name.startswith("embed")
 
 
 def _likeness(name: str, other: str) -> float:

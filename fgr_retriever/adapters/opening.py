@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict, Unpack
 
+from fgr_retriever.adapters.names import listed, makers
 from fgr_retriever.errors import IndexWriteError, InputError
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ def open_engine(path: Place | None, *, create: bool = True, **options: Unpack[Op
     Raises:
         IndexNotFoundError: There is no index and `create` is False.
         ModelMismatchError: The index was built with another model.
-        InputError: There are both an `encoder` and a `model`.
+        InputError: There are both an `encoder` and a `model`; or `path` is no path, and `create` is False.
         CheckpointError: The `model` cannot be opened.
     """
     from fgr_retriever.engine import Engine  # loads torch only when an index is opened
 
+    if path is None and not create:
+        raise InputError("path=None: must be the folder of an index that is there, or the URL of a collection")
     if path is not None:
         return Engine.open(path, create=create, **options)
     folder = tempfile.TemporaryDirectory(prefix="fgr-", ignore_cleanup_errors=True)
@@ -67,17 +70,28 @@ def open_engine(path: Place | None, *, create: bool = True, **options: Unpack[Op
     return engine
 
 
-def checked_engine(engine: object) -> Engine:
+def checked_engine(engine: object, kind: type | None = None) -> Engine:
     """Take an open index.
 
+    Args:
+        engine: What was given as one.
+        kind: The class that is made with it.
+
     Raises:
-        InputError: It is none.
+        InputError: It is none; the message says what makes or has one.
     """
     from fgr_retriever.engine import Engine  # it is loaded, if there is one
 
-    if not isinstance(engine, Engine):
-        raise InputError(f"{engine!r:.200}: must be an Engine; Engine.open(path) opens one")
-    return engine
+    if isinstance(engine, Engine):
+        return engine
+    remedies = ["Engine.open(path) opens one"]
+    if isinstance(getattr(engine, "engine", None), Engine):
+        remedies = [f"this {type(engine).__name__} has one: pass its `.engine`"]
+        if hasattr(engine, "as_retriever"):
+            remedies.append("its as_retriever() finds whole documents")
+    elif kind and makers(kind):
+        remedies.append(f"{listed(kind.__name__, makers(kind))} makes a {kind.__name__} with one")
+    raise InputError(f"engine={engine!r:.200}: must be an Engine; {'; '.join(remedies)}")
 
 
 def copy_index(engine: Engine, path: str | Path, name: str, settings: str) -> None:

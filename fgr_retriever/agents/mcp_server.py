@@ -267,7 +267,7 @@ def _result(passage: Passage, start: int, end: int) -> CallToolResult:
         "metadata": visible_metadata(passage.metadata),
     }
     place = f"passage {in_line(passage.id)}, characters {start} to {end} of {len(passage.text)}"
-    head = f"{in_line(origin.title)} ({place})"
+    head = f"{in_line(origin.title)} ({place})".lstrip()
     return CallToolResult(
         content=[TextContent(type="text", text=f"{head}\n{quoted(text)}")],
         structured_content=valid(stretch),

@@ -86,7 +86,9 @@ def quantities(text: str) -> list[Quantity]:
     for one in _scan(words):
         start, end = tokens[one.first].start, tokens[one.last - 1].end
         others = tuple(
-            other * one.found.written / token.value for token in tokens[one.first : one.last] for other in token.others
+            other * (one.found.written / token.value if token.value else 1.0)  # what "million" makes of it
+            for token in tokens[one.first : one.last]
+            for other in token.others
         )
         found.append(replace(one, found=replace(one.found, start=start, end=end, others=others)))
         _join(words, found)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from fgr_retriever.config import IndexConfig
+from fgr_retriever.config import IndexConfig, check
+from fgr_retriever.errors import InputError
 from fgr_retriever.index.qdrant.place import QdrantCollection, is_url
 from fgr_retriever.index.seam import PassageIndex, Stored
 
@@ -18,6 +20,7 @@ Place: TypeAlias = str | Path | QdrantCollection
 
 def open_index(place: Place, encoder: TokenEncoder, config: IndexConfig | None, *, create: bool) -> PassageIndex:
     """Open an index with its model; see `Engine.open`."""
+    check("config", config, config is None or isinstance(config, IndexConfig), "None or an IndexConfig")
     if (collection := as_collection(place)) is not None:
         from fgr_retriever.index.qdrant.index import QdrantIndex
 
@@ -66,4 +69,9 @@ def as_collection(place: Place) -> QdrantCollection | None:
 
 
 def _path(place: Place) -> Path:
-    return Path(place)  # type: ignore[arg-type]  # a collection is none
+    if not isinstance(place, (str, PathLike)) or not str(place):
+        raise InputError(
+            f"path={place!r:.200}: must be the folder of an index, the URL of a collection (qdrant://HOST/NAME), or a "
+            "QdrantCollection"
+        )
+    return Path(place)

@@ -35,12 +35,16 @@ def check_choice(encoder: object, model: object) -> None:
     """Refuse what can be no choice of a model, before anything is opened.
 
     Raises:
-        InputError: There are both, or one is in the place of the other.
+        InputError: There are both, one is in the place of the other, or one is something else.
     """
     if encoder is not None and model is not None:
         raise InputError(f"encoder and model={str(model)!r:.200}: give one of them")
     if isinstance(encoder, (str, Path)):
         raise InputError(f"encoder={str(encoder)!r:.200}: must be an open model; pass a folder or hub id as model")
+    if encoder is not None and not callable(getattr(encoder, "encode_queries", None)):
+        raise InputError(
+            f"encoder={encoder!r:.200}: must be an open model, such as Encoder.default() or the `encoder` of an engine"
+        )
     if model is not None and not isinstance(model, (str, Path)):
         raise InputError(f"model={model!r:.200}: must be a folder or hub id; pass an open model as encoder")
 

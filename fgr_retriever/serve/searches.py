@@ -141,7 +141,8 @@ def _found_hit(hit: Hit) -> FoundHit:
     ranges, chances = hit.token_scores.offsets.tolist(), hit.token_scores.probabilities.astype(float).round(3).tolist()
     rows = zip(ranges, chances, _matched(hit).tolist(), strict=True)
     tokens = [(start, end, chance, word if word >= 0 else None) for (start, end), chance, word in rows]
-    passage, title, scores = hit.passage, Origin.of(hit.passage).title, dict(hit.scores)
+    passage, scores = hit.passage, dict(hit.scores)
+    title = Origin.of(passage).title or passage.id
     metadata = visible_metadata(passage.metadata)
     return FoundHit(hit.rank, passage.id, title, hit.score, scores, passage.text, metadata, tokens)
 

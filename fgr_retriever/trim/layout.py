@@ -7,6 +7,7 @@ text can be traced to its passage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -20,6 +21,7 @@ from fgr_retriever.trim.context import Excerpt, Source
 from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Span, TokenEvidence
 
+_TITLE = re.compile(r"\s*(?<!\{)\(?\{title\}\)?(?!\})")  # in a citation mark, with what only belongs to it
 _MOST_MARKS = 8  # in a gap that is written: a comma, a closing quote and a dash, but no line of dashes
 
 
@@ -126,9 +128,8 @@ class Layout:
                 if (one.kept_in,) == positions:
                     if one.position not in others:
                         title = self.passages[one.position].origin.title
-                        others[one.position] = Source(
-                            self.config.first_number + len(sources), (one.position,), title, one.spans
-                        )
+                        other = self.config.first_number + len(sources)
+                        others[one.position] = Source(other, (one.position,), title, one.spans)
                         sources.append(others[one.position])
                     text += self._mark(others[one.position])
             glue = ["", *(self._between(block, *pair) for pair in pairwise(pieces))]
@@ -157,7 +158,8 @@ class Layout:
     def _mark(self, source: Source) -> str:
         """Write the citation mark of a source."""
         id = self.passages[source.positions[0]].origin.id
-        return self.config.citation.format(number=source.number, title=in_line(source.title), id=in_line(id))
+        citation = self.config.citation if source.title else _TITLE.sub("", self.config.citation)
+        return citation.format(number=source.number, title=in_line(source.title), id=in_line(id))
 
     def _between(self, block: Block, one: tuple[int, Span], other: tuple[int, Span]) -> str:
         """Give what stands between two pieces: the source's own white space, or the elision mark."""

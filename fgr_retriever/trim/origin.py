@@ -5,6 +5,7 @@ Frameworks keep this in the metadata, each under its own keys; this module knows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -18,8 +19,13 @@ RESERVED_KEY = "_fgr"
 
 _SOURCE_KEYS = ("doc_id", "source", "file_path")
 _PAGE_KEYS = ("page", "page_number", "page_label")  # loaders count characters from the top of the page
-_TITLE_KEYS = ("title", "file_name")
+_HEADING_KEYS = tuple(f"Header {level}" for level in range(1, 7))  # as LangChain's splitters are shown to name them
+_HEADING_PATH = "header_path"  # of LlamaIndex: "/Guide/Install/"
 _PLACE_KEYS = (("start_index", "end_index"), ("start_char_idx", "end_char_idx"))
+# UUIDs and hashes, with the ending of a file: no reader knows anything by them, and each costs some 25 tokens.
+_MADE_BY_MACHINE = re.compile(
+    r"(?:(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,})(?:\.[a-z]\w{0,4}$)?", re.IGNORECASE
+)
 _SOURCE_RELATIONSHIP, _PARENT_RELATIONSHIP = "1", "4"  # of LlamaIndex: the nodes that this one was cut from
 
 
@@ -29,7 +35,7 @@ class Origin:
 
     Args:
         id: Id of the passage.
-        title: Title of its source for a citation, on one line.
+        title: Title of its source for a citation, on one line; empty if nothing tells a reader what it is.
         source: Name of the source document, and of the page in it; None if the metadata has no name.
         start: Position at which the passage begins in the source (in the page, if there is one); None
             if it is unknown, or if the passage is no longer in one piece.
@@ -46,25 +52,46 @@ class Origin:
 
         The source is LlamaIndex's source node, or else the metadata `doc_id`, `source` or
         `file_path`; the start is `start_index` or `start_char_idx`, if it can be true; the title is
-        `title` or `file_name`, or else the last part of `source` or `file_path`, or else the passage's id.
+        `title`, or else the first of these that is not only a UUID or a hash: `file_name`, the last part of
+        `source` or `file_path`, the headings, the passage's id.
         """
         metadata = passage.metadata
         stored = _mapping(metadata.get(RESERVED_KEY))
         name = _source_node(stored) or _first_text(metadata, _SOURCE_KEYS)
         pages = [f"{key} {metadata[key]}" for key in _PAGE_KEYS if key in metadata]
-        titles = _first_text(metadata, _TITLE_KEYS) or _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
         start = None if "fgr_spans" in metadata else _start(stored, metadata, passage.text)
-        return cls(passage.id, " ".join((titles or passage.id).split()), (name, *pages) if name else None, start)
+        return cls(passage.id, " ".join(_title(passage).split()), (name, *pages) if name else None, start)
 
     @property
     def name(self) -> tuple[str, ...] | None:
         """What tells the source from others: its name, or else its title; None if the metadata has neither."""
-        return self.source or ((self.title,) if self.title != " ".join(self.id.split()) else None)
+        return self.source or ((self.title,) if self.title not in ("", " ".join(self.id.split())) else None)
 
     def names(self, words: Set[str]) -> int:
         """Count how many of some stems (see `content_stems`) the title and the name of the source have."""
         said = " ".join((self.title, *(self.source or ()))) if self.name else ""
         return len(words & set(stems(said.replace("_", " "))))
+
+
+def _title(passage: Passage) -> str:
+    """Give what tells a reader the most about where a passage comes from, or nothing."""
+    metadata = passage.metadata
+    file = _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
+    others = _first_text(metadata, ("file_name",)), file, _headings(metadata), passage.id
+    return _first_text(metadata, ("title",)) or next(filter(_is_readable, others), "")
+
+
+def _headings(metadata: Metadata) -> str:
+    """Give the headings above a passage, outermost first."""
+    path = _first_text(metadata, (_HEADING_PATH,))
+    found = path.split("/") if path else [_first_text(metadata, (key,)) for key in _HEADING_KEYS]
+    return " > ".join(filter(None, found))
+
+
+def _is_readable(name: str) -> bool:
+    """Say whether a name is more than ids of machines, such as "0b9f5f6e-...#3"."""
+    left = _MADE_BY_MACHINE.sub("", name)
+    return bool(name.strip()) and (left == name or any(map(str.isalpha, left)))
 
 
 def _source_node(stored: Mapping[str, Any]) -> str:

@@ -39,18 +39,28 @@ def make_report(
     """
     kept = covered(trimming)
     share = mass_share(passages, kept)
+    sources = trimming.assembly.sources
+    dropped = largest_dropped(passages, [hit.spans for hit in hits], kept)
+    missing = uncovered(query, hits, passages, kept, sources)
+    unfound = missing
+    if dropped and missing:
+        evidence = [[(span.start, span.end) for span in hit.spans] for hit in hits]
+        found = [_union([*own, *map(tuple, ranges.tolist())]) for own, ranges in zip(evidence, kept, strict=True)]
+        unfound = uncovered(query, hits, passages, found, sources)
     return TrustReport(
         *tokens,
         mass_kept=share,
         mass_dropped=1 - share,
-        largest_dropped=largest_dropped(passages, [hit.spans for hit in hits], kept),
+        largest_dropped=dropped,
         repeated=tuple(
             Repeated(hits[one.position].passage.id, one.span, hits[one.kept_in].passage.id) for one in trimming.repeats
         ),
-        uncovered=uncovered(query, hits, passages, kept, trimming.assembly.sources),
+        uncovered=missing,
         weak=not any(hit.spans for hit in hits),
         times_ms=dict(watch.times_ms),
         notes=tuple(watch.notes),
+        beyond_budget=tuple(word for word in missing if word not in unfound),
+        needed=trimming.needed or None,
     )
 
 

@@ -185,7 +185,10 @@ def trim_hits(
         after = count(text) if count else None
         found = any(hit.spans for hit in hits)
         if limited and found and not text:
-            watch.notes.append(f"max_tokens={config.max_tokens} has no room for any evidence: give a larger budget")
+            watch.notes.append(
+                f"max_tokens={config.max_tokens} has no room for any evidence: give a larger budget, of at least "
+                f"{done.needed}"
+            )
         elif found and done.needed:
             watch.notes.append(
                 f"max_tokens={config.max_tokens} has no room for the shortest part of the best evidence (needs "

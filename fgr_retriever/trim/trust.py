@@ -58,6 +58,10 @@ class TrustReport:
         weak: True if no passage has evidence above its threshold: a sign to search again.
         times_ms: Milliseconds by stage (encode, search, evidence, trim), never below 0.
         notes: Messages about what did not go as asked, such as a reranker that did not answer.
+        beyond_budget: Those of `uncovered` that evidence matches which the budget left out: a larger budget shows
+            it, or a question about this alone.
+        needed: The least budget that shows a part of the best evidence, if that of this call has no room for any
+            part of it; else None.
     """
 
     tokens_before: int | None
@@ -70,6 +74,8 @@ class TrustReport:
     weak: bool
     times_ms: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    beyond_budget: tuple[str, ...] = ()
+    needed: int | None = None
 
     def to_dict(self) -> dict[str, Json]:
         """Write the report in plain JSON; a span is [start, end, score]."""

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from fgr_retriever import Passage, TrimConfig, Trimmed
 from fgr_retriever.adapters import TrimmerFields, trimmed_items
 from fgr_retriever.errors import InputError
-from langchain_fgr.documents import to_passage, trimmed_document
+from langchain_fgr.documents import only_documents, to_passage, trimmed_document
 from langchain_fgr.reports import asend_report, send_report
 
 
@@ -36,7 +36,7 @@ class FGRCompressor(TrimmerFields, BaseDocumentCompressor):
         CheckpointError: The `model` cannot be opened.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
 
     trim: TrimConfig = TrimConfig()
     """How documents are trimmed: a `TrimConfig` or a dict of its fields."""
@@ -106,10 +106,7 @@ def _passages(documents: Sequence[Document], query: str) -> list[Passage]:
         swapped = isinstance(documents, str) and not isinstance(query, str)
         advice = "the documents come first, then the query" if swapped else "put one document into a list"
         raise InputError(f"documents {documents!r:.200}: must be a list of documents; {advice}")
-    for document in documents:
-        if not isinstance(document, Document):
-            raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
-    return [to_passage(document) for document in documents]
+    return [to_passage(document) for document in only_documents(documents)]
 
 
 def _given(given: Any) -> tuple[Sequence[Document], str]:

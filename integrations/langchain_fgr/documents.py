@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any, TypeVar
 
 from langchain_core.documents import Document
 
 from fgr_retriever import Passage, Trimmed
 from fgr_retriever.adapters import RESERVED_KEY, result_of, source_start
 from fgr_retriever.errors import InputError
+
+_T = TypeVar("_T")
 
 
 def to_passage(document: Document) -> Passage:
@@ -25,14 +28,10 @@ def to_passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passa
     Documents without an id that are equal have the same id; only the first becomes a passage.
 
     Raises:
-        InputError: One is no document.
+        InputError: They are no documents; see `only_documents`.
     """
-    if isinstance(documents, Document):
-        raise InputError(f"{documents!r:.200}: must be an iterable of documents; put it into a list")
     without_id: set[str] = set()
-    for document in documents:
-        if not isinstance(document, Document):
-            raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
+    for document in only_documents(documents):
         passage = to_passage(document)
         ids.append(passage.id)
         if document.id is None:
@@ -42,22 +41,72 @@ def to_passages(documents: Iterable[Document], ids: list[str]) -> Iterator[Passa
         yield passage
 
 
+def only_documents(documents: Iterable[Document]) -> Iterator[Document]:
+    """Pass documents on, one by one; what is no iterable of them at all is refused at once.
+
+    Raises:
+        InputError: One is no document, or all together are one, a string or no iterable.
+    """
+    if isinstance(documents, Document):
+        raise InputError(f"{documents!r:.200}: must be an iterable of documents; put it into a list")
+    if isinstance(documents, (str, PathLike, Mapping)) or not isinstance(documents, Iterable):
+        raise InputError(
+            f"documents={documents!r:.200}: must be an iterable of documents; Document(page_content=...) makes one of "
+            "a text, a document loader those of files, and the folder of an index is `path`"
+        )
+    return map(_checked, documents)
+
+
 def text_documents(
-    texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None, ids: Sequence[str] | None
+    texts: Iterable[str],
+    metadatas: Sequence[dict[str, Any] | None] | None,
+    ids: Sequence[str | None] | None,
 ) -> list[Document]:
     """Make documents of texts, with one of the metadatas and one of the ids for each, if there are any.
 
     Raises:
-        InputError: The numbers differ.
+        InputError: The texts are no strings, the metadatas no dicts or the ids no strings, or their numbers differ.
     """
+    if isinstance(texts, (str, Document)) or not isinstance(texts, Iterable):
+        raise InputError(f"texts={texts!r:.200}: must be an iterable of strings; put one text into a list")
     listed = list(texts)
-    for name, given in (("metadatas", metadatas), ("ids", ids)):
-        if given is not None and len(given) != len(listed):
-            raise InputError(f"{len(given)} {name} for {len(listed)} texts: give one for each text")
+    for text in listed:
+        if not isinstance(text, str):
+            raise InputError(f"text {text!r:.200}: must be a string; documents go to add_documents or from_documents")
+    named = for_each("ids", ids, str, len(listed), "texts")
+    described = for_each("metadatas", metadatas, Mapping, len(listed), "texts")
     return [
-        Document(text, metadata=metadatas[at] if metadatas else {}, id=ids[at] if ids else None)
-        for at, text in enumerate(listed)
+        Document(text, metadata=dict(metadata or {}), id=id)
+        for text, metadata, id in zip(listed, described, named, strict=True)
     ]
+
+
+def for_each(name: str, given: Sequence[_T | None] | None, kind: type, count: int, what: str) -> Sequence[_T | None]:
+    """Take a list with one value for each of some things; None is none for all.
+
+    Args:
+        name: Name of the list.
+        given: The list.
+        kind: What each value is, unless it is None.
+        count: How many there are of the things.
+        what: What the things are.
+
+    Raises:
+        InputError: It is no list, the numbers differ, or a value is something else.
+    """
+    if given is None:
+        return [None] * count
+    wanted = f"must be a list with one for each of the {count} {what}"
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InputError(f"{name}={given!r:.200}: {wanted}")
+    if len(given) != count:
+        raise InputError(f"{len(given)} {name} for {count} {what}: {wanted}")
+    for value in given:
+        if value is not None and not isinstance(value, kind):
+            raise InputError(
+                f"{name} has {value!r:.200}: must be {'a dict' if kind is Mapping else 'a string'} or None"
+            )
+    return given
 
 
 def trimmed_document(document: Document, trimmed: Trimmed) -> Document:
@@ -77,6 +126,12 @@ def from_passage(passage: Passage) -> Document:
     if metadata.pop(RESERVED_KEY, None) is not None and start is not None:
         metadata.setdefault("start_index", start)
     return Document(id=passage.id, page_content=passage.text, metadata=metadata)
+
+
+def _checked(document: object) -> Document:
+    if not isinstance(document, Document):
+        raise InputError(f"{document!r:.200}: must be a Document; Document(page_content=...) makes one")
+    return document
 
 
 def _content_id(document: Document) -> str:

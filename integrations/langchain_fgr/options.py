@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from typing_extensions import TypedDict
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import OpenOptions
+from fgr_retriever.adapters.names import refuse_unknown
+from fgr_retriever.errors import InputError
 
 
 class RetrieverFields(TypedDict, total=False):
@@ -37,3 +39,19 @@ class StoreOptions(OpenOptions, total=False):
     ids: list[str] | None
     path: str | Path | None
     show_progress: bool
+
+
+def checked_kwargs(given: Any, known: Sequence[str]) -> dict[str, Any]:
+    """Take the `search_kwargs` of a retriever.
+
+    Args:
+        given: What was given as them; None is none.
+        known: The names that there are.
+
+    Raises:
+        InputError: They are no dict, or one is unknown.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"search_kwargs={given!r:.200}: must be a dict with {', '.join(known)}")
+    refuse_unknown("search_kwargs", given or {}, known)
+    return dict(given or {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ from fgr_retriever.adapters import (
     with_text,
 )
 from fgr_retriever.adapters.names import refuse_unknown, taken, takes
-from langchain_fgr.documents import from_passage, text_documents, trimmed_document
-from langchain_fgr.options import RetrieverFields, RetrieverOptions
+from langchain_fgr.documents import from_passage, only_documents, text_documents, trimmed_document
+from langchain_fgr.options import RetrieverFields, RetrieverOptions, checked_kwargs
 from langchain_fgr.reports import asend_report, send_report
 from langchain_fgr.storage import DocumentStorage
 
@@ -56,11 +57,11 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
         ConfigError: A value is of the wrong type or out of range. Or there is a budget, but nothing is trimmed.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
 
     engine: Engine = Field(exclude=True, repr=False)
     """The open index."""
-    k: int = Field(default=5, ge=1)
+    k: int = Field(default=5, ge=1, strict=True)
     """How many documents to return."""
     filter: dict[str, Any] | None = None
     """Which documents count, by their metadata: `{"year": {"$gte": 1900}}`."""
@@ -72,21 +73,26 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
     added to their metadata. These are the same for every question, as everything needs that joins the results of
     several questions or retrievers."""
     max_tokens: int | None = Field(default=None, exclude=True, repr=False)
-    """Hard limit of tokens for all documents together. It replaces the limit of `trim`, and is None afterwards."""
+    """Hard limit of tokens for all documents together. It replaces the limit of `trim`, also if it is assigned, and
+    is None afterwards."""
     count_tokens: Callable[[str], int] | None = Field(default=None, exclude=True, repr=False)
     """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
-    full_text: bool = False
+    full_text: bool = Field(default=False, strict=True)
     """Put the whole text into the metadata as `fgr_text`."""
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Put `search_kwargs` and `max_tokens` into the other fields, so that these alone say how to search."""
-        asked = fields.get("search_kwargs") or {}
-        refuse_unknown("search_kwargs", asked, _SEARCH_KWARGS)
+        asked = checked_kwargs(fields.get("search_kwargs"), _SEARCH_KWARGS)
         given = super()._prepared({**fields, **asked, "search_kwargs": {}})
         if (max_tokens := given.pop("max_tokens", None)) is not None:
             given["trim"] = budgeted(given.get("trim", TrimConfig()), max_tokens)
         return given
+
+    def _assigned(self, name: str, value: Any) -> dict[str, Any]:
+        if name == "max_tokens" and value is None and self.trim is not None:
+            return {"trim": replace(self.trim, max_tokens=None)}
+        return super()._assigned(name, value)
 
     @classmethod
     @takes(RetrieverOptions)
@@ -115,8 +121,9 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
             CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
+        checked = only_documents(documents)  # before there is an index
         retriever = cls._over(path, True, options)
-        retriever.add_documents(documents, show_progress=show_progress)
+        retriever.add_documents(checked, show_progress=show_progress)
         return retriever
 
     @classmethod

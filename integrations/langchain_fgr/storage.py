@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
+from fgr_retriever.adapters.names import takes
 from fgr_retriever.errors import InputError
-from langchain_fgr.documents import from_passage, to_passages
+from langchain_fgr.documents import for_each, from_passage, only_documents, text_documents, to_passages
 
 if TYPE_CHECKING:
     from fgr_retriever import Engine
@@ -24,6 +25,7 @@ class DocumentStorage:
 
     engine: Engine
 
+    @takes()
     def add_documents(
         self,
         documents: Iterable[Document],
@@ -62,6 +64,7 @@ class DocumentStorage:
         self.engine.add(passages, replacing=gone, show_progress=show_progress)
         return found
 
+    @takes()
     async def aadd_documents(
         self,
         documents: Iterable[Document],
@@ -75,6 +78,47 @@ class DocumentStorage:
         return await asyncio.to_thread(
             self.add_documents, documents, ids=ids, delete_missing=delete_missing, show_progress=show_progress
         )
+
+    @takes()
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[dict[str, Any] | None] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+    ) -> list[str]:
+        """Index texts: all of them or, if there is an error, none; see `add_documents`.
+
+        Args:
+            texts: The texts.
+            metadatas: The metadata of each text.
+            ids: The id of each text; None uses a hash of text and metadata.
+            batch_size: As in `add_documents`.
+            show_progress: Show a progress bar on stderr.
+
+        Returns:
+            The id of each text, in the same order.
+
+        Raises:
+            InputError: A text cannot be stored, an id occurs twice, or the numbers of texts, metadatas and ids differ.
+            IndexLockedError: Another process or engine is writing.
+        """
+        return self.add_documents(text_documents(texts, metadatas, ids), show_progress=show_progress)
+
+    @takes()
+    async def aadd_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[dict[str, Any] | None] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        show_progress: bool = False,
+    ) -> list[str]:
+        """Index texts, in a worker thread; see `add_texts`."""
+        return await asyncio.to_thread(self.add_texts, texts, metadatas, ids=ids, show_progress=show_progress)
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Fetch whole documents, in the order of the ids; unknown ids are left out.
@@ -115,14 +159,12 @@ def _with_ids(documents: Iterable[Document], ids: Sequence[str | None] | None) -
     """Give documents their ids, in copies.
 
     Raises:
-        InputError: The numbers differ.
+        InputError: The numbers differ, or there is something else than documents and strings.
     """
     if ids is None:
         return documents
-    listed = list(documents)
-    if len(ids) != len(listed):
-        raise InputError(f"{len(ids)} ids for {len(listed)} documents: give one for each document")
+    listed = list(only_documents(documents))
     return [
         document if id is None else document.model_copy(update={"id": id})
-        for document, id in zip(listed, ids, strict=True)
+        for document, id in zip(listed, for_each("ids", ids, str, len(listed), "documents"), strict=True)
     ]

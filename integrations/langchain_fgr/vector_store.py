@@ -12,11 +12,11 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from typing_extensions import Self, Unpack
 
 from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
-from fgr_retriever.adapters.names import refuse_unknown, takes
-from fgr_retriever.config import check
-from fgr_retriever.errors import ConfigError
-from langchain_fgr.documents import from_passage, text_documents
-from langchain_fgr.options import StoreOptions
+from fgr_retriever.adapters.names import NO_EMBEDDINGS, takes
+from fgr_retriever.config import check, is_count
+from fgr_retriever.errors import ConfigError, InputError
+from langchain_fgr.documents import from_passage, only_documents, text_documents
+from langchain_fgr.options import StoreOptions, checked_kwargs
 from langchain_fgr.storage import DocumentStorage
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
     @takes()
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
-        self.engine = checked_engine(engine)
+        self.engine = checked_engine(engine, type(self))
 
     @classmethod
     @takes(OpenOptions)
@@ -79,8 +79,7 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
 
         Raises:
             InputError: A text cannot be stored, an id occurs twice, or the numbers of texts, metadatas and
-                ids differ. Or there is no such option, or both an `encoder` and a `model`.
-            ConfigError: There is an `embedding`.
+                ids differ. Or there is an `embedding`, no such option, or both an `encoder` and a `model`.
             CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
@@ -101,10 +100,28 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
     ) -> Self:
         """Index documents and make a vector store of them; see `from_texts`."""
         if embedding is not None:
-            raise ConfigError(f"embedding={embedding!r:.200}: leave it out; the model of an index is its `encoder`")
+            raise InputError(f"embedding={embedding!r:.200}: {NO_EMBEDDINGS}. The folder of the index is `path=`")
+        checked = only_documents(documents)  # before there is an index
         store = cls(open_engine(path, **options))
-        store.add_documents(documents, ids=ids, show_progress=show_progress)
+        store.add_documents(checked, ids=ids, show_progress=show_progress)
         return store
+
+    @classmethod
+    @takes(OpenOptions)
+    def from_index(cls, path: str | Path, **options: Unpack[OpenOptions]) -> Self:
+        """Make a vector store of an existing index, whatever program wrote it.
+
+        Args:
+            path: The folder of the index.
+            **options: See `from_texts`. The model must be the one with which the index was built.
+
+        Raises:
+            IndexNotFoundError: There is no index.
+            ModelMismatchError: The index was built with another model.
+            InputError: There is no such option, or there are both an `encoder` and a `model`.
+            CheckpointError: The `model` cannot be opened.
+        """
+        return cls(open_engine(path, create=False, **options))
 
     @classmethod
     @takes(StoreOptions)
@@ -180,8 +197,8 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
         if search_type == "similarity_score_threshold":
             self._select_relevance_score_fn()
         check("search_type", search_type, search_type == "similarity", '"similarity"')
-        kwargs = search_kwargs or {}
-        refuse_unknown("search_kwargs", kwargs, ("k", "filter"))
+        kwargs = checked_kwargs(search_kwargs, ("k", "filter"))
+        check("k", kwargs.get("k"), "k" not in kwargs or is_count(kwargs["k"], 1), "an integer of at least 1")
         return super().as_retriever(
             search_type=search_type, search_kwargs=kwargs, name=name, tags=tags, metadata=metadata
         )

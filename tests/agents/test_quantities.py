@@ -157,6 +157,12 @@ def test_what_may_be_no_number_is_marked():
     assert [one.implied for one in quantities("twice a week, one of them, within a week")] == [False, True, True, False]
 
 
+@pytest.mark.parametrize("row", ["a,0,5", "name,0,250,x", "0,5\n1,5"])
+def test_a_cell_with_zero_may_be_the_beginning_of_a_number(row):
+    zero = next(one for one in quantities(row) if one.value == 0)
+    assert zero.others == (0.25 if "250" in row else 0.5,)
+
+
 @given(st.text(st.sampled_from("0159.,:-%$ aehlnotuwvrs'\n€°"), max_size=80))
 def test_any_text_gives_places_in_order(text):
     found = quantities(text)

@@ -572,7 +572,7 @@ def test_a_full_disk_changes_nothing(index, folder):
 
 
 def test_opening_what_is_not_there(tmp_path, folder):
-    with pytest.raises(IndexNotFoundError, match="manifest"):
+    with pytest.raises(IndexNotFoundError, match="no such folder"):
         Index.open(folder, ENCODER, create=False)
     assert not folder.exists()
     (tmp_path / "notes.txt").write_text("mine")

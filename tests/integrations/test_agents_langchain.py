@@ -10,6 +10,7 @@ pytest.importorskip("langchain_tests")
 pytest.importorskip("langchain.agents")
 
 from langchain.agents import create_agent
+from langchain_core.documents import Document
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -21,6 +22,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from fgr_retriever import Engine, TrimConfig, verify_citations
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.testing import WordEncoder
+from fgr_retriever.trim.budget import token_counter
 from langchain_fgr import FGRRetriever, FGRVectorStore, evidence_tool
 
 
@@ -86,6 +88,25 @@ def test_the_model_reads_numbered_evidence_and_the_artifact_has_its_place(tool, 
     assert json.loads(json.dumps(message.artifact, allow_nan=False)) == message.artifact
 
 
+def test_ids_that_only_machines_read_cost_the_model_no_tokens(texts):
+    """As LangChain's loaders and splitters give documents, without ids, or a vector store with UUIDs."""
+    words, budget = "found radium", TrimConfig(max_tokens=60)
+    for id in (None, "0b9f5f6e-3c1d-4a7e-9b2a-5d1c8e7f6a90"):
+        documents = [Document(texts["curie"], id=id), Document(texts["fleming"], metadata={"source": "f/fleming.txt"})]
+        made = FGRRetriever.from_documents(documents, encoder=WordEncoder(), k=2, trim=budget)
+        message = call(evidence_tool(made), words)
+        assert message.content.startswith("[1]\n> Marie Curie found radium in 1898.\n\n[2] fleming.txt\n> ")
+        first, *_ = message.artifact["sources"]
+        (stored,) = [one for one in made.engine.ids() if one == first["passages"][0]["id"]]
+        assert (first["title"], first["spans"][0]["passage"]) == ("", stored)
+        count = token_counter(budget.tokenizer)
+        named = message.content.replace("[1]\n", f"[1] {stored}\n")
+        assert count(message.content) + 15 <= count(named)
+        assert message.artifact["report"]["tokens_after"] < count(named)
+        (cited,) = verify_citations("Marie Curie found radium in 1898 [1].", message.artifact, encoder=WordEncoder())
+        assert (cited.supported, cited.spans[0]["passage"]) == (True, stored)
+
+
 def test_the_last_line_names_what_nothing_supports(tool):
     message = call(tool, "who found radium by zeppelin")
     assert message.content.splitlines()[-1].startswith('Note: nothing above supports "zeppelin". Search again')
@@ -122,6 +143,36 @@ def test_the_budget_holds_for_the_evidence(engine, counter):
     assert message.content == "[1] curie\n> Marie Curie found radium in 1898."
     assert counter(message.content) == 9
     assert message.artifact["report"]["tokens_after"] == 9
+
+
+def test_a_budget_without_room_is_told_with_the_one_that_it_takes(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter, k=2)
+    message = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=2)), "found radium")
+    needed = message.artifact["report"]["needed"]
+    assert message.content == (
+        "Note: the budget of this tool (max_tokens) is too small to show any of the evidence that was found: it must "
+        f"be at least {needed}. Say that whoever set up this tool must raise max_tokens."
+    )
+    assert message.artifact["weak"] is False
+    held = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=needed)), "found radium")
+    assert held.artifact["sources"]
+    weak = call(evidence_tool(retriever, trim=TrimConfig(max_tokens=2)), "zeppelin")
+    assert "max_tokens" in weak.content
+    assert "the evidence is weak" in weak.content
+
+
+def test_what_only_the_budget_left_out_is_not_called_unsupported(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter, k=2)
+    tight = evidence_tool(retriever, trim=TrimConfig(max_tokens=9))
+    message = call(tight, "radium and dynamite by zeppelin")
+    *_, note = message.content.splitlines()
+    assert 'nothing above supports "zeppelin"; the budget' in note
+    assert '(max_tokens) left out what was found about "radium". Search again in other words' in note
+    assert note.endswith("Search for what was left out alone, in a narrower question.")
+    note = call(tight, "radium and dynamite").content.splitlines()[-1]
+    assert 'left out what was found about "radium"' in note
+    assert "in other words" not in note
+    assert "radium" in call(tight, "radium").content.splitlines()[1]
 
 
 def test_settings_come_from_the_retriever_unless_given(engine, counter):

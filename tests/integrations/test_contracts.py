@@ -52,6 +52,7 @@ MAKERS = {
     LC_STORE: {"engine"},
     LC_STORE.from_texts: {"metadatas", "ids"} | ADDS | OPEN,
     LC_STORE.from_documents: {"ids"} | ADDS | OPEN,
+    LC_STORE.from_index: OPEN,
     LC_STORE.afrom_texts: {"metadatas", "ids"} | ADDS | OPEN,
     LC_STORE.afrom_documents: {"ids"} | ADDS | OPEN,
     LC_STORE.as_retriever: {"search_type", "search_kwargs", "tags"},

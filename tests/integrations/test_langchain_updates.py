@@ -7,7 +7,6 @@ import pytest
 pytest.importorskip("langchain_tests")
 
 from langchain_core.documents import Document
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.indexing import InMemoryRecordManager, aindex, index
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 
@@ -142,9 +141,8 @@ async def test_the_async_makers(tmp_path, documents):
             "similarity_search_with_score",
         ),
         (lambda store: store.similarity_search_by_vector([0.0]), "text"),
-        (lambda store: FGRVectorStore.from_texts(["a"], DeterministicFakeEmbedding(size=3)), "encoder"),
     ],
-    ids=["mmr", "mmr retriever", "relevance", "threshold retriever", "vector", "embedding"],
+    ids=["mmr", "mmr retriever", "relevance", "threshold retriever", "vector"],
 )
 def test_what_cannot_be_is_refused_with_the_remedy(store, call, remedy):
     with pytest.raises(ConfigError, match=remedy):

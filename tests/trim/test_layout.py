@@ -291,10 +291,62 @@ def test_the_budget_counts_titles():
             "s",
         ),
         ({"_fgr": None}, None, None, "id"),
+        ({"Header 1": "Guide", "Header 2": "Install"}, None, None, "Guide > Install"),
+        ({"header_path": "/Guide/Install/"}, None, None, "Guide > Install"),
+        ({"header_path": "/"}, None, None, "id"),
+        ({"Header 1": "Guide", "source": "guide.md"}, ("guide.md",), None, "guide.md"),
     ],
 )
 def test_origin(metadata, source, start, title):
     assert Origin.of(Passage("id", "text", metadata)) == Origin("id", title, source, start)
+
+
+UUID = "0B9f5f6e-3c1d-4a7e-9b2a-5d1c8e7f6a90"
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        UUID,
+        f"urn:uuid:{UUID}",
+        f"{{{UUID}}}",
+        f"{UUID}#0-12",
+        f"{UUID}_3",
+        UUID.replace("-", ""),
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08#2",
+        "507f1f77bcf86cd799439011",
+    ],
+)
+def test_an_id_that_only_machines_read_is_no_title(id):
+    assert Origin.of(Passage(id, "text")) == Origin(id)
+    assert Origin.of(Passage(id, "text")).name is None
+    assert Origin.of(Passage(id, "text", {"file_name": f"{UUID}.pdf", "source": f"/tmp/{UUID}"})).title == ""
+    assert Origin.of(Passage(id, "text", {"source": f"{UUID}.pdf", "Header 1": "Guide"})).title == "Guide"
+    assert Origin.of(Passage(id, "text", {"title": UUID})).title == UUID  # somebody wants it
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["curie", "42", "2026-11-28", f"letter {UUID}", "report_20261128.pdf", "v1.2.3", "decade", "0x1f", "§ 7", "été"],
+)
+def test_an_id_that_a_reader_may_know_is_a_title(id):
+    assert Origin.of(Passage(id, "text")).title == id
+
+
+@pytest.mark.parametrize(
+    ("citation", "written"),
+    [
+        ("[{number}] {title}\n", "[1]\n"),
+        ("[{number}] {title}: ", "[1]: "),
+        ("[{number}] ({title}) ", "[1] "),
+        ("[{number}] {title} ({id}): ", f"[1] ({UUID}): "),
+        ("{{title}} {title}{number} ", "{title}1 "),
+    ],
+)
+def test_a_mark_without_a_title_has_no_gap_for_it(citation, written):
+    done = trim([scored("Radium glows.", "Radium", id=UUID)], TrimConfig(citation=citation), 0.5, None)
+    assert done.assembly.text == f"{written}Radium glows."
 
 
 # --- expand -----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def retrieve(word_encoder, query, *texts, **config):
 def test_a_budget_without_room_for_any_evidence_is_noted(word_encoder):
     found = retrieve(word_encoder, "radium", "Radium is dear.", max_tokens=0)
     assert found.text == ""
-    assert found.report.notes == ("max_tokens=0 has no room for any evidence: give a larger budget",)
+    assert found.report.notes == ("max_tokens=0 has no room for any evidence: give a larger budget, of at least 1",)
     assert retrieve(word_encoder, "radium", "Radium is dear.", max_tokens=3).report.notes == ()
     assert retrieve(word_encoder, "radium", "Gold is dear.", max_tokens=0).report.notes == ()  # there is none
 
@@ -135,6 +135,25 @@ def test_uncovered_words_are_those_that_nothing_kept_has(word_encoder):
     ).report
     assert report.uncovered == ("Brazil",)
     assert "Who" not in report.uncovered
+
+
+def test_words_that_only_the_budget_left_out_are_told_from_those_that_nothing_has(word_encoder):
+    asked = "Who found radium in Brazil by zeppelin?"
+    texts = ["Curie found radium.", "Brazil is far."]
+    report = retrieve(word_encoder, asked, *texts, unit="sentence", max_tokens=3).report
+    assert (report.uncovered, report.beyond_budget) == (("Brazil", "zeppelin"), ("Brazil",))
+    for roomy in ({}, {"max_tokens": 30}):
+        report = retrieve(word_encoder, asked, *texts, unit="sentence", **roomy).report
+        assert (report.uncovered, report.beyond_budget, report.needed) == (("zeppelin",), (), None)
+
+
+@pytest.mark.parametrize("query", ["radium", "gold iron", "iron is cheap"])
+def test_the_budget_that_is_needed_shows_something_of_the_best(word_encoder, query):
+    short = retrieve(word_encoder, query, GOLD, "Gold.", citation="[{number}] {title}: ", max_tokens=1)
+    assert (short.text, short.report.needed > 1) == ("", True)
+    held = retrieve(word_encoder, query, GOLD, "Gold.", citation="[{number}] {title}: ", max_tokens=short.report.needed)
+    assert held.excerpts
+    assert held.report.needed is None
 
 
 def test_the_report_is_json(word_encoder):

@@ -38,7 +38,7 @@ def opened(server: Server) -> Facts:
         IndexCorruptError: What it says of itself is damaged.
     """
     if not server("collection_exists"):
-        raise IndexNotFoundError(f"{server.place.location}: there is no such collection")
+        raise IndexNotFoundError(f"{server.place.location}: there is no such collection; Engine.open makes one")
     server.name = resolved(server)
     facts = read_facts(server)
     if facts is None:

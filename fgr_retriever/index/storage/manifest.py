@@ -115,7 +115,11 @@ def read_manifest_text(folder: Path) -> str:
             )
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise IndexNotFoundError(f"{folder} holds no index: there is no {MANIFEST}") from error
+        lacking = f"there is no {MANIFEST}" if folder.is_dir() else "there is no such folder"
+        raise IndexNotFoundError(
+            f"{folder.absolute()} holds no index: {lacking}. Look for a typing error; to make an index, call "
+            "Engine.open(path), or from_documents(..., path=path) of an adapter, or `fgr index`"
+        ) from error
     except UnicodeDecodeError as error:
         raise IndexCorruptError(f"{path} is damaged ({error}): restore it from a copy") from error
 
