@@ -66,7 +66,7 @@ def test_filters_of_another_kind_are_refused_at_once(retriever):
 
 NODE = TextNode(id_="a", text=TEXT)
 PAGE = Document(id_="a.txt", text=TEXT)
-ENGINE = "must be an Engine; .*FGRRetriever.from_documents.*from_persist_dir"
+ENGINE = "must be an Engine; .*FGRRetriever.from_nodes, from_documents.*from_persist_dir"
 
 
 @pytest.mark.folders
@@ -98,8 +98,8 @@ ENGINE = "must be an Engine; .*FGRRetriever.from_documents.*from_persist_dir"
         (lambda one, path: FGRRetriever([PAGE]), ENGINE),
         (lambda one, path: FGRRetriever("my.index"), f"engine='my.index': {ENGINE}"),
         (lambda one, path: FGRRetriever(None), ENGINE),
-        (lambda one, path: FGRRetriever(FGRVectorStore(one.engine)), "pass the `engine` of this FGRVectorStore"),
-        (lambda one, path: FGRVectorStore(one), "pass the `engine` of this FGRRetriever"),
+        (lambda one, path: FGRRetriever(FGRVectorStore(one.engine)), "this FGRVectorStore has one: pass its `.engine`"),
+        (lambda one, path: FGRVectorStore(one), "this FGRRetriever has one: pass its `.engine`"),
         (lambda one, path: FGRVectorStore("my.index"), "FGRVectorStore.from_path"),
         (lambda one, path: FGRVectorStore.from_path(None), "path=None: must be the folder"),
         (lambda one, path: FGRRetriever.from_persist_dir(None), "persist_dir=None: must be the folder"),

@@ -19,6 +19,7 @@ from fgr_retriever.adapters import (
     OpenOptions,
     aretrieve_context,
     budgeted,
+    checked_engine,
     copy_index,
     find_whole,
     open_engine,
@@ -32,7 +33,7 @@ from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.assigned import AssignedSettings
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.given import Place, given_docstore, given_engine, given_nodes, given_place, given_steps
+from llama_index.retrievers.fgr.given import Place, given_docstore, given_nodes, given_place, given_steps
 from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage, whole_nodes
 from llama_index.retrievers.fgr.options import BaseSettings, IndexedOptions, RetrieverOptions, RetrieverSettings
 from llama_index.retrievers.fgr.settings import SETTINGS, read_settings, written
@@ -88,7 +89,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
     ) -> None:
         """Keep the settings."""
         super().__init__(**base)
-        self.engine = given_engine(engine)
+        self.engine = checked_engine(engine, type(self))
         self.similarity_top_k = similarity_top_k
         self.filters = filters
         self.trim = budgeted(trim_config(trim), max_tokens)

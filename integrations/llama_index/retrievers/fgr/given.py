@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from llama_index.core import Settings
 from llama_index.core.indices.base import BaseIndex
@@ -13,44 +13,12 @@ from llama_index.core.schema import BaseNode, NodeWithScore, TransformComponent
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 
 from fgr_retriever import QdrantCollection
-from fgr_retriever.adapters import checked_engine
 from fgr_retriever.errors import InputError
-
-if TYPE_CHECKING:
-    from fgr_retriever import Engine
 
 Place: TypeAlias = str | Path | QdrantCollection
 """A folder, the URL of a collection, or a collection with a client of one's own."""
 
 _Node = TypeVar("_Node", bound=BaseNode)
-
-_RETRIEVER_WAYS = (
-    "Engine.open(path) opens one; FGRRetriever.from_documents(documents), from_nodes(nodes) and from_defaults(index) "
-    "index something, from_persist_dir(folder) opens what is indexed"
-)
-STORE_WAYS = (
-    "Engine.open(path) opens one; FGRVectorStore.from_path(folder) opens an index, and makes one where there is none"
-)
-
-
-def given_engine(engine: object, ways: str = _RETRIEVER_WAYS) -> Engine:
-    """Take an open index.
-
-    Args:
-        engine: What should be one.
-        ways: How the class of the caller is made of something else.
-
-    Raises:
-        InputError: It is none.
-    """
-    try:
-        return checked_engine(engine)
-    except InputError:
-        from fgr_retriever import Engine  # `checked_engine` has loaded it
-
-        owned = isinstance(getattr(engine, "engine", None), Engine)
-        advice = f"pass the `engine` of this {type(engine).__name__}" if owned else ways
-        raise InputError(f"engine={engine!r:.200}: must be an Engine; {advice}") from None
 
 
 def given_place(place: object, name: str) -> Place:

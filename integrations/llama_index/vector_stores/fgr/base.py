@@ -18,13 +18,13 @@ from llama_index.core.vector_stores.types import (
 )
 from typing_extensions import Self, Unpack
 
-from fgr_retriever.adapters import OpenOptions, find_whole, open_engine
+from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
 from fgr_retriever.adapters.names import takes
 from fgr_retriever.config import check, is_count
 from fgr_retriever.errors import ConfigError, InputError
 from llama_index.postprocessor.fgr.pickling import PickledWhole
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.given import STORE_WAYS, given_engine, given_place
+from llama_index.retrievers.fgr.given import given_place
 from llama_index.retrievers.fgr.nodes import from_passage
 from llama_index.retrievers.fgr.storage import NodeStorage
 
@@ -60,7 +60,7 @@ class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
     def __init__(self, engine: Engine) -> None:
         """Keep the index."""
         super().__init__(stores_text=True, is_embedding_query=False)
-        self._engine = given_engine(engine, STORE_WAYS)
+        self._engine = checked_engine(engine, type(self))
 
     @classmethod
     @takes(OpenOptions)
