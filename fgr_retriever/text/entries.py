@@ -14,7 +14,8 @@ from typing import NamedTuple
 import regex
 
 from fgr_retriever.text.blocks import paragraphs
-from fgr_retriever.text.lines import KEY, Line, is_turn
+from fgr_retriever.text.lines import is_turn
+from fgr_retriever.text.mappings import is_pair
 from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.text.tables import tables
@@ -110,13 +111,9 @@ def _of_keys(text: str, headings: _Headings) -> Iterator[Entry]:
         start, above = first if above is None else above, None
         if (
             len(body) >= _LEAST_PAIRS
-            and all(_is_pair(text, line) for line in body)
+            and all(is_pair(text, line) for line in body)
             and not is_turn(text[slice(*body[0])])
         ):
             words = headings.over(first) | frozenset(stems(text[start:end]))
             found.setdefault(text[first : text.index(":", first)], []).append(Entry(start, end, words))
     yield from (one for some in found.values() if len(some) > 1 for one in some)
-
-
-def _is_pair(text: str, line: Line) -> bool:
-    return text.find(":", *line) >= 0 and KEY.match(text, *line) is not None

@@ -73,6 +73,11 @@ def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | No
     return list(_mappings(text, lines, keys))
 
 
+def is_pair(text: str, line: Line) -> bool:
+    """Say whether a line is a key with a colon and a value."""
+    return text.find(":", *line) >= 0 and KEY.match(text, *line) is not None
+
+
 def _key(text: str, line: Line) -> regex.Match[str] | None:
     if text.find(":", *line) < 0 and text.find("=", *line) < 0 and text.find("：", *line) < 0:
         return None

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from fgr_retriever.text.headers import headers
 from fgr_retriever.text.query_words import content_stems, stems
-from fgr_retriever.text.tables import Table, tables
+from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.budget import TokenCounter
 from fgr_retriever.trim.context import Trimmed
 from fgr_retriever.trim.layout import Assembly, Layout, Scored, Shared, joined, with_headers, with_title
@@ -90,7 +91,7 @@ class Offer:
         """Find out what would stand twice."""
         asked, known = frozenset(stems(query)), content_stems(query)
         offered = candidates + rest
-        headed = {place: tables(layout.passages[place].text) for place in {one.passage for one in offered}}
+        headed = {place: headers(layout.passages[place].text) for place in {one.passage for one in offered}}
         if not layout.config.merge:
             return cls(layout, candidates, rest, {}, {}, headed, count, asked, known)
         found = repeated(layout.passages, [(one.passage, one.span) for one in offered], known)

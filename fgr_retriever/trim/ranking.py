@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from fgr_retriever.config import Unit
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges, other_units
+from fgr_retriever.text.headers import headers
 from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.sentences import sentences
-from fgr_retriever.text.tables import tables
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.word_evidence import is_of_use
 from fgr_retriever.types import Span
@@ -108,7 +108,7 @@ class Ranking:
 def _words_asked(text: str, ranges: Ranges, known: frozenset[str]) -> list[frozenset[str]]:
     """Find which words of the question each sentence has; a row of a table has those of its header, too."""
     found = [known.intersection(stems(text[start:end])) for start, end in ranges.tolist()]
-    for table in tables(text):
+    for table in headers(text):
         header = known.intersection(stems(text[table.start : table.end]))
         first, last = ranges[:, 0].searchsorted([table.body, table.close])
         found[first:last] = [words | header for words in found[first:last]]

@@ -1,10 +1,13 @@
 """Rows of a table are kept with its header row, once for each table, within the budget."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fgr_retriever.config import TrimConfig
+from fgr_retriever.text.headers import headers
 from fgr_retriever.text.query_words import content_stems
 from fgr_retriever.text.tables import tables
 from fgr_retriever.trim.choice import trim
@@ -113,3 +116,40 @@ def test_the_words_of_the_header_count_for_its_rows():
     passage = Scored(text, evidence_for(text), 1.0)
     shares = Ranking.of(passage, content_stems("Where is the place of processing of Birch?")).shares
     assert shares[2] > shares[1] > 0 == shares[3]
+
+
+VAN = "item: Van\nday: 85\nweek: 420\nmonth: 1400"
+PEOPLE = "id: 7\nname: Ann Lee\nroom: 12\n\nid: 8\nname: Bo Dee\nroom: 31"
+
+
+class TestRecords:
+    def test_a_value_comes_with_what_names_its_record(self):
+        assert kept(VAN, "week", "420") == "item: Van … week: 420"
+        assert kept(f"# Hire\n\n{VAN}", "week", "420").endswith("item: Van … week: 420")
+        assert kept(PEOPLE, "31") == "id: 8\nname: Bo Dee\nroom: 31"
+
+    def test_the_name_gives_way_to_the_value(self):
+        assert kept(VAN, "week", "420", max_tokens=len("week: 420")) == "week: 420"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "replicas: 3\ntimeout: 30",  # settings without a name
+            "Ann: Hello.\nBo: Yes.\nAnn: No.",  # turns of a talk
+            "Note: this goes on\nand on here.",
+            f"host: alpha\nport: 8\n\nSome prose.\n\n{VAN}",  # two records of different kinds
+            f"item: {'long ' * 40}\nday: 3",
+        ],
+    )
+    def test_what_has_no_name(self, text):
+        assert headers(text) == []
+
+    def test_tables_are_among_them(self):
+        assert headers(CLOUDS) == tables(CLOUDS)
+        assert headers(f"{PEOPLE}\n\n{STAFF}") == [*headers(PEOPLE), *tables(f"{PEOPLE}\n\n{STAFF}")]
+
+    @given(st.lists(st.sampled_from([VAN, PEOPLE, STAFF, CLOUDS, "a: b", "Prose, and more.", ":", "\n"]), max_size=5))
+    def test_they_ascend_and_never_meet(self, parts):
+        found = headers("\n\n".join(parts))
+        assert all(one.start < one.end <= one.body < one.close for one in found)
+        assert all(one.close <= other.start for one, other in pairwise(found))
