@@ -21,6 +21,7 @@ from fgr_retriever.evidence.named_entries import by_name
 from fgr_retriever.evidence.spans import find_spans_of
 from fgr_retriever.evidence.support import Support
 from fgr_retriever.index.match import Match
+from fgr_retriever.model.kernel.threads import converted
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, makes_codes
 from fgr_retriever.text.query_words import QueryWord, content_stems, query_words
 from fgr_retriever.types import TokenEvidence
@@ -131,7 +132,7 @@ def support(question: Question, passages: Sequence[NDArray[np.float16]]) -> list
     if not passages:
         return []
     words, owners, rows = _words(question.text, question.offsets)
-    similarities = _cosines(question.vectors[rows], torch.from_numpy(np.concatenate(passages)).float()).T
+    similarities = _cosines(question.vectors[rows], _joined(passages)).T
     edges = accumulate(map(len, passages), initial=0)
     return [Support(words, owners, similarities[start:end]) for start, end in pairwise(edges)]
 
@@ -160,7 +161,7 @@ class _Tokens:
     def of(cls, passages: Sequence[StoredTokens]) -> Self:
         """Join the tokens of at least one passage."""
         lengths = [len(passage.vectors) for passage in passages]
-        vectors = torch.from_numpy(np.concatenate([passage.vectors for passage in passages])).float()
+        vectors = _joined([passage.vectors for passage in passages])
         offsets = np.concatenate([passage.offsets for passage in passages])
         (visible,) = (offsets[:, 1] > offsets[:, 0]).nonzero()
         edges = visible.searchsorted(list(accumulate(lengths, initial=0))).tolist()
@@ -187,6 +188,11 @@ class _Tokens:
         words, owners, rows = _words(question.text, question.offsets)
         similarities = _cosines(question.vectors[rows], self.vectors).take(self.visible, axis=1).T
         return [Support(words, owners, similarities[start:end]) for start, end in pairwise(self.edges)]
+
+
+def _joined(passages: Sequence[NDArray[np.float16]]) -> Tensor:
+    """Put the vectors of passages one after the other, (t, d) float32."""
+    return converted(torch.from_numpy(np.concatenate(passages)), torch.float32)
 
 
 def _cosines(asked: Tensor, told: Tensor) -> NDArray[np.float16]:

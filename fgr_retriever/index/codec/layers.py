@@ -49,7 +49,9 @@ def split(joined: Tensor, nbits: int) -> tuple[Tensor, Tensor]:
 def join(first: Tensor, second: Tensor, nbits: int) -> Tensor:
     """Invert `split`: two layers, (n, places) uint8 each, to (n, 2 places)."""
     both = _spread(first.int(), nbits) << nbits | _spread(second.int(), nbits)
-    return torch.stack([both >> 8, both & 255], dim=2).flatten(1).to(torch.uint8)
+    found = torch.empty((*both.shape, 2), dtype=torch.uint8, device=both.device)
+    found[..., 0], found[..., 1] = both >> 8, both & 255
+    return found.flatten(1)
 
 
 def _spread(layer: Tensor, nbits: int) -> Tensor:

@@ -49,7 +49,7 @@ def best_passages(
         the vectors as they are stored; among equal scores, the passage that was added earlier comes
         first. There are fewer than k only if fewer are allowed. Passages without tokens are never found.
     """
-    allowed = allowed & (snapshot.reader.lengths > 0)
+    allowed = allowed & snapshot.reader.filled
 
     def search(part: slice) -> list[Ranking]:
         groups = _groups(queries[part])
@@ -84,8 +84,10 @@ def _search(
     reader, count = snapshot.reader, max(k, config.candidates)
     found = None if config.exact else find_candidates(snapshot, queries, count, allowed, config.nprobe)
     best = [Ranking.empty()] * len(queries)
-    everywhere = np.flatnonzero(allowed if found is None else allowed & reader.raw)
-    for positions in np.split(everywhere, range(_SCORED, len(everywhere), _SCORED)):
+    everywhere = np.zeros(0, np.int64)
+    if found is None or reader.some_raw:
+        everywhere = np.flatnonzero(allowed if found is None else allowed & reader.raw)
+    for positions in np.split(everywhere, range(_SCORED, len(everywhere), _SCORED)) if len(everywhere) else ():
         check_time()
         scores = _scores(reader, positions, queries, config.chunk_tokens)
         best = [ranking.merged(positions, row, k) for ranking, row in zip(best, scores, strict=True)]
@@ -149,7 +151,7 @@ def _compiled_scores(
 ) -> NDArray[np.float32]:
     """Score passages for one query, straight from the files."""
     raw = reader.raw[positions]
-    if not raw.any():
+    if not (reader.some_raw and raw.any()):
         return _coded_scores(compiled, reader, positions, query, near)
     scores = np.empty(len(positions), np.float32)
     scores[~raw] = _coded_scores(compiled, reader, positions[~raw], query, near)

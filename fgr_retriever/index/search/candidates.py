@@ -72,7 +72,7 @@ def find_candidates(
         all of them are candidates.
     """
     reader = snapshot.reader
-    among = allowed & ~reader.raw if reader.raw.any() else allowed
+    among = allowed & ~reader.raw if reader.some_raw else allowed
     if snapshot.codec is None or np.count_nonzero(among) <= count:
         return None
     nearest, scores = nearest_centroids(torch.cat(list(queries)), snapshot.codec.float_centroids, nprobe)
@@ -146,7 +146,8 @@ def _gain_most(
         Their positions, (count,), ascending, and what is gained in them; fewer if fewer may be found.
     """
     totals = _gains(reader, centroids, gains, passages)
-    totals[~among[passages]] = -np.inf
+    if not (mine := among[passages]).all():
+        totals[~mine] = -np.inf
     best = best_of(totals, count)
     return best + passages.start, totals[best]
 

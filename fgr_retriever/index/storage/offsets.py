@@ -6,6 +6,7 @@ does not fit stands in a side table. Every passage begins at 0, so passages can 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,28 +34,15 @@ class CompactOffsets:
     wide: NDArray[np.int32]
 
     def decode(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int32]]:
-        """Give back the ranges of all tokens of some passages.
+        """Give back the ranges of all tokens of some passages; see `decode_offsets`."""
+        return decode_offsets([(self, starts, lengths)])
 
-        Args:
-            starts: First token of each passage, (n,).
-            lengths: Number of tokens of each, (n,).
-
-        Returns:
-            (t, 2) int32 for each passage.
-        """
-        if not len(starts):
-            return []
-        tokens, cuts = ranges(starts, lengths), np.cumsum(lengths)
-        widths = self.widths[tokens].astype(np.int64)
-        ends = np.cumsum(self.gaps[tokens] + widths)
-        before = np.concatenate([np.zeros(1, np.int64), ends])[cuts - lengths]  # where the passage before ended
-        ends -= np.repeat(before, lengths)
-        found = np.split(np.stack([ends - widths, ends], axis=1).astype(np.int32), cuts[:-1])
-        first, last = self._wide_tokens.searchsorted(np.stack([starts, starts + lengths]))
-        for place in np.flatnonzero(first < last).tolist():
-            wide = self.wide[first[place] : last[place]] - np.array([starts[place], 0, 0])
-            found[place] = _with_wide(found[place], wide)
-        return found
+    def wide_in(self, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Give the part of `wide` of those passages that have one, numbered from their first token."""
+        if len(self.wide):
+            first, last = self._wide_tokens.searchsorted(np.stack([starts, starts + lengths]))
+            for place in np.flatnonzero(first < last).tolist():
+                yield place, self.wide[first[place] : last[place]] - np.array([starts[place], 0, 0])
 
     def take(self, tokens: NDArray[np.int64]) -> CompactOffsets:
         """Copy the tokens of some passages; those in `wide` are numbered from 0 in the copy.
@@ -76,6 +64,36 @@ class CompactOffsets:
     def _wide_tokens(self) -> NDArray[np.int64]:
         """The tokens in the side table, in one piece for bisection."""
         return self.wide[:, 0].astype(np.int64)
+
+
+def decode_offsets(
+    parts: Sequence[tuple[CompactOffsets, NDArray[np.int64], NDArray[np.int64]]],
+) -> list[NDArray[np.int32]]:
+    """Give back the ranges of all tokens of some passages, which lie in several segments, all at once.
+
+    Args:
+        parts: Of each segment its offsets, the first token of each passage there, (n,), and their numbers, (n,).
+
+    Returns:
+        (t, 2) int32 for each passage.
+    """
+    if not sum(len(starts) for _, starts, _ in parts):
+        return []
+    tokens = [ranges(starts, lengths) for _, starts, lengths in parts]
+    lengths = np.concatenate([one for *_, one in parts])
+    cuts = np.cumsum(lengths)
+    widths = np.concatenate([one.widths[at] for (one, *_), at in zip(parts, tokens, strict=True)]).astype(np.int64)
+    ends = np.concatenate([one.gaps[at] for (one, *_), at in zip(parts, tokens, strict=True)]) + widths
+    np.cumsum(ends, out=ends)
+    before = np.concatenate([np.zeros(1, np.int64), ends])[cuts - lengths]  # where the passage before ended
+    ends -= np.repeat(before, lengths)
+    found = np.split(np.stack([ends - widths, ends], axis=1).astype(np.int32), cuts[:-1])
+    first = 0
+    for one, starts, counts in parts:
+        for place, wide in one.wide_in(starts, counts):
+            found[first + place] = _with_wide(found[first + place], wide)
+        first += len(starts)
+    return found
 
 
 def _with_wide(pairs: NDArray[np.int32], wide: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -192,16 +192,15 @@ class Segment:
         if self.codec is None:
             return torch.from_numpy(self.vectors[tokens]).float()
         try:
-            return self.codec.decode_layers(*self.encoded(tokens))
+            return self.codec.decode_layers(*map(torch.from_numpy, self.encoded(tokens)))
         except InputError as error:
             raise IndexCorruptError(
                 f"{self.folder} does not fit its codec ({error}): restore it from a copy"
             ) from error
 
-    def encoded(self, tokens: slice | NDArray[np.int64], layers: int = 2) -> list[Tensor]:
+    def encoded(self, tokens: slice | NDArray[np.int64], layers: int = 2) -> list[NDArray[Any]]:
         """Give the codes, (n,) int32, and the first layers of residuals, (n, bytes) uint8, of tokens that are coded."""
-        codes = torch.from_numpy(self.codes[tokens].astype(np.int32))
-        return [codes, *(torch.from_numpy(layer[tokens]) for layer in self.layers[:layers])]
+        return [self.codes[tokens].astype(np.int32), *(layer[tokens] for layer in self.layers[:layers])]
 
     def side(self, side: Side, tokens: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Give a side of any tokens, (n, *side.shape), in the order asked for.

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fgr_retriever.errors import IndexCorruptError
@@ -18,9 +19,11 @@ from fgr_retriever.index.storage.catalog import CodecInfo, fetch_codec, fetch_se
 from fgr_retriever.index.storage.files import check_sizes
 from fgr_retriever.index.storage.folders import CODECS, SEGMENTS
 from fgr_retriever.index.storage.manifest import Manifest, stored_manifest
+from fgr_retriever.index.storage.offsets import decode_offsets
 from fgr_retriever.index.storage.segments import Segment
 from fgr_retriever.index.storage.sides import EVIDENCE, Side, sides_of
 from fgr_retriever.index.storage.token_reader import TokenReader
+from fgr_retriever.model.kernel.threads import converted
 from fgr_retriever.model.tokens import StoredTokens
 
 
@@ -99,15 +102,15 @@ class Snapshot:
         tokens = self.reader.tokens_of(positions[order])
         cuts = np.cumsum(self.reader.lengths[positions[order]])[:-1]
         decoded = self.reader.decode(tokens)
-        if not decoded.sum().isfinite():  # any NaN or infinity does; cheaper than to look at each
+        if not np.isfinite(decoded.numpy().sum()):  # any NaN or infinity does; cheaper than to look at each
             raise IndexCorruptError(
                 "the vectors of a passage that was found are no numbers: `fgr verify` names it; restore it from a copy"
             )
-        vectors = np.split(decoded.half().numpy(), cuts)  # torch is faster at it than numpy
+        vectors = np.split(converted(decoded, torch.float16).numpy(), cuts)  # torch is faster at it than numpy
         wanted = [side for side in self.sides if side.name != EVIDENCE or self.manifest.evidence == evidence]
         sides = {side.name: np.split(self.reader.side(side, tokens), cuts) for side in wanted}
         read = self.reader.segments_of(positions[order])
-        offsets = [one for segment, _, ranges in read for one in segment.offsets.decode(*ranges)]
+        offsets = decode_offsets([(segment.offsets, *ranges) for segment, _, ranges in read])
         return [
             StoredTokens(vectors[place], offsets[place], **{name: arrays[place] for name, arrays in sides.items()})
             for place in order.argsort().tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,9 @@ class TokenReader:
     Attributes:
         lengths: Tokens of each passage, segment after segment, (n,) int64.
         ends: One past the last token of each passage, (n,) int64.
+        filled: Whether a passage has tokens, (n,) bool.
         raw: Whether a passage is stored as float16, (n,) bool.
+        some_raw: Whether any is.
         segments: As given.
         codec: As given.
 
@@ -46,8 +49,9 @@ class TokenReader:
         shifted = [segment.ends + start for segment, start in zip(segments, self._bounds.tolist(), strict=False)]
         self.ends = np.concatenate([np.zeros(0, np.int64), *shifted])
         self.lengths = np.diff(self.ends, prepend=0)
+        self.filled = self.lengths > 0
         raw, passages = [segment.codec is None for segment in segments], [one.info.passages for one in segments]
-        self.raw = np.repeat(np.array(raw, np.bool_), passages)
+        self.raw, self.some_raw = np.repeat(np.array(raw, np.bool_), passages), any(raw)
         self._places = np.concatenate([[0], np.cumsum(passages, dtype=np.int64)])
 
     def tokens_of(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -108,12 +112,12 @@ class TokenReader:
         decode = partial(Codec.decode, normalised=False)
         return self._decoded(decode, [segment.encoded(part, layers=1) for segment, part in self._split(tokens)])
 
-    def _decoded(self, decode: Callable[..., Tensor], parts: Sequence[Sequence[Tensor]]) -> Tensor:
+    def _decoded(self, decode: Callable[..., Tensor], parts: Sequence[Sequence[NDArray[Any]]]) -> Tensor:
         """Decode tokens of several segments at once."""
         if self.codec is None:
             raise IndexCorruptError("a segment is coded, but the index has no codec: restore it from a copy")
         try:
-            return decode(self.codec, *map(torch.cat, zip(*parts, strict=True)))
+            return decode(self.codec, *(torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True)))
         except InputError as error:
             raise IndexCorruptError(
                 f"a segment does not fit its codec ({error}): `fgr verify` names it, restore it from a copy"

@@ -1,4 +1,4 @@
-"""Run the parts of a compiled step side by side.
+"""Which threads the work of a search runs on: parts of a compiled step side by side, small conversions on one.
 
 A step lets go of Python's lock, so threads run its parts at once. The caller takes the first part itself, and takes
 back what no thread has begun by then. So on a busy machine a search is as fast as on one thread, and nobody spins.
@@ -14,10 +14,12 @@ from functools import cache
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from fgr_retriever.model.kernel.library import kernel
 
 _Result = TypeVar("_Result")
+_SHARED = 1 << 15  # numbers from which torch shares an operation out among its threads
 _inside: ContextVar[bool] = ContextVar("_inside", default=False)
 
 
@@ -49,6 +51,18 @@ def side_by_side(step: Callable[[slice], _Result], count: int, least: int) -> li
     finally:
         _inside.reset(token)
         _finish(pending)
+    return found
+
+
+def converted(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert a matrix on a CPU as `Tensor.to` does, but on this thread alone.
+
+    torch's other threads would spin at a barrier before and long after: what a search finds is converted sooner.
+    """
+    found = torch.empty(rows.shape, dtype=dtype)
+    step = max(1, (_SHARED - 1) // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        found[start : start + step].copy_(rows[start : start + step])
     return found
 
 
