@@ -38,11 +38,6 @@ LEAST_SURE_MATCH = 0.5
 # true sentences 2 have neither; of those sentences beside another passage, 86 % on the same subject and
 # 98 % on a different one.
 LEAST_LIKENESS = 0.55
-# What is added stands behind words of the sources: at least this share of the words before the first that they hardly
-# match, and this share of the words from there on are unmatched. Of the sentences in development.jsonl,
-# development_2.jsonl and held_out.jsonl, 5, 3 and 2 true ones more are supported so, and no false one.
-LEAST_TOLD = 0.6
-LEAST_ADDED = 0.5
 _GAP = 10  # characters between two words in a row
 _INDEFINITE = frozenset(
     "somebody someone anybody anyone nobody everybody everyone something anything nothing everything people person "
@@ -237,22 +232,10 @@ def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collect
         len(content) + len(said.quantities) + len(said.limits)
     ):  # "the bakery closed" for "the mill closed"
         named += foreign
-    if named and _is_tail(content, lacking, known):
+    if named:
         yield Doubt(f"hardly anything in the cited spans is like {listed(word.text for word in named)}", certain=False)
     if unread := [word.text for word in said.words if word.is_content and word not in words]:
         yield Doubt(f"the sentence is too long for the model, which did not read {listed(unread)}", certain=False)
-
-
-def _is_tail(content: Collection[QueryWord], lacking: Collection[QueryWord], known: Collection[str]) -> bool:
-    """Say whether a sentence goes on by itself: first words of the sources, then many that they lack.
-
-    In a paraphrase, other words stand here and there.
-    """
-    row = list(content)
-    first = next((place for place, word in enumerate(row) if word in lacking), len(row))
-    told = sum(stem(word.text) in known for word in row[:first])
-    added = sum(word in lacking for word in row[first:])
-    return first > 0 and told >= LEAST_TOLD * first and added >= LEAST_ADDED * (len(row) - first)
 
 
 def listed(words: Iterable[str]) -> str:

@@ -33,6 +33,7 @@ _PREPOSITIONS = frozenset("at in on during after before by for from with under w
 _NEAR = 3  # words between a negation and what it negates
 _SAME_EVENT = 3  # so many shared words, or all but one, make two clauses speak of the same
 _GOES_ON = frozenset("and but or nor".split())  # a clause that begins so may have no subject
+_PRONOUNS = frozenset("it they he she its their his her this these those that which who".split())
 _COPIED = 0.85  # share of the words of a claim that a sentence has if it is copied but for their order
 _OPENING = 2  # words of an opening
 _REVERSED = 3  # so many shared words in the reverse order change who does what to whom
@@ -156,9 +157,12 @@ def _antonyms(
     turned = {key: place for place in reversed(told) for key in meanings(region.words[place].text)}
     others = [[one.words[place].text for place in places] for one, places in ((part, said), (region, told))]
     for place in said:
-        word = part.words[place].text
-        other = min((turned[key] for key in opposites(word) if key in turned), default=None)
-        if other is not None and likeness.are_twins(word, region.words[other].text, *others):
+        word = part.words[place]
+        other = min((turned[key] for key in opposites(word.text) if key in turned), default=None)
+        if other is None:
+            continue
+        told_word = region.words[other].text
+        if not word.is_content or likeness.are_twins(word.text, told_word, *others):  # vectors of "may" tell little
             yield place, other
 
 
@@ -185,6 +189,9 @@ def _quantifiers(part: Statement, region: Statement) -> Iterator[Doubt]:
 
 def _subject(part: Statement, main: Statement, known: Collection[str]) -> Iterator[Doubt]:
     """Find another subject: "the tenant pays" for "the landlord pays", where the source knows both."""
+    opening = {word.text.casefold() for word in main.words[:_OPENING]}
+    if not _PRONOUNS.isdisjoint(opening):  # the sentence before may tell of what
+        return
     shared = set(part.tokens) & set(main.tokens)
     if len(shared) < min(_SAME_EVENT, len(part.tokens) - 1) or part.words[0].text.casefold() in _GOES_ON:
         return

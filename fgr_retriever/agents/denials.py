@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import regex
 
 from fgr_retriever.agents.grounds import Ground
 from fgr_retriever.agents.opposites import implies_negation, meanings, opposites, stem
 from fgr_retriever.agents.statement import POSTPONING, Statement
+from fgr_retriever.text.query_words import QueryWord
 
 _LIMITING = frozenset(map(stem, "only exclusively unless until else close lose withdraw".split()))  # as "not" does
 _FORWARD = frozenset(map(stem, "without instead".split()))  # negate only what follows them
@@ -25,44 +26,42 @@ def denied(claim: Statement, grounds: Collection[Ground]) -> str | None:
         grounds: Its parts and what each rests on.
 
     Returns:
-        The word; None if the claim has no negation or two that cancel each other, if it has few words of its grounds, or
-        if something in them may say the same, such as "only" or "closed".
+        The word; None if the claim has no negation or two that cancel each other, if its grounds have few of its words,
+        or if something in them may say the same, such as "only" or "closed".
     """
-    words = {short for one in grounds for short in one.sentence.stems}
+    said, told = set(claim.stems), {short for one in grounds for short in one.sentence.stems}
     places = [place for place in claim.free if claim.negates(place)]
-    if not grounds or not len(places) % 2 or (claim.postpones and not words & set(claim.stems) & POSTPONING):
+    cancelled = len(places) % 2 == 0 or (claim.postpones and told & said & POSTPONING == set())
+    if cancelled or sum(short in told for short in claim.tokens) < _COPIED * len(claim.tokens):
         return None
-    if sum(short in words for short in claim.tokens) < _COPIED * len(claim.tokens):
+    mine = [word for word, short in zip(claim.words, claim.stems, strict=True) if short not in told]
+    negating = {claim.words[place] for place in places}
+    theirs = [word for one in grounds for word in one.sentence.words if stem(word.text) not in said]
+    if any(_may_negate(word) for word in mine if word not in negating) or _has_antonym(mine, theirs):
         return None
-    if any(_limits(claim, place, words) for place in range(len(claim.words)) if place not in places):
-        return None
-    head, said = claim.negated(places[0]), set(claim.stems)
-    told = {
-        key
-        for one in grounds
-        for word in one.sentence.words
-        if stem(word.text) not in said
-        for key in meanings(word.text)
-    }
-    if any(not told.isdisjoint(opposites(word.text)) for word in claim.words if stem(word.text) not in words):
-        return None
+    head = claim.negated(places[0])
     for one in grounds:
-        told = [clause for clause in one.sentence.clauses if head in clause.stems] or [one.sentence]
-        if any(_is_open(clause, head, said) for clause in told):
+        clauses = [clause for clause in one.sentence.clauses if head in clause.stems] or [one.sentence]
+        if any(_negates(clause, head, said) for clause in clauses):
             return None
     return claim.words[places[0]].text
 
 
-def _is_open(clause: Statement, head: str, said: Collection[str]) -> bool:
+def _has_antonym(mine: Iterable[QueryWord], theirs: Iterable[QueryWord]) -> bool:
+    """Say whether a word that only the claim has is the opposite of one that only the grounds have: "not early"."""
+    turned = {key for word in theirs for key in meanings(word.text)}
+    return any(not turned.isdisjoint(opposites(word.text)) for word in mine)
+
+
+def _negates(clause: Statement, head: str, said: Collection[str]) -> bool:
     """Say whether a clause may negate the word that the claim negates."""
     end = clause.stems.index(head) if head in clause.stems else len(clause.words)
-    reach = [place for place, short in enumerate(clause.stems) if place < end or short not in _FORWARD]
-    if any(clause.negates(place) for place in reach):
-        return True
-    return any(_limits(clause, place, said) for place in range(len(clause.words)))
+    reaching = (place for place, short in enumerate(clause.stems) if place < end or short not in _FORWARD)
+    foreign = (word for word, short in zip(clause.words, clause.stems, strict=True) if short not in said)
+    return any(map(clause.negates, reaching)) or any(map(_may_negate, foreign))
 
 
-def _limits(statement: Statement, place: int, known: Collection[str]) -> bool:
+def _may_negate(word: QueryWord) -> bool:
     """Say whether a word that the other side has not may say what a negation says."""
-    word, short = statement.words[place].text, statement.stems[place]
-    return short not in known and bool(short in _LIMITING or implies_negation(word) or _LESS.fullmatch(word.casefold()))
+    plain = word.text.casefold()
+    return stem(plain) in _LIMITING or implies_negation(plain) or _LESS.fullmatch(plain) is not None
