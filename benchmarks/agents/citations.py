@@ -3,8 +3,8 @@
     python -m benchmarks.agents.citations [FILE...] [--wrong]
 
 Reads the sentences in tests/agents/citations/: passages of our own with true and false sentences about them. The
-rules were made while looking at `development.jsonl`; who wrote the other files knew no rule. Prints a line for each
-file and each kind of fault; with `--wrong`, also the sentences that were judged wrongly.
+rules were made while looking at `development.jsonl` and `development_2.jsonl`; who wrote the other files knew no rule.
+Prints a line for each file and each kind of fault; with `--wrong`, also the sentences that were judged wrongly.
 """
 
 import json
@@ -54,9 +54,10 @@ def shares(judged: list[Judged]) -> dict[str, float]:
 def _judge(case: dict, encoder: Encoder) -> Iterator[Judged]:
     sentences = [(TRUE, text) for text in case["true"]]
     sentences += [(fault["kind"], fault["sentence"]) for fault in case["false"]]
-    for kind, text in sentences:
-        (citation,) = verify_citations(f"{text.rstrip('.')} [1].", _evidence(case["passage"]), encoder=encoder)
-        yield Judged(kind, text, citation.supported, citation.reason)
+    answer = "\n\n".join(f"{text.rstrip('.')} [1]." for _, text in sentences)
+    judged = verify_citations(answer, _evidence(case["passage"]), encoder=encoder)
+    for (kind, text), one in zip(sentences, judged, strict=True):
+        yield Judged(kind, text, one.supported, one.reason)
 
 
 def _evidence(passage: str) -> Evidence:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import regex
 
 from fgr_retriever.agents.amounts import Amounts, Quantity
+from fgr_retriever.agents.denials import denied
 from fgr_retriever.agents.grounds import Ground
+from fgr_retriever.agents.likeness import Likeness
 from fgr_retriever.agents.opposites import implies_negation, meanings, opposites
-from fgr_retriever.agents.statement import Statement, clauses
+from fgr_retriever.agents.statement import POSTPONING, Statement, clauses
 
 _PASSIVE = regex.compile(
     r"\b(?:is|are|was|were|be|been|being)\s(?:\w+\s)?\w+(?:ed|en|wn|ne|ght|lt|pt|nt|de|ld)\b|\bby\s(?!\p{N})"
@@ -30,8 +32,8 @@ _SUBORDINATE = frozenset("if when whenever because while although since unless a
 _PREPOSITIONS = frozenset("at in on during after before by for from with under within since until despite".split())
 _NEAR = 3  # words between a negation and what it negates
 _SAME_EVENT = 3  # so many shared words, or all but one, make two clauses speak of the same
-_POSTPONED = frozenset("until til befor unles".split())  # stems
 _GOES_ON = frozenset("and but or nor".split())  # a clause that begins so may have no subject
+_PRONOUNS = frozenset("it they he she its their his her this these those that which who".split())
 _COPIED = 0.85  # share of the words of a claim that a sentence has if it is copied but for their order
 _OPENING = 2  # words of an opening
 _REVERSED = 3  # so many shared words in the reverse order change who does what to whom
@@ -60,6 +62,8 @@ def doubts(claim: Statement, grounds: Collection[Ground], known: Collection[str]
         periods: What the columns of tables are for, such as a week.
     """
     yield from _polarity(claim, grounds)
+    if word := denied(claim, grounds):
+        yield Doubt(f'only the sentence says "{word}"', certain=False)
     for one in grounds:
         yield from _numbers(one.part, one.sentence, periods)
         yield from _limits(one.part, one.sentence)
@@ -110,35 +114,32 @@ def _paired(part: Statement, sentence: Statement) -> Iterator[Doubt]:
 def _polarity(claim: Statement, grounds: Collection[Ground]) -> Iterator[Doubt]:
     """Find an antonym in any region, or a negation that sets a part, and the whole, apart from all of them."""
     whole = Statement(" ".join({text: None for one in grounds for text in one.clauses}))
-    turned = [[_turned(one.part, region, claim) for region in (one.side, *one.others)] for one in grounds]
-    antonyms = [doubt for one in grounds for doubt in _turned(one.part, one.region, claim)[0]]
+    turned = [[_turned(one.part, region, claim, one.likeness) for region in (one.side, *one.others)] for one in grounds]
+    antonyms = [doubt for one in grounds for doubt in _turned(one.part, one.region, claim, one.likeness)[0]]
     antonyms += [doubt for regions in turned for found, _ in regions[1:] for doubt in found]
     if len(antonyms) == 1 and (len(claim.negations) + len(whole.negations)) % 2:  # "not outside" is inside
         return
     yield from antonyms
-    odd = _turned(claim, whole, claim)[1]
+    odd = grounds and _turned(claim, whole, claim, next(iter(grounds)).likeness)[1]
     for regions in turned:
         if all(negation for _, negation in regions) and (odd or "but" in claim.stems):
             yield from filter(None, [regions[0][1]])
 
 
-def _turned(part: Statement, region: Statement, claim: Statement) -> tuple[list[Doubt], Doubt | None]:
+def _turned(
+    part: Statement, region: Statement, claim: Statement, likeness: Likeness
+) -> tuple[list[Doubt], Doubt | None]:
     """Find antonyms, and a negation that only one of the two has; "not rare" for "common" is neither."""
     mine, theirs = set(part.negations), set(region.negations)
     said, told = _alone(part, region), _alone(region, part)
-    said = [place for place in said if not (claim.postpones and part.stems[place] in _POSTPONED)]
-    turned = {key: place for place in reversed(told) for key in meanings(region.words[place].text)}
+    said = [place for place in said if not (claim.postpones and part.stems[place] in POSTPONING)]
     antonyms = []
-    for place in said:
-        word = part.words[place].text
-        other = min((turned[key] for key in opposites(word) if key in turned), default=None)
-        if other is None:
-            continue
+    for place, other in _antonyms(part, said, region, told, likeness):
         negated = _negation_of(place, mine), _negation_of(other, theirs)
         mine.discard(negated[0])
         theirs.discard(negated[1])
         if (negated[0] < 0) == (negated[1] < 0):
-            antonyms.append(_differ(region.words[other].text, word))
+            antonyms.append(_differ(region.words[other].text, part.words[place].text))
     implied = [part.words[place].text for place in said] + [region.words[place].text for place in told]
     unclear = any(part.negated(place) not in region.stems for place in mine) or any(
         region.negated(place) not in part.stems for place in theirs
@@ -147,6 +148,22 @@ def _turned(part: Statement, region: Statement, claim: Statement) -> tuple[list[
         return antonyms, None
     who, places, text = ("source", theirs, region) if len(theirs) > len(mine) else ("sentence", mine, part)
     return antonyms, Doubt(f'only the {who} says "{text.words[min(places)].text}"')
+
+
+def _antonyms(
+    part: Statement, said: Sequence[int], region: Statement, told: Sequence[int], likeness: Likeness
+) -> Iterator[tuple[int, int]]:
+    """Pair the words of a part with their antonyms in a region, if these stand in their place."""
+    turned = {key: place for place in reversed(told) for key in meanings(region.words[place].text)}
+    others = [[one.words[place].text for place in places] for one, places in ((part, said), (region, told))]
+    for place in said:
+        word = part.words[place]
+        other = min((turned[key] for key in opposites(word.text) if key in turned), default=None)
+        if other is None:
+            continue
+        told_word = region.words[other].text
+        if not word.is_content or likeness.are_twins(word.text, told_word, *others):  # vectors of "may" tell little
+            yield place, other
 
 
 def _alone(one: Statement, other: Statement) -> list[int]:
@@ -172,6 +189,9 @@ def _quantifiers(part: Statement, region: Statement) -> Iterator[Doubt]:
 
 def _subject(part: Statement, main: Statement, known: Collection[str]) -> Iterator[Doubt]:
     """Find another subject: "the tenant pays" for "the landlord pays", where the source knows both."""
+    opening = {word.text.casefold() for word in main.words[:_OPENING]}
+    if not _PRONOUNS.isdisjoint(opening):  # the sentence before may tell of what
+        return
     shared = set(part.tokens) & set(main.tokens)
     if len(shared) < min(_SAME_EVENT, len(part.tokens) - 1) or part.words[0].text.casefold() in _GOES_ON:
         return

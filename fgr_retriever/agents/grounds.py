@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.agents.likeness import Likeness
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.evidence.support import Support
 from fgr_retriever.text.sentences import sentences
@@ -35,6 +36,7 @@ class Ground:
         clauses: Those of them that no "but" parts from `main`, so that a "not" in them may concern it.
         side: The same, joined.
         main: The one of these clauses that matches most words.
+        likeness: How alike single words of the claim and of the sources are.
         others: The same as `side` of the other sentences that match the part nearly as well.
     """
 
@@ -44,6 +46,7 @@ class Ground:
     clauses: tuple[str, ...]
     side: Statement
     main: Statement
+    likeness: Likeness
     others: tuple[Statement, ...] = ()
 
 
@@ -57,6 +60,7 @@ class _Clauses:
         sentences: The sentences.
         cosines: How well each word of the claim is matched in each, (c, w).
         returned: How well the tokens of each are matched by the claim, (c,).
+        likeness: How alike single words of the claim and of the sources are.
     """
 
     texts: list[str]
@@ -64,6 +68,7 @@ class _Clauses:
     sentences: list[Statement]
     cosines: NDArray[np.float32]
     returned: NDArray[np.float32]
+    likeness: Likeness
 
 
 def find_grounds(
@@ -123,6 +128,7 @@ def _ground(part: Statement, told: _Clauses, rows: NDArray[np.int64], words: NDA
         clauses=clauses,
         side=Statement(" ".join(clauses)),
         main=Statement(texts[main]),
+        likeness=told.likeness,
     )
 
 
@@ -157,7 +163,7 @@ def _clauses(texts: Sequence[str], offsets: Sequence[NDArray[np.int32]], support
     there, back = (
         np.concatenate(some) if cosines else np.empty((0, 0), np.float32) for some in zip(*cosines, strict=True)
     )
-    return _Clauses(pieces, np.array(owners, np.int64), whole, there, back)
+    return _Clauses(pieces, np.array(owners, np.int64), whole, there, back, Likeness(texts, offsets, supports))
 
 
 def _matches(

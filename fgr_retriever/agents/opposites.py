@@ -1,7 +1,7 @@
 # ruff: noqa: SIM905 (word lists read best as text)
 """Words that turn a statement round: negations, antonyms, and words of which only one can hold.
 
-English only. The lists are short on purpose: they hold what comes up in manuals, contracts and reports.
+English only. The lists hold what comes up in manuals, contracts and reports; `antonyms.py` has more antonyms.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import regex
 
+from fgr_retriever.agents.antonyms import ANTONYMS
+
 NEGATIONS = frozenset(
     "not no never none neither nor nobody nothing nowhere without cannot hardly barely scarcely instead".split()
 )
@@ -19,7 +21,8 @@ NEGATIONS = frozenset(
 
 _IMPLIED = """
 forbidden prohibited banned excluded refused declined denied rejected stopped failed lacking missing absent
-disabled except poor few little rare seldom free ignored impossible invalid unable
+disabled except poor few little rare seldom free ignored impossible invalid unable dry dropped fixed abandoned abolished
+cancelled lapsed expired ended ceased prevented avoided skipped missed lacked exempt away former formerly otherwise
 """
 _OPPOSITES = """
 enable allow permit activate | disable forbid prohibit ban deactivate
@@ -27,7 +30,6 @@ allowed permitted may | forbidden prohibited banned
 accept approve | reject refuse decline deny
 include | exclude exempt
 increase rise grow raise gain climb | decrease reduce fall drop decline lower shrink cut
-more | less fewer
 higher | lower
 longer | shorter
 larger bigger greater | smaller
@@ -35,55 +37,32 @@ improve | worsen
 best highest largest longest biggest most greatest | worst lowest smallest shortest least
 above over top upper | below under bottom lower
 before earlier prior previously | after later afterwards since
-first | last
-early | late
 start begin open | end stop finish close
 always often usually frequently | never rarely seldom
 all every everybody everyone most many | few little
 common usual frequent ordinary | rare unusual exceptional uncommon
 inside within during indoors internal | outside outdoors external
 hot warm | cold cool
-wet | dry
-rich | poor
-strong | weak
 slow slowly slower | fast faster quickly quicker rapidly quick speed
 cheap cheaper inexpensive | expensive dear dearer costly
 safe harmless | dangerous poisonous toxic harmful unsafe hazardous
-heavy heavier | light lighter
 old older | new newer young younger
-high | low
-long | short shortly
 large big | small tiny
 lot much | little few
-full | empty
-public | private
 male man | female woman
-husband | wife
-left | right
-north northern | south southern
 east eastern | west western
 exceed surpass reach meet | miss
 protect shield | expose
 mandatory required compulsory obligatory | optional voluntary
 possible | impossible
 valid | void invalid
-true | false
 success succeed pass | failure fail
 gentle gently | violent violently
-win | lose
 add | remove
-attach | detach
 credit | debit
-profit | loss
-maximum | minimum
 simple easy | difficult complicated hard
 clear | unclear
-present | absent
-wide | narrow
-thick | thin
-deep | shallow
 near close | far
-alive living | dead
 """
 _EXCLUSIVE = (
     "January February March April May June July August September October November December",
@@ -98,7 +77,7 @@ _RATES = {
     "hour": "hourly", "day": "daily", "night": "daily", "nightly": "daily", "week": "weekly", "month": "monthly",
     "quarter": "quarterly", "year": "yearly", "annually": "yearly", "annual": "yearly",
 }  # fmt: skip
-_PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
+PREFIXES = ("un", "in", "im", "ir", "il", "dis", "non")
 _BOUND_BEFORE = regex.compile(
     r"\b(?:(?P<least>at (?:the )?least|a minimum of|(?:no|not) (?:less|fewer|earlier) than)"
     r"|(?P<most>at (?:the )?most|up to|a maximum of|as (?:much|many) as|(?:no|not) (?:more|later|longer) than)"
@@ -187,7 +166,7 @@ def opposites(word: str) -> set[tuple[object, object]]:
 def _bases(word: str) -> list[str]:
     """Give the stems of a word without a negative prefix."""
     plain = word.casefold()
-    return [stem(plain.removeprefix(one)) for one in _PREFIXES if plain.startswith(one) and len(plain) - len(one) > 3]
+    return [stem(plain.removeprefix(one)) for one in PREFIXES if plain.startswith(one) and len(plain) - len(one) > 3]
 
 
 def exclusive(words: Sequence[str]) -> dict[int, dict[str, str]]:
@@ -230,9 +209,10 @@ def _is_rate(words: Sequence[str], place: int) -> bool:
 
 
 def _sides() -> dict[str, frozenset[tuple[int, bool]]]:
-    """Give for each stem its lines in the list of opposites, and the side of each."""
+    """Give for each stem its lines in the lists of opposites, and the side of each."""
     found: dict[str, set[tuple[int, bool]]] = defaultdict(set)
-    for group, line in enumerate(_OPPOSITES.strip().splitlines()):
+    lines = [*_OPPOSITES.strip().splitlines(), *(pair.replace("/", " | ") for pair in ANTONYMS.split())]
+    for group, line in enumerate(lines):
         for side, words in enumerate(line.split("|")):
             for word in words.split():
                 found[stem(word)].add((group, bool(side)))

@@ -16,7 +16,13 @@ from fgr_retriever.text.query_words import QueryWord, query_words
 from fgr_retriever.text.sentences import phrases
 
 _TURNS_TO_ONLY = frozenset("until till before unless".split())  # "not until 1990" says "only from 1990 on"
-_PASSED_OVER = frozenset("be been being have has had a an the any to by".split())
+POSTPONING = frozenset(map(stem, _TURNS_TO_ONLY))
+"""The stems of the words that turn a negation to "only from then on"."""
+_PASSED_OVER = frozenset(
+    "a an the any anything anyone his her its their this that these those it they of to by longer more be been being "
+    "have has had do does did is are was were can could may might must shall should will would".split()
+)
+_LEADING = frozenset("able allowed entitled need needs obliged permitted required supposed".split())  # "not able to go"
 _REACH = 5  # words between a negation and the limit that it turns round: "should not need it more than twice"
 
 
@@ -175,10 +181,20 @@ class Statement:
         """Whether it says "not until" or "not before": from then on."""
         return any(is_negation(self.words[place].text) and self._postponed(place) for place in self.free)
 
+    def negates(self, place: int) -> bool:
+        """Say whether the word at a place negates: a negation, "fails to" or "lacks"."""
+        short, following = self.stems[place], self.stems[place + 1 : place + 2]
+        if is_negation(self.words[place].text):
+            return True
+        return (short == "fail" and following == ["to"]) or (short == "lack" and following not in ([], ["of"]))
+
     def negated(self, place: int) -> str:
         """Give the stem of the first word behind a negation that is no auxiliary or article; empty without one."""
-        following = self.words[place + 1 :]
-        return next((stem(word.text) for word in following if word.text.casefold() not in _PASSED_OVER), "")
+        following = [word.text.casefold() for word in self.words[place + 1 :]]
+        for word, after in zip(following, [*following[1:], ""], strict=False):
+            if word not in _PASSED_OVER and not (word in _LEADING and after == "to"):
+                return stem(word)
+        return ""
 
     def _postponed(self, place: int) -> bool:
         """Say whether "until" or the like follows a negation."""

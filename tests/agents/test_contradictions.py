@@ -80,7 +80,12 @@ def test_a_negated_word_may_be_one_with_un(sentence, supported):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "caught", "kept"),
-    [("development", 0.84, 0.92), ("held_out", 0.55, 0.83), ("held_out_2", 0.6, 0.8)],
+    [
+        ("development", 0.86, 0.93),
+        ("development_2", 0.65, 0.88),
+        ("held_out", 0.64, 0.82),
+        ("held_out_2", 0.63, 0.8),
+    ],
 )
 def test_most_false_sentences_are_caught_and_most_true_ones_kept(part, caught, kept):
     found = shares(measure(FOLDER / f"{part}.jsonl", Encoder.default()))
@@ -91,10 +96,65 @@ def test_most_false_sentences_are_caught_and_most_true_ones_kept(part, caught, k
 def test_no_passage_is_in_two_parts():
     passages = [
         {json.loads(line)["passage"] for line in (FOLDER / f"{part}.jsonl").read_text(encoding="utf-8").splitlines()}
-        for part in ("development", "held_out", "held_out_2")
+        for part in ("development", "development_2", "held_out", "held_out_2")
     ]
-    assert [len(part) for part in passages] == [86, 10, 74]
-    assert len(set().union(*passages)) == 86 + 10 + 74
+    assert [len(part) for part in passages] == [86, 10, 10, 74]
+    assert len(set().union(*passages)) == 86 + 10 + 10 + 74
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("sentence", "passage"),
+    [
+        ("The pump fails to switch off when the tank is empty", "If the tank is empty, the pump switches off."),
+        ("Plugins written for 4.x no longer load", "Plugins written for 4.x still load but print a warning."),
+        ("The clients lack fixed stations on the reef", "Its clients wait at fixed stations on the reef."),
+        ("The beans are boiled without water", "Boil the beans in fresh water without salt for an hour."),
+        ("The choice is not binding", "No fee is due. The choice binds the trader for five years."),
+        ("The buyer is not entitled to withdraw if both fail", "If both fail, the buyer can withdraw."),
+        ("Damage need not be reported before repairs begin", "Damage must be reported before repairs begin."),
+    ],
+)
+def test_a_negation_in_any_words_needs_one_in_the_source(sentence, passage):
+    assert judged(sentence, passage, Encoder.default())[0] is not True
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("sentence", "passage"),
+    [
+        ("The exporter does not skip empty rows any longer", "A bug that made the exporter skip empty rows was fixed."),
+        ("The museum is not open on Mondays", "The museum is closed on Mondays."),
+        ("You must not drive while you take the tablets", "Driving is not allowed while you take the tablets."),
+        ("Python 3.8 is not supported any more", "Support for Python 3.8 was dropped."),
+        ("The machines are delivered no later than 15 March", "Harlow delivers the machines by 15 March."),
+    ],
+)
+def test_a_negation_may_be_one_in_other_words(sentence, passage):
+    assert judged(sentence, passage, Encoder.default()) == (True, "")
+
+
+BARBECUES = "Barbecues with charcoal are prohibited on the balconies, electric ones are allowed."
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("sentence", "passage", "supported"),
+    [
+        ("The pump switches on when the tank is empty", "If the tank is empty, the pump switches off.", False),
+        ("The canal has since been narrowed by forty metres", "The canal has since been widened by 40 metres.", False),
+        ("You may use a charcoal barbecue on the balcony", BARBECUES, False),
+        ("Skin rash is an uncommon side effect", "Headache is a common side effect, skin rash a rare one.", True),
+    ],
+)
+def test_an_antonym_counts_where_it_stands_in_the_place_of_the_other(sentence, passage, supported):
+    assert judged(sentence, passage, Encoder.default())[0] is supported
+
+
+@pytest.mark.golden
+def test_what_is_said_of_it_may_be_said_of_what_the_sentence_before_names():
+    passage = "The web console no longer stores passwords; it asks the identity server for a token instead."
+    assert judged("The web console gets a token from the identity server", passage, Encoder.default()) == (True, "")
 
 
 @pytest.mark.parametrize(
