@@ -29,7 +29,7 @@ from fgr_retriever.model.maxsim import best_matches
 _GROUP_TOKENS = 256  # query tokens scored in one matrix product
 _DECIMALS = 5  # of a score: equal passages come out equal, whatever is multiplied beside them
 _SCORED = 1 << 16  # passages whose scores are held at once
-_SHARE_WHOLE, _SHARE_NEAR = 16, 256  # passages that are worth a thread: by all their tokens, or only those near
+_SHARE_WHOLE, _SHARE_NEAR = 32, 512  # passages that are worth a thread: by all their tokens, or only those near
 
 
 def best_passages(
