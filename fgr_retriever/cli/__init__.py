@@ -6,6 +6,7 @@ Commands import the engine when they run, so that `fgr --help` answers at once.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 2 wrong use, 3 no such input, index or model, 4 corrupt or mismatched
         index, 130 interrupted, 1 anything else. The message is on stderr.
     """
+    # Threads of torch spin while they wait for each other: beside another process, indexing takes four times as long.
+    # They read this when torch is loaded, which no module has done by now.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no text may fail for what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")

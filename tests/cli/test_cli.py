@@ -424,3 +424,14 @@ class TestHtml:
 
     def test_nothing_found_is_said(self):
         assert "No passage found" in page(retrieve())
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_torch_learns_to_wait_without_spinning_before_it_is_loaded(given, expected):
+    code = (
+        "import os, sys; from fgr_retriever.cli import main; assert 'torch' not in sys.modules; "
+        "main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert found.stdout.split()[-1] == expected, found.stderr
