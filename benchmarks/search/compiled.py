@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index", type=Path)
     parser.add_argument("queries", type=Path)
-    parser.add_argument("--threads", type=int, default=1, help="of torch; the compiled steps use one")
+    parser.add_argument("--threads", type=int, default=1, help="of torch and the compiled steps")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

@@ -26,11 +26,9 @@ from fgr_retriever.model.evidence_code import EvidenceCoder, unpack
 from fgr_retriever.model.evidence_reader import MATCHES, SHARPNESS, STRETCHES
 from fgr_retriever.model.head import READ_TOKENS, Head, HeadConfig
 from fgr_retriever.model.kernel.library import compiles, kernel
-from fgr_retriever.model.kernel.threads import side_by_side
 from fgr_retriever.model.ragged import Ragged
 
 _GROUP_TOKENS = 1 << 15  # read together; bounds the memory of long passages
-_SHARE = 4  # pieces of passages that are worth a thread
 _ASKED = 10.0  # how sharply a token looks at the query tokens that it matches best
 _SUPPORTED = 0.55  # cosine from which a query token counts as supported
 _SUMMARY = 3  # numbers that describe a whole passage
@@ -199,24 +197,21 @@ class LightHead(Head):
         other._joined = self.weights().numpy()
         return other
 
+    @torch.inference_mode()
     def probabilities(
         self, query: Tensor, vectors: Tensor, lengths: Sequence[int], codes: Tensor | None = None
     ) -> Tensor:
         """Give the evidence probability of each token; see `Head`."""
         pieces = [min(READ_TOKENS, length - start) for length in lengths for start in range(0, length, READ_TOKENS)]
+        found = [torch.empty(0)]
+        start = 0
+        for group in _groups(pieces):
+            part = slice(start, start + sum(group))
+            told = None if codes is None else codes[part]
+            found.append(self._read(query, vectors[part].float(), torch.tensor(group), told))
+            start = part.stop
+        return torch.cat(found)
 
-        def read(some: slice) -> Tensor:
-            found, start = [torch.empty(0)], sum(pieces[: some.start])
-            for group in _groups(pieces[some]):
-                part = slice(start, start + sum(group))
-                told = None if codes is None else codes[part]
-                found.append(self._read(query, vectors[part].float(), torch.tensor(group), told))
-                start = part.stop
-            return torch.cat(found)
-
-        return torch.cat(side_by_side(read, len(pieces), _SHARE))
-
-    @torch.inference_mode()  # of the thread that runs it
     def _read(self, query: Tensor, vectors: Tensor, lengths: Tensor, codes: Tensor | None) -> Tensor:
         """Give the evidence probability of each token of passages that are read at once: in C, where that can be."""
         sizes = self.config.code, self.config.width, self.config.layers, self.config.temperature
