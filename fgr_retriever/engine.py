@@ -204,7 +204,7 @@ class Engine(Upkeep):
 
         Raises:
             InputError: The query is blank or the filter is invalid.
-            ConfigError: `k` is not an integer of at least 1.
+            ConfigError: `k` is not an integer of at least 1, or `count_tokens` is no function that gives an integer.
             TokenCounterError: There is a budget, and the tokenizer that it names is not available.
             IndexCorruptError: The stored data is damaged.
         """

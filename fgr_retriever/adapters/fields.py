@@ -14,6 +14,7 @@ from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.model.choice import check_choice, choose_model
+from fgr_retriever.trim.budget import check_counter
 
 if TYPE_CHECKING:
     from fgr_retriever.trim.trimmer import Trimmer
@@ -101,6 +102,7 @@ class NamedFields:
         kind: Any = cls
         if "engine" in kind.model_fields:
             checked_engine(fields.get("engine"), cls)
+        check_counter(fields.get("count_tokens"))
         if fields.get("filter") is not None:
             compile_filter(fields["filter"])  # what is wrong with it shows now, not at the first question
         return {**fields, "trim": trim_config(fields["trim"])} if "trim" in fields else fields

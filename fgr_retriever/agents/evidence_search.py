@@ -23,7 +23,7 @@ from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.text.quotation import quoted, shown
 from fgr_retriever.text.valid import valid
-from fgr_retriever.trim.budget import TokenCounter
+from fgr_retriever.trim.budget import TokenCounter, check_counter
 from fgr_retriever.trim.context import Context, Excerpt, Source
 from fgr_retriever.trim.estimate import budget_counter, note_of
 from fgr_retriever.trim.origin import Origin
@@ -96,7 +96,8 @@ class EvidenceSearch:
 
         Raises:
             InputError: `engine` is not an engine, or the filter is wrong.
-            ConfigError: `k` or `start` is below 1, or the citation mark of `trim` has no `{number}`.
+            ConfigError: `k` or `start` is below 1, `count_tokens` is no function, or the citation mark of `trim` has no
+                `{number}`.
             TokenCounterError: The tokenizer is not available.
         """
         if not isinstance(engine, Engine):
@@ -105,7 +106,7 @@ class EvidenceSearch:
                 f"{type(engine).__name__}: Engine.open(path) opens one"
             )
         check("k", k, is_count(k, 1), "an integer of at least 1")
-        check("count_tokens", count_tokens, count_tokens is None or callable(count_tokens), "None or a function")
+        check_counter(count_tokens)
         if filter is not None:
             compile_filter(filter)  # what is wrong with it shows now, not to the agent
         check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")

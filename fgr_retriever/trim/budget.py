@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import regex
 
 from fgr_retriever.calls import in_time
-from fgr_retriever.errors import TokenCounterError
+from fgr_retriever.errors import ConfigError, TokenCounterError
 from fgr_retriever.text.valid import without_surrogates
 
 TokenCounter: TypeAlias = Callable[[str], int]
@@ -30,6 +30,7 @@ _REMEDIES = (
     "install llama-index-core (it ships o200k_base and cl100k_base), set TIKTOKEN_CACHE_DIR to a folder that holds "
     "the encoding, or pass a callable or the folder of a Hugging Face tokenizer"
 )
+_COUNTING = "lambda text: len(tokenize(text))"
 # Encodings whose vocabulary file has another encoding's name.
 _VOCABULARY = {"o200k_harmony": "o200k_base", "p50k_edit": "p50k_base"}
 _VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
@@ -65,7 +66,7 @@ def token_counter(tokenizer: str | Tokenizer | TokenCounter) -> TokenCounter:
 
     Raises:
         TokenCounterError: The name is unknown, its files are not available, or `tokenizer` is none of
-            these. The counter itself raises it if a function does not return a number of tokens.
+            these.
     """
     if isinstance(tokenizer, str):
         with _lock:
@@ -73,10 +74,41 @@ def token_counter(tokenizer: str | Tokenizer | TokenCounter) -> TokenCounter:
     if isinstance(tokenizer, Tokenizer):
         return _by_encode(tokenizer)
     if callable(tokenizer):
-        return partial(_checked, tokenizer)
+        return partial(count_with, tokenizer)
     raise TokenCounterError(
         f"tokenizer must be a name, an object with encode(text) or a function, got {type(tokenizer).__name__}"
     )
+
+
+def check_counter(count: object) -> None:
+    """Refuse what cannot count tokens, before it is asked to.
+
+    Raises:
+        ConfigError: It is neither None nor a function.
+    """
+    if count is None or callable(count):
+        return
+    named = f"; the name of a tokenizer belongs into TrimConfig(tokenizer={count!r:.80})"
+    raise ConfigError(
+        f"count_tokens={count!r:.200}: must be a function that gives an integer: {_COUNTING}"
+        f"{named if isinstance(count, str) else ''}"
+    )
+
+
+def count_with(count: Callable[[str], Any], text: str) -> int:
+    """Call a user's function, and refuse anything but a number of tokens.
+
+    Raises:
+        ConfigError: It gives something else, such as the tokens themselves.
+    """
+    found = count(text)
+    if isinstance(found, bool) or not isinstance(found, numbers.Integral):
+        raise ConfigError(
+            f"count_tokens must be a function that gives an integer, got {type(found).__name__}: {_COUNTING}"
+        )
+    if found < 0:
+        raise ConfigError(f"count_tokens must be a function that gives an integer of at least 0, got {found}")
+    return int(found)
 
 
 @lru_cache(maxsize=16)
@@ -109,14 +141,6 @@ def _by_encode(tokenizer: Any) -> TokenCounter:
     if hasattr(tokenizer, "num_special_tokens_to_add"):  # Hugging Face, both libraries
         return lambda text: len(tokenizer.encode(without_surrogates(text), add_special_tokens=False))
     return lambda text: len(tokenizer.encode(text))
-
-
-def _checked(count: Callable[[str], Any], text: str) -> int:
-    """Call a user's function, and refuse anything but a number of tokens."""
-    found = count(text)
-    if not isinstance(found, numbers.Integral) or isinstance(found, bool) or found < 0:
-        raise TokenCounterError(f"the token counter must return an integer of at least 0, it returned {found!r}")
-    return int(found)
 
 
 def _count_sliced(encoding: Any, text: str) -> int:

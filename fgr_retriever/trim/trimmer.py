@@ -19,7 +19,7 @@ from fgr_retriever.evidence.token_evidence import read_hits, resolve_cut
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.maxsim import best_matches
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, encode_for_evidence
-from fgr_retriever.trim.budget import TokenCounter
+from fgr_retriever.trim.budget import TokenCounter, check_counter, count_with
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.context import Context, Trimmed
 from fgr_retriever.trim.estimate import budget_counter, note_of
@@ -39,6 +39,9 @@ class Trimmer:
         config: How to trim.
         count_tokens: Function that counts the tokens of the budget; None uses `config.tokenizer`.
         show_progress: Show a progress bar on stderr while texts are encoded.
+
+    Raises:
+        ConfigError: `count_tokens` is no function.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Trimmer:
         """Keep the model and the settings; nothing is computed yet."""
         self._encoder, self._questions = encoder, Questions(encoder)
         self._config = config
+        check_counter(count_tokens)
         self._count_tokens = count_tokens
         self._show_progress = show_progress
 
@@ -68,7 +72,7 @@ class Trimmer:
 
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
-            ConfigError: `max_tokens` is negative or not an integer.
+            ConfigError: `max_tokens` is negative or not an integer, or `count_tokens` gives no integer.
             TokenCounterError: There is a limit, and a tokenizer that the config names is not available.
         """
         _check_texts(texts)
@@ -96,8 +100,8 @@ class Trimmer:
 
         Raises:
             InputError: The query is blank, or the query or a text is not a string.
-            ConfigError: `max_tokens` is negative or not an integer, or `top_n` is not an integer of at
-                least 1.
+            ConfigError: `max_tokens` is negative or not an integer, `top_n` is not an integer of at
+                least 1, or `count_tokens` gives no integer.
             TokenCounterError: There is a limit, and a tokenizer that the config names is not available.
         """
         config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
@@ -171,8 +175,10 @@ def trim_hits(
         watch: The times of the stages before this one.
 
     Raises:
+        ConfigError: `count` is no function, or gives no integer.
         TokenCounterError: There is a budget, and the tokenizer that it names is not available.
     """
+    check_counter(count)
     with watch("trim"):
         limited = config.max_tokens is not None
         count = count or (budget_counter(config.tokenizer) if limited else None)
@@ -201,11 +207,11 @@ def trim_hits(
 
 
 def _in_time(count: TokenCounter) -> TokenCounter:
-    """Let a counter look at the clock, because a budget counts again and again."""
+    """Let a counter look at the clock, because a budget counts again and again; and see that it counts."""
 
     def counted(text: str) -> int:
         check_time()
-        return count(text)
+        return count_with(count, text)
 
     return counted
 

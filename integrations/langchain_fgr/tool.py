@@ -67,7 +67,8 @@ def evidence_tool(
 
     Raises:
         InputError: `source` is no index, vector store or retriever, or there is no such argument.
-        ConfigError: `k` or `start` is below 1, or the citation mark of `trim` has no `{number}`.
+        ConfigError: `k` or `start` is below 1, `count_tokens` is no function, or the citation mark of `trim` has no
+            `{number}`.
         TokenCounterError: The tokenizer of the budget is not available.
     """
     search = _search(source, k, filter, trim_config(trim), count_tokens, start)

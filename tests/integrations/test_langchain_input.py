@@ -4,7 +4,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
-from fgr_retriever import TrimConfig
+from fgr_retriever import TrimConfig, Trimmer
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError
 from fgr_retriever.testing import WordEncoder
 from langchain_fgr import FGRCompressor, FGRRetriever, FGRVectorStore, evidence_tool
@@ -269,6 +269,29 @@ def test_a_compressor_is_checked_when_it_is_changed():
             setattr(compressor, name, value)
     compressor.trim, compressor.top_n = {"unit": "sentence"}, 1
     assert (compressor.trim, compressor.top_n) == (TrimConfig(unit="sentence"), 1)
+
+
+def test_tokens_in_place_of_their_number_are_told(retriever):
+    told = r"count_tokens must be a function that gives an integer, got list: lambda text: len\(tokenize\(text\)\)"
+    tool, compressor = evidence_tool(retriever, count_tokens=str.split), FGRCompressor(count_tokens=str.split)
+    retriever.count_tokens = str.split
+    for call in (
+        lambda: retriever.invoke("found radium"),
+        lambda: retriever.engine.retrieve("found radium", count_tokens=str.split),
+        lambda: compressor.compress_documents(DOCUMENTS, "found radium"),
+        lambda: tool.invoke({"query": "found radium"}),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            call()
+    for give in (
+        lambda: setattr(retriever, "count_tokens", "gpt-4o"),
+        lambda: FGRCompressor(count_tokens="gpt-4o"),
+        lambda: evidence_tool(retriever, count_tokens="gpt-4o"),
+        lambda: retriever.engine.retrieve("found radium", count_tokens="gpt-4o"),
+        lambda: Trimmer(WordEncoder(), count_tokens="gpt-4o"),
+    ):
+        with pytest.raises(ConfigError, match=r"count_tokens='gpt-4o': .* TrimConfig\(tokenizer='gpt-4o'\)"):
+            give()
 
 
 @pytest.mark.parametrize("wrong", [{"filter": "year"}, {"filter": {"a": {"$near": 1}}}, {"count_tokens": 4}])

@@ -73,6 +73,26 @@ def test_every_start_of_an_app_costs_only_what_is_new(tmp_path, library, texts):
     again.engine.verify()
 
 
+def test_a_start_also_deletes_what_is_gone_if_asked_for(tmp_path, library):
+    options = {"path": tmp_path / "index", "encoder": WordEncoder(), "transformations": [SPLIT]}
+    first = FGRRetriever.from_documents(library, **options, delete_missing=True)
+    many = len(first.engine)
+    first.engine.close()
+    kept = FGRRetriever.from_documents(library[1:], **options)
+    assert sources(kept.engine) == sorted(one.id_ for one in library)
+    kept.engine.close()
+    library[1].id_ = "renamed"
+    again = FGRRetriever.from_documents(library[1:], **options, delete_missing=True)
+    assert sources(again.engine) == sorted(one.id_ for one in library[1:])
+    assert 0 < again.engine.last_added.unchanged < many
+    before = again.engine.ids()
+    again.engine.close()
+    with pytest.raises(InputError, match=f"nothing to add, and all {len(before)} stored"):
+        FGRRetriever.from_documents([], **options, delete_missing=True)
+    assert FGRRetriever.from_persist_dir(tmp_path / "index", encoder=WordEncoder()).engine.ids() == before
+    assert not FGRRetriever.from_documents([], encoder=WordEncoder(), delete_missing=True).engine.ids()
+
+
 async def test_insert_and_delete_by_document(tmp_path, library):
     retriever = FGRRetriever.from_documents(library, encoder=WordEncoder(), transformations=[SPLIT])
     assert retriever.delete_ref_doc("nobel") > 1

@@ -1,12 +1,15 @@
 """What a LlamaIndex user may assign to a retriever, and wrong values, which show at once."""
 
+import copy
 import re
 from pathlib import Path
 
 import pytest
 from llama_index.core import MockEmbedding, VectorStoreIndex
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.utils import get_tokenizer
 from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from fgr_retriever import TrimConfig
@@ -64,6 +67,92 @@ def test_filters_of_another_kind_are_refused_at_once(retriever):
     assert not retriever.retrieve("radium")
 
 
+@pytest.mark.folders
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("max_token", "did you mean 'max_tokens'"),
+        ("top_k", "did you mean 'similarity_top_k'"),
+        ("filter", "did you mean 'filters'"),
+        ("callback_managers", "did you mean 'callback_manager'"),
+        ("unit", r"trim=TrimConfig\(unit="),
+        ("weight", "It takes similarity_top_k, .*split_spans"),
+    ],
+)
+def test_a_name_that_there_is_not_is_refused_when_it_is_assigned(retriever, name, told):
+    copied = copy.copy(retriever)
+    for one in (retriever, copied):
+        with pytest.raises(InputError, match=f"FGRRetriever takes no '{name}': .*{told}"):
+            setattr(one, name, 3)
+        assert not hasattr(one, name)
+
+
+@pytest.mark.folders
+def test_what_llama_index_and_a_subclass_assign_is_assigned(retriever):
+    class Weighted(FGRRetriever):
+        asked = 0
+
+        def __init__(self, engine, weight):
+            self.before = weight
+            super().__init__(engine)
+            self.weight = weight
+
+        def _retrieve(self, query_bundle):
+            self.asked += 1
+            self.last = query_bundle.query_str
+            return super()._retrieve(query_bundle)
+
+    weighted = Weighted(retriever.engine, 3)
+    assert weighted.retrieve("radium")
+    assert (weighted.before, weighted.weight, weighted.asked, weighted.last) == (3, 3, 1, "radium")
+    for name, value in (
+        ("callback_manager", CallbackManager()),
+        ("object_map", {"a": NODE}),
+        ("_verbose", True),
+        ("_mine", 1),
+        ("full_text", True),
+        ("engine", retriever.engine),
+        ("retrieve", lambda question: []),
+    ):
+        setattr(retriever, name, value)
+        assert getattr(retriever, name) == value
+
+
+@pytest.mark.folders
+async def test_what_does_not_count_tokens_is_told_at_once(retriever):
+    calls = (
+        lambda count: FGRRetriever(retriever.engine, count_tokens=count),
+        lambda count: setattr(retriever, "count_tokens", count),
+        lambda count: FGRPostprocessor(count_tokens=count),
+        lambda count: evidence_tool(retriever, count_tokens=count),
+    )
+    for call in calls:
+        with pytest.raises(ConfigError, match=r"count_tokens='gpt-4o': .* TrimConfig\(tokenizer='gpt-4o'\)"):
+            call("gpt-4o")
+        with pytest.raises(ConfigError, match="count_tokens=300: must be a function that gives an integer: lambda"):
+            call(300)
+    assert retriever.count_tokens is _words
+
+
+@pytest.mark.folders
+async def test_tokens_in_place_of_their_number_are_told(retriever):
+    told = r"count_tokens must be a function that gives an integer, got list: lambda text: len\(tokenize\(text\)\)"
+    tokenize = get_tokenizer()
+    nodes, tool = [NodeWithScore(node=NODE)], evidence_tool(retriever, count_tokens=tokenize)
+    retriever.count_tokens = tokenize
+    for settings in ({}, {"max_tokens": 20}):
+        retriever.max_tokens = settings.get("max_tokens")
+        with pytest.raises(ConfigError, match=told):
+            retriever.retrieve("radium")
+        with pytest.raises(ConfigError, match=told):
+            await retriever.aretrieve("radium")
+        trim = FGRPostprocessor(count_tokens=tokenize, **settings)
+        with pytest.raises(ConfigError, match=told):
+            trim.postprocess_nodes(nodes, query_str="radium")
+    with pytest.raises(ConfigError, match=told):
+        tool("radium")
+
+
 NODE = TextNode(id_="a", text=TEXT)
 PAGE = Document(id_="a.txt", text=TEXT)
 ENGINE = "must be an Engine; .*FGRRetriever.from_nodes, from_documents.*from_persist_dir"
@@ -91,6 +180,13 @@ ENGINE = "must be an Engine; .*FGRRetriever.from_nodes, from_documents.*from_per
             lambda one, path: FGRRetriever.from_defaults([PAGE], path=path),
             "must be an index of LlamaIndex; .*documents",
         ),
+        (
+            lambda one, path: FGRRetriever.from_documents([PAGE, NODE], path=path),
+            "'a' is a TextNode: a node, not a document. add_nodes and from_nodes take nodes",
+        ),
+        (lambda one, path: one.insert(NODE), "'a' is a TextNode: a node, not a document"),
+        (lambda one, path: one.refresh_ref_docs([NODE], delete_missing=True), "'a' is a TextNode: a node"),
+        (lambda one, path: FGRVectorStore(one.engine).refresh_ref_docs([NODE]), "'a' is a TextNode: a node"),
         (lambda one, path: one.add_nodes(NODE), "nodes is one TextNode"),
         (lambda one, path: one.insert([PAGE]), "insert takes one document, refresh_ref_docs many"),
         (lambda one, path: one.refresh_ref_docs(PAGE), "documents is one Document"),

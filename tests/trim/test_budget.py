@@ -6,7 +6,7 @@ import pytest
 import tiktoken
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from fgr_retriever.errors import TokenCounterError
+from fgr_retriever.errors import ConfigError, TokenCounterError
 from fgr_retriever.trim import budget
 from fgr_retriever.trim.budget import token_counter
 
@@ -116,7 +116,7 @@ def test_functions_and_objects_with_encode():
 @pytest.mark.parametrize("answer", [None, 1.5, "3", True, -1])
 def test_a_function_must_return_a_number_of_tokens(answer):
     count = token_counter(lambda text: answer)
-    with pytest.raises(TokenCounterError, match="integer"):
+    with pytest.raises(ConfigError, match="must be a function that gives an integer"):
         count("text")
 
 

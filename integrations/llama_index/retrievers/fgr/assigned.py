@@ -10,16 +10,36 @@ from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import budgeted, trim_config
+from fgr_retriever.adapters.names import refuse_unknown
 from fgr_retriever.config import check, is_count
+from fgr_retriever.trim.budget import TokenCounter, check_counter
 from llama_index.retrievers.fgr.filters import to_filter
 
 
 class AssignedSettings:
-    """Has the settings `similarity_top_k`, `trim`, `max_tokens` and `filters`."""
+    """Has the settings `similarity_top_k`, `trim`, `max_tokens`, `count_tokens` and `filters`.
+
+    A name that there is not is refused when it is assigned, once all that an object has is assigned.
+    """
 
     _similarity_top_k: int
     _trim: TrimConfig | None
+    _count_tokens: TokenCounter | None
     _filters: MetadataFilters | None
+    _is_complete: bool = False
+    """No name is new from now on. A subclass may assign what it likes, before and after its `__init__`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute that there is; what begins with "_" is nobody's misspelt setting.
+
+        Raises:
+            InputError: There is no such attribute; the message names the nearest one.
+        """
+        kind, own = type(self), vars(self)
+        if self._is_complete and not name.startswith("_") and name not in own and not hasattr(kind, name):
+            settings = [one for one, value in vars(AssignedSettings).items() if isinstance(value, property)]
+            refuse_unknown(kind.__name__, [name], [*settings, *(one for one in own if not one.startswith("_"))])
+        super().__setattr__(name, value)
 
     @property
     def similarity_top_k(self) -> int:
@@ -51,6 +71,16 @@ class AssignedSettings:
             self._trim = replace(self._trim, max_tokens=None)
         else:
             self._trim = budgeted(self._trim, max_tokens)
+
+    @property
+    def count_tokens(self) -> TokenCounter | None:
+        """What counts the tokens of the budget; None takes the tokenizer of `trim`."""
+        return self._count_tokens
+
+    @count_tokens.setter
+    def count_tokens(self, count_tokens: TokenCounter | None) -> None:
+        check_counter(count_tokens)
+        self._count_tokens = count_tokens
 
     @property
     def filters(self) -> MetadataFilters | None:

@@ -33,7 +33,14 @@ from llama_index.postprocessor.fgr.events import send_report
 from llama_index.postprocessor.fgr.nodes import query_text, result_nodes
 from llama_index.retrievers.fgr.assigned import AssignedSettings
 from llama_index.retrievers.fgr.filters import to_filter
-from llama_index.retrievers.fgr.given import Place, given_docstore, given_nodes, given_place, given_steps
+from llama_index.retrievers.fgr.given import (
+    Place,
+    given_docstore,
+    given_documents,
+    given_nodes,
+    given_place,
+    given_steps,
+)
 from llama_index.retrievers.fgr.nodes import TrimmedNode, from_passage, whole_nodes
 from llama_index.retrievers.fgr.options import BaseSettings, IndexedOptions, RetrieverOptions, RetrieverSettings
 from llama_index.retrievers.fgr.settings import SETTINGS, read_settings, written
@@ -46,11 +53,11 @@ if TYPE_CHECKING:
 class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
     """Finds nodes by late interaction and returns them trimmed to their evidence.
 
-    Every returned node has the id, metadata and relationships of the stored one, and the trimmed text.
-    Its metadata also has `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end, score]`, character
-    ranges of the whole text), which neither the LLM nor an embedding model sees. `start_char_idx` and
-    `end_char_idx` are the range of the whole node in its source. If the start is known,
-    `fgr_source_spans` has the spans in the source. Every call sends a `TrustReportEvent`.
+    Every returned node has the id, metadata and relationships of the stored one, and the trimmed text. Its metadata
+    also has `fgr_score`, `fgr_kept` and `fgr_spans` (`[start, end, score]`, character ranges of the whole text), which
+    neither the LLM nor an embedding model sees. `start_char_idx` and `end_char_idx` are the range of the whole node in
+    its source. If the start is known, `fgr_source_spans` has the spans in the source. Every call sends a
+    `TrustReportEvent`.
 
     Args:
         engine: The open index.
@@ -62,15 +69,14 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
         max_tokens: Hard limit of tokens for all nodes together, in place of the limit of `trim`.
         count_tokens: Function that counts the tokens of the budget; None uses the tokenizer of `trim`.
         full_text: Put the whole text into the metadata as `fgr_text`.
-        split_spans: Return a node for each span. Each has its own `start_char_idx` and `end_char_idx`,
-            the id `NODE#START-END` and the whole node as its parent. `similarity_top_k` then counts
-            the whole nodes.
+        split_spans: Return a node for each span. Each has its own `start_char_idx` and `end_char_idx`, the id
+            `NODE#START-END` and the whole node as its parent. `similarity_top_k` then counts the whole nodes.
         **base: `callback_manager`, `object_map`, `objects` and `verbose`, as everywhere in LlamaIndex.
 
     Raises:
         InputError: A filter operator is not supported, `engine` is no engine, or there is no such argument; the
-            message names the nearest one.
-        ConfigError: There is a limit of tokens, but nothing is trimmed.
+            message names the nearest one. So it does if you assign to a name that there is not.
+        ConfigError: A value is out of range, or there is a limit of tokens, but nothing is trimmed.
     """
 
     @takes(BaseSettings)
@@ -96,6 +102,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
         self.count_tokens = count_tokens
         self.full_text = full_text
         self.split_spans = split_spans
+        self._is_complete = type(self) is FGRRetriever
 
     @classmethod
     @takes(RetrieverOptions)
@@ -139,6 +146,7 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
         documents: Iterable[Document],
         *,
         transformations: Sequence[TransformComponent] | None = None,
+        delete_missing: bool = False,
         path: str | Path | None = None,
         show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
@@ -150,19 +158,19 @@ class FGRRetriever(AssignedSettings, NodeStorage, BaseRetriever):
         Args:
             documents: Whole documents, each with an id that stays.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
+            delete_missing: Also delete every stored node that is of none of these documents.
             path: The folder of the index; see `from_nodes`.
             show_progress: Show progress bars on stderr.
             **options: See `from_nodes`.
 
         Raises:
-            InputError: A document cannot be stored, or an id occurs twice. Or there is no such option, or
-                both an `encoder` and a `model`.
+            InputError: See `refresh_ref_docs`. Or there is no such option, or both an `encoder` and a `model`.
             CheckpointError: The `model` cannot be opened.
             ModelMismatchError: The index in `path` was built with another model.
         """
-        listed, steps = given_nodes(documents, "documents"), given_steps(transformations)
+        listed, steps = given_documents(documents), given_steps(transformations)
         retriever = cls._over(path, options)
-        retriever.refresh_ref_docs(listed, steps, show_progress=show_progress)
+        retriever.refresh_ref_docs(listed, steps, delete_missing=delete_missing, show_progress=show_progress)
         return retriever
 
     @classmethod

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from llama_index.core import Settings
 from llama_index.core.indices.base import BaseIndex
-from llama_index.core.schema import BaseNode, NodeWithScore, TransformComponent
+from llama_index.core.schema import BaseNode, Document, NodeWithScore, TransformComponent
 from llama_index.core.storage.docstore.types import BaseDocumentStore
 
 from fgr_retriever import QdrantCollection
@@ -17,8 +17,6 @@ from fgr_retriever.errors import InputError
 
 Place: TypeAlias = str | Path | QdrantCollection
 """A folder, the URL of a collection, or a collection with a client of one's own."""
-
-_Node = TypeVar("_Node", bound=BaseNode)
 
 
 def given_place(place: object, name: str) -> Place:
@@ -51,16 +49,41 @@ def given_docstore(index: object) -> BaseDocumentStore:
     return index.docstore
 
 
-def given_nodes(nodes: object, name: str = "nodes") -> list[Any]:
-    """List nodes or documents, which are nodes, too.
-
-    Args:
-        nodes: What should be an iterable of them.
-        name: How the caller calls them: "nodes" or "documents".
+def given_nodes(nodes: object) -> list[Any]:
+    """List nodes, or documents, which are nodes, too.
 
     Raises:
         InputError: They are not.
     """
+    return [given_node(node) for node in _listed(nodes, "nodes")]
+
+
+def given_documents(documents: object) -> list[Document]:
+    """List documents; other nodes would be split once more and stored beside themselves.
+
+    Raises:
+        InputError: They are not.
+    """
+    return [given_document(document) for document in _listed(documents, "documents")]
+
+
+def given_document(document: object) -> Document:
+    """Take a document.
+
+    Raises:
+        InputError: It is none.
+    """
+    if isinstance(document, Document):
+        return document
+    node = given_node(document)
+    raise InputError(
+        f"{node.node_id!r:.80} is a {type(node).__name__}: a node, not a document. add_nodes and from_nodes take "
+        "nodes, from_documents, insert and refresh_ref_docs take whole documents"
+    )
+
+
+def _listed(nodes: object, name: str) -> Iterable[object]:
+    """Take what is called `name`, a list of nodes or documents; what is in it is not looked at."""
     if isinstance(nodes, BaseNode):
         kind = type(nodes).__name__
         raise InputError(f"{name} is one {kind}, {nodes.node_id!r:.80}: must be a list of {name}; put it into a list")
@@ -72,10 +95,10 @@ def given_nodes(nodes: object, name: str = "nodes") -> list[Any]:
         )
     if isinstance(nodes, Mapping) or not isinstance(nodes, Iterable):
         raise InputError(f"{name}={nodes!r:.120}: must be a list of {name}")
-    return [given_node(node) for node in nodes]
+    return nodes
 
 
-def given_node(node: _Node) -> _Node:
+def given_node(node: object) -> BaseNode:
     """Take a node or a document.
 
     Raises:

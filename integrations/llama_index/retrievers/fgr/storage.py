@@ -14,7 +14,7 @@ from fgr_retriever.adapters import RESERVED_KEY
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Added, Passage
 from llama_index.postprocessor.fgr.nodes import node_text, to_passage
-from llama_index.retrievers.fgr.given import given_node, given_nodes, given_steps
+from llama_index.retrievers.fgr.given import given_document, given_documents, given_nodes, given_steps
 from llama_index.retrievers.fgr.nodes import from_passage
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class NodeStorage:
         show_progress: bool = False,
     ) -> bool:
         """Index one document; see `refresh_ref_docs`, which takes many at once."""
-        return self.refresh_ref_docs([given_node(document)], transformations, show_progress=show_progress)[0]
+        return self.refresh_ref_docs([given_document(document)], transformations, show_progress=show_progress)[0]
 
     async def ainsert(
         self,
@@ -93,7 +93,7 @@ class NodeStorage:
         stable one, such as its file name. `engine.last_added` counts nodes.
 
         Args:
-            documents: Whole documents.
+            documents: Whole documents; nodes are for `add_nodes`.
             transformations: How documents become nodes; None uses those of LlamaIndex's `Settings`.
             delete_missing: Also delete every stored node that is of none of these documents. Without any text to
                 index this is refused: to empty the index, use `delete`.
@@ -103,11 +103,11 @@ class NodeStorage:
             For each document whether it was new or changed.
 
         Raises:
-            InputError: A document or a node cannot be stored, an id occurs twice, or something is no list. Or
-                all that is stored would be missing.
+            InputError: A document or a node cannot be stored, an id occurs twice, or something is no list or no
+                document. Or all that is stored would be missing.
             IndexLockedError: Another process or engine is writing.
         """
-        listed, steps = given_nodes(documents, "documents"), given_steps(transformations)
+        listed, steps = given_documents(documents), given_steps(transformations)
         ids = [document.id_ for document in listed]
         if len(set(ids)) < len(ids):
             raise InputError(f"document id {max(ids, key=ids.count)!r} comes twice: ids must be unique")
