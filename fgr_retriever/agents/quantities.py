@@ -40,7 +40,7 @@ _TOKEN = regex.compile(
     r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?![\d:])"
     rf"|(?P<number>{NUMBER})|{_ORDINAL}|°[CcFf]?|[%‰€$£]"
     r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-|\N{EN DASH}]"
-    r"|(?P<line>[\r\n])(?=[ \t]*\p{L}[\p{L}\p{N}_ ]{0,40}[:=\N{FULLWIDTH COLON}])"  # before a key: "day: 85", then "week: 420"
+    r"|(?P<line>[\r\n])(?=[ \t]*\p{L}[\p{L}\p{N}_ ]{0,40}[:=\N{FULLWIDTH COLON}])"  # before a key
 )
 _HALF_OF_DAY = {"a.m.": 0.0, "am": 0.0, "p.m.": 12.0, "pm": 12.0}
 _ONE = frozenset("a an each every per".split())

@@ -213,6 +213,30 @@ class TestPython:
                     engine.refresh(self.passages("a#3", "a#3"), "a", dry_run=dry_run)
             assert engine.sources() == {"a": ["a#1", "a#2"]}
 
+    @pytest.mark.parametrize(
+        ("passage", "told"),
+        [
+            (Passage("a#1", "new", {"source": "y.md"}), r"'a#1' is of the source 'y\.md', and .* given \['a', 'x\.md'\]"),
+            (Passage("a#1", "new"), r"'a#1' names no source in its metadata \('source'\), and"),
+            (Passage("a#1", "new", {"source": "a", "fgr_file": "b"}), "'a#1' is of the source 'b'"),
+        ],
+    )
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_a_passage_of_another_source_is_refused(self, tmp_path, passage, told, dry_run):
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            engine.add(self.passages("a#1", "a#2"))
+            with pytest.raises(InputError, match=told):
+                engine.refresh([*self.passages("a/deep#1"), passage], ("x.md", "a"), dry_run=dry_run)
+            assert engine.sources() == {"a": ["a#1", "a#2"]}
+
+    @pytest.mark.parametrize("sources", [Passage("a", "b"), [Passage("a", "b")], None, 7, "", ["a", None]])
+    def test_sources_are_names(self, tmp_path, sources):
+        with (
+            Engine.open(tmp_path, encoder=WordEncoder()) as engine,
+            pytest.raises(InputError, match=r"must be a name .*refresh\(passages, 'notes\.md'\)"),
+        ):
+            engine.refresh("a", sources)
+
     async def test_in_a_worker_thread(self, tmp_path):
         async with await Engine.aopen(tmp_path, encoder=WordEncoder()) as engine:
             await engine.arefresh(self.passages("a#1"), "a")
