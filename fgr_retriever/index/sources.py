@@ -44,7 +44,7 @@ def all_within(passages: Iterable[Passage], names: Collection[str]) -> Iterable[
             if isinstance(passage, Passage) and (source is None or not is_within(source, names)):
                 told = f"is of the source {source!r}" if source else f"names no source in its metadata ({SOURCE!r})"
                 raise InputError(
-                    f"passage {passage.id!r:.200} {told}, and refresh was given {sorted(names)!r:.200}: a later refresh "
+                    f"passage {passage.id!r:.200} {told}, but refresh was given {sorted(names)!r:.200}: a later one "
                     "of these would not find it; name its source, too, or correct its metadata"
                 )
             yield passage
