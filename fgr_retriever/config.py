@@ -265,3 +265,14 @@ class TrimConfig(Strict):
         for name in ("keep_title", "merge", "fill"):
             value = getattr(self, name)
             check(name, value, isinstance(value, bool), "True or False")
+
+
+def trimming(trim: TrimConfig | None, name: str = "trim") -> TrimConfig:
+    """Take the settings of a trimming; None means the defaults.
+
+    Raises:
+        ConfigError: They are something else.
+    """
+    config = TrimConfig() if trim is None else trim
+    check(name, config, isinstance(config, TrimConfig), "None or a TrimConfig, such as TrimConfig(max_tokens=50)")
+    return config

@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import Self
 
 from fgr_retriever.calls import Stopwatch, in_thread, traced
-from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, check
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, check, trimming
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -50,12 +50,17 @@ class Engine(Upkeep):
     """
 
     def __init__(
-        self, index: PassageIndex, encoder: TokenEncoder, search: SearchConfig, pipeline: Pipeline | None = None
+        self,
+        index: PassageIndex,
+        encoder: TokenEncoder | None = None,
+        search: SearchConfig = SearchConfig(),  # noqa: B008 - immutable
+        pipeline: Pipeline | None = None,
     ) -> None:
         """Join an open index with its model; use `Engine.open`."""
-        check(
-            "search", search, isinstance(search, SearchConfig), "a SearchConfig, such as SearchConfig.preset('exact')"
-        )
+        if isinstance(index, (str, Path)) or encoder is None:
+            raise InputError(f"Engine({index!r:.200}): open the index with Engine.open(path)")
+        is_search = isinstance(search, SearchConfig)
+        check("search", search, is_search, "a SearchConfig, such as SearchConfig.preset('exact')")
         check("pipeline", pipeline, pipeline is None or isinstance(pipeline, Pipeline), "None or a Pipeline")
         super().__init__(index)
         self._encoder, self._questions = encoder, Questions(encoder)
@@ -92,8 +97,7 @@ class Engine(Upkeep):
         Raises:
             InputError: There are both an `encoder` and a `model`.
             CheckpointError: The `model` cannot be opened.
-            IndexNotFoundError: There is no index and `create` is False, or the folder contains
-                something else.
+            IndexNotFoundError: There is no index and `create` is False, or the folder contains something else.
             ModelMismatchError: The index was built with another model.
             ConfigError: The index was created with another config.
             IndexFormatError: The index has a format that this version cannot read.
@@ -114,10 +118,9 @@ class Engine(Upkeep):
     def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
         """Index passages: all of them or, if there is an error, none.
 
-        The passages are read once, and never all held in memory. If the id of a passage is already
-        stored, the new passage replaces the stored one. Only what changed costs something: a passage
-        that is stored with the same text is not encoded again, and new metadata are simply written.
-        So you can add all your passages at every start of a program.
+        The passages are read once, and never all held in memory. If the id of a passage is already stored, the new
+        passage replaces the stored one. Only what changed costs something: a passage that is stored with the same text
+        is not encoded again, and new metadata are simply written. So you can add all at every start of a program.
 
         Args:
             passages: The passages to index; each id may occur only once in a call.
@@ -168,7 +171,7 @@ class Engine(Upkeep):
         """Find the best passages for many queries at once; see `search`."""
         if isinstance(queries, str):
             raise InputError(f"queries {queries!r:.200}: must be a sequence of strings; use search for one query")
-        return self._search(queries, k, filter, trim or TrimConfig(), Stopwatch())
+        return self._search(queries, k, filter, trimming(trim), Stopwatch())
 
     def rank(self, query: str, *, k: int = 10, filter: Filter | None = None) -> list[tuple[str, float]]:
         """Rank passages without their evidence. No text is read, so this is cheaper than `search`.
@@ -208,8 +211,7 @@ class Engine(Upkeep):
             TokenCounterError: There is a budget, and the tokenizer that it names is not available.
             IndexCorruptError: The stored data is damaged.
         """
-        config = trim or TrimConfig()
-        watch = Stopwatch()
+        config, watch = trimming(trim), Stopwatch()
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
             if filter is not None and not hits and (unmet := self._index.unmet(filter)):
@@ -266,14 +268,8 @@ class Engine(Upkeep):
                 f"{self.location} is deleted with this engine, so it cannot be copied or pickled: give the index a "
                 "folder of its own (`path`)"
             )
-        again = partial(
-            type(self).open,
-            encoder=self._index.encoder,
-            search=self._search_config,
-            pipeline=self._pipeline,
-            create=False,
-        )
-        return again, (self._index.place,)
+        kept: dict[str, Any] = {"search": self._search_config, "pipeline": self._pipeline, "create": False}
+        return partial(type(self).open, encoder=self._index.encoder, **kept), (self._index.place,)
 
     def _search(
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
@@ -286,9 +282,7 @@ class Engine(Upkeep):
                 with watch("search"):
                     matches = self._index.search([one.vectors for one in questions], k, filter, self._search_config)
                 with watch("evidence"):
-                    encoder = self._encoder
-                    pairs = zip(questions, matches, strict=True)
-                    hits = [read_hits(encoder, question, found, config) for question, found in pairs]
+                    hits = [read_hits(self._encoder, *one, config) for one in zip(questions, matches, strict=True)]
             else:
                 requests = [self._request(one, k, filter, config, watch) for one in questions]
                 hits = [self._pipeline.search(*pair) for pair in zip(requests, questions, strict=True)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fgr_retriever.agents.evidence_search import EvidenceSearch
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, FgrError, InputError
 from fgr_retriever.trim.trimmer import Trimmer
@@ -139,6 +140,25 @@ def test_ids_that_no_passage_can_have_are_unknown(engine):
     assert engine.delete(["", "\ud800"]) == 0
     assert "\ud800" not in engine
     assert "" not in engine
+
+
+@pytest.mark.parametrize("trim", [{"max_tokens": 50}, {}, 50, 0, "sentence"])
+def test_the_settings_of_the_trim(engine, word_encoder, trim):
+    told = r"=.*: must be None or a TrimConfig, such as TrimConfig\(max_tokens=50\)"
+    for call in (engine.search, engine.retrieve, lambda query, trim: engine.search_batch([query], trim=trim)):
+        with pytest.raises(ConfigError, match=f"trim{told}"):
+            call("radium", trim=trim)
+    with pytest.raises(ConfigError, match=f"config{told}"):
+        Trimmer(word_encoder, trim)
+    with pytest.raises(ConfigError, match=f"trim{told}"):
+        EvidenceSearch.of(engine, trim=trim)
+
+
+@pytest.mark.parametrize("index", ["my.index", Path("my.index")])
+def test_an_engine_is_made_by_open(index, word_encoder):
+    for given in ([index], [index, word_encoder], [object()]):
+        with pytest.raises(InputError, match=r"open the index with Engine\.open\(path\)"):
+            Engine(*given)
 
 
 @pytest.mark.parametrize("texts", ["text", None, 3, iter(["text"])])

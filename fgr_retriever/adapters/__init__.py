@@ -16,6 +16,7 @@ from fgr_retriever.adapters.fields import NamedFields as NamedFields
 from fgr_retriever.adapters.fields import TrimmerFields as TrimmerFields
 from fgr_retriever.adapters.fields import budgeted as budgeted
 from fgr_retriever.adapters.fields import trim_config as trim_config
+from fgr_retriever.adapters.fields import with_limit_of as with_limit_of
 from fgr_retriever.adapters.opening import OpenOptions as OpenOptions
 from fgr_retriever.adapters.opening import checked_engine as checked_engine
 from fgr_retriever.adapters.opening import copy_index as copy_index

@@ -50,6 +50,13 @@ def budgeted(trim: TrimConfig | None, max_tokens: int | None) -> TrimConfig | No
     return replace(trim, max_tokens=max_tokens)
 
 
+def with_limit_of(trim: TrimConfig | None, held: TrimConfig | None) -> TrimConfig | None:
+    """Take given settings in the place of those that are held, if any; a held limit stays if they have none."""
+    if trim is None or held is None or trim.max_tokens is not None:
+        return held if trim is None else trim
+    return replace(trim, max_tokens=held.max_tokens)
+
+
 class NamedFields:
     """The first base class of a pydantic class: its fields have names, and one that there is not is refused.
 

@@ -17,6 +17,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Options = TypeVar("_Options")
 
 _TRIM = frozenset(one.name for one in fields(TrimConfig))
+_FOLDER = "path"
+_FOLDERS = frozenset(("persist_directory", "folder_path"))  # what Chroma and FAISS call it
+_KWARGS = "search_kwargs"
+_IN_KWARGS = frozenset(("k", "filter"))
 _EMBEDDERS = ("embed_query", "get_text_embedding")  # what LangChain's embeddings have, and LlamaIndex's
 NO_EMBEDDINGS = (
     "leave it out, no embeddings are needed: an index has a late-interaction model of its own. Where an index is "
@@ -46,9 +50,15 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], kind:
             raise InputError(f"{owner} takes no {name!r}: it is a setting of `trim`: trim=TrimConfig({name}=...)")
         if _is_embedding(name):
             raise InputError(f"{owner} takes no {name!r}: {NO_EMBEDDINGS}")
-        takers = [one for one in makers(kind) if name in inspect.signature(getattr(kind, one)).parameters]
+        if _KWARGS in names and name in _IN_KWARGS:
+            raise InputError(f'{owner} takes no {name!r} by itself: give it as {_KWARGS}={{"{name}": ...}}')
+        ours = _FOLDER if name in _FOLDERS else name
+        if ours in names:
+            raise InputError(f"{owner} takes no {name!r}: the folder of the index is {ours!r}")
+        takers = [one for one in makers(kind) if ours in inspect.signature(getattr(kind, one)).parameters]
         if takers:
-            raise InputError(f"{owner} takes no {name!r}: give it to {listed(owner, takers)}")
+            how = "give it to" if ours == name else f"the folder of the index is {ours!r} of"
+            raise InputError(f"{owner} takes no {name!r}: {how} {listed(owner, takers)}")
         raise InputError(unknown_name(owner, name, names))
 
 

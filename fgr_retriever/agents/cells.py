@@ -1,7 +1,8 @@
 """Numbers of a claim in the rows of its sources: does a number stand in the row, and in the column, that it names?
 
-Rows are those of tables and of separated values, entries of a log, and items of a list. "The weekend call costs 220"
-is not supported by the row of the weekday call, though that has the number and the words of the table.
+Rows are those of tables and of separated values, records of keys with values, entries of a log, and items of a list.
+"The weekend call costs 220" is not supported by the row of the weekday call, though that has the number and the words
+of the table.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import dropwhile, groupby
 
 import regex
 
@@ -17,8 +18,8 @@ from fgr_retriever.agents.amounts import Quantity
 from fgr_retriever.agents.opposites import stem
 from fgr_retriever.agents.statement import Statement
 from fgr_retriever.agents.units import UNIT_OF
-from fgr_retriever.text.entries import entries
-from fgr_retriever.text.lines import is_rule, is_stamped, marker
+from fgr_retriever.text.blocks import paragraphs
+from fgr_retriever.text.lines import KEY, is_heading, is_rule, is_stamped, marker
 from fgr_retriever.text.rows import cells, separated
 from fgr_retriever.text.stop_words import is_content
 
@@ -26,6 +27,7 @@ _WORD = regex.compile(r"[\p{L}\p{N}]+(?:[.'\N{RIGHT SINGLE QUOTATION MARK}-][\p{
 _CLEARLY = 2  # so many more words of a claim make another row the one that it names
 _PIPE = "|"
 _PERIODS = ("time", "months")
+_AROUND_KEY = " \t:=\N{FULLWIDTH COLON}\"'*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,18 @@ class _Row:
 
 
 def rates(sources: Sequence[str]) -> str:
-    """Write units that name columns as what a number there is for: "per week" for a column "Week".
+    """Write units that name columns of numbers as what these are for: "per week" for a column "Week".
 
     Args:
         sources: What was kept of each of the sources, with a line for each row.
     """
     tables = [rows for source in sources for rows in _read(source)[1]]
-    names = [word for rows in tables for name in rows[0].names for word in name.casefold().split()]
+    columns = [
+        (name, [row.cells[place] for row in rows]) for rows in tables for place, name in enumerate(rows[0].names)
+    ]
+    names = [
+        word for name, column in columns if any(one.quantities for one in column) for word in name.casefold().split()
+    ]
     return " ".join(f"per {word}" for word in dict.fromkeys(names) if UNIT_OF.get(word, ("",))[0] in _PERIODS)
 
 
@@ -177,7 +184,7 @@ def _read(text: str) -> tuple[str, list[list[_Row]]]:
     prose: list[str] = []
     tables: list[list[_Row]] = []
     text, records = _without_keys(text)
-    tables += [records] if records else []
+    tables += records
     lines = [line for line in text.splitlines() if line.strip()]
     for kind, group in groupby(lines, key=_kind):
         block = list(group)
@@ -189,16 +196,39 @@ def _read(text: str) -> tuple[str, list[list[_Row]]]:
     return "\n".join(prose), tables
 
 
-def _without_keys(text: str) -> tuple[str, list[_Row]]:
-    """Take the entries of keys with values out of a text: their keys are the names of columns."""
-    rows, rest, end = [], [], 0
-    for one in entries(text):
-        pairs = [line.partition(":") for line in text[one.start : one.end].splitlines() if ":" in line]
-        if one.table < 0:
-            rows.append(_Row([value.strip() for _, _, value in pairs], [key.strip() for key, _, _ in pairs]))
-            rest.append(text[end : one.start])
-            end = one.end
-    return "".join([*rest, text[end:]]), rows
+def _without_keys(text: str) -> tuple[str, list[list[_Row]]]:
+    """Take the records of keys with values out of a text: their keys are the names of columns.
+
+    Pairs in paragraphs behind each other are one record as long as no key comes twice, since a span may be a pair.
+    Records with the same first key are rows of one table.
+    """
+    records: list[dict[str, str]] = []
+    rest, end = [], 0
+    for first, last, pairs in _paragraphs_of_pairs(text):
+        between, end = text[end:first], last
+        rest.append(between)
+        if records and not between.strip() and records[-1].keys().isdisjoint(pairs):
+            records[-1] |= pairs
+        else:
+            records.append(pairs)
+    tables: dict[str, list[_Row]] = {}
+    for one in records:
+        tables.setdefault(next(iter(one)), []).append(_Row(list(one.values()), list(one)))
+    return "".join([*rest, text[end:]]), list(tables.values())
+
+
+def _paragraphs_of_pairs(text: str) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """Find paragraphs that are keys with values, each key once; give where they begin and end, and the pairs."""
+    for lines in paragraphs(text, 0) if ":" in text or "=" in text else ():
+        body = list(dropwhile(lambda line: is_heading(text[slice(*line)]), lines))
+        found = [KEY.match(text, *line) for line in body if not marker(text, *line)]
+        pairs = {
+            text[one.start() : one.start("value")].strip(_AROUND_KEY).replace("_", " "): one["value"].strip()
+            for one in found
+            if one
+        }
+        if pairs and len(pairs) == len(body):
+            yield body[0][0], body[-1][1], pairs
 
 
 def _kind(line: str) -> str:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.agents.evidence import Evidence, EvidencePassage, EvidenceSpan
-from fgr_retriever.config import TrimConfig, check, is_count
+from fgr_retriever.config import TrimConfig, check, is_count, trimming
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
@@ -110,7 +110,7 @@ class EvidenceSearch:
         if filter is not None:
             compile_filter(filter)  # what is wrong with it shows now, not to the agent
         check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")
-        given = trim or TrimConfig()
+        given = trimming(trim)
         budget = MAX_TOKENS if given.max_tokens is None else given.max_tokens
         mark = (given.citation or CITATION).rstrip("\n") + "\n"  # quoted lines are whole lines
         gap = given.passage_separator

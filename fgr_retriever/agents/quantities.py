@@ -40,13 +40,14 @@ _TOKEN = regex.compile(
     r"(?P<sign>(?<![\p{L}\d])[-\N{MINUS SIGN}](?=\d))|(?<![\d:])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?![\d:])"
     rf"|(?P<number>{NUMBER})|{_ORDINAL}|°[CcFf]?|[%‰€$£]"
     r"|\p{L}\.\p{L}\.|\p{L}++(?:['\N{RIGHT SINGLE QUOTATION MARK}]\p{L}++)?|[-|\N{EN DASH}]"
+    r"|(?P<line>[\r\n])(?=[ \t]*\p{L}[\p{L}\p{N}_ ]{0,40}[:=\N{FULLWIDTH COLON}])"  # before a key
 )
 _HALF_OF_DAY = {"a.m.": 0.0, "am": 0.0, "p.m.": 12.0, "pm": 12.0}
 _ONE = frozenset("a an each every per".split())
 _LEADS_TO_ONE = frozenset("within after for in than about least most last lasts take takes".split())
 _SIGNS = frozenset("€$£")
 _BESIDE_ONCE = frozenset("a per each every only just than least most or daily weekly monthly yearly".split())
-_BORDER = "|"  # of a cell: no unit of another one stands behind it
+_BORDER = "|"  # of a cell, or of a line with a key: no unit of another one stands behind it
 _RANGE = frozenset("to and or - \N{EN DASH}".split())
 
 
@@ -101,7 +102,9 @@ def _tokens(text: str, dates: Sequence[Date]) -> Iterator[_Token]:
     inside = {place: one for one in dates for place in range(one.start, one.end)}
     for match in _TOKEN.finditer(text):
         start, end = match.span()
-        if start in inside:
+        if match["line"]:
+            yield _Token(_BORDER, start, end)
+        elif start in inside:
             if start == inside[start].start:
                 yield _Token(_BORDER, start, end)
         elif match["number"]:

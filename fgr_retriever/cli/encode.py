@@ -21,6 +21,7 @@ from fgr_retriever.cli.options import (
     TextField,
     TitleField,
     load_encoder,
+    note_as_lines,
 )
 from fgr_retriever.cli.output import note
 from fgr_retriever.cli.reading.files import Reading, read_passages
@@ -42,7 +43,7 @@ def encode(
     ] = "0/1",
     format: FormatName = "auto",
     id_field: IdField = None,
-    text_field: TextField = "text",
+    text_field: TextField = None,
     title_field: TitleField = None,
     passage_chars: PassageChars = 1500,
     importance: Annotated[
@@ -64,10 +65,12 @@ def encode(
     part = Shard.parse(shard)  # a wrong one shows before the model is loaded
     fields = Fields(id=id_field, text=text_field, title=title_field)
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
-    passages = read_passages(find_sources(files).files, reading)
+    as_lines: set[str] = set()
+    passages = read_passages(find_sources(files).files, reading, as_lines.add)
     found = encode_shard(
         passages, load_encoder(model, device), out, shard, importance=importance, show_progress=sys.stderr.isatty()
     )
+    note_as_lines(sorted(as_lines), text_field)
     seconds = time.perf_counter() - started
     note(f"shard {part}: {found.passages} passages in {out}, {found.encoded} of them encoded now, in {seconds:.1f} s")
 

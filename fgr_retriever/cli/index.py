@@ -23,6 +23,7 @@ from fgr_retriever.cli.options import (
     TextField,
     TitleField,
     load_encoder,
+    note_as_lines,
 )
 from fgr_retriever.cli.output import note
 from fgr_retriever.cli.reading.files import Reading, read_passages
@@ -69,7 +70,7 @@ def index(
     out: _Out,
     format: FormatName = "auto",
     id_field: IdField = None,
-    text_field: TextField = "text",
+    text_field: TextField = None,
     title_field: TitleField = None,
     passage_chars: PassageChars = 1500,
     words: _Words = None,
@@ -95,7 +96,8 @@ def index(
     With --from-encoded, the passages that `fgr encode` encoded are added in one step, and nothing is deleted.
 
     In JSON Lines, JSON and CSV every record is a passage, and the fields that are neither id nor text become its
-    metadata, also those in an object `metadata`.
+    metadata, also those in an object `metadata`. Where there is no field for the text, a passage is lines of
+    `field: value`, as of a row of a sheet.
     """
     fields = Fields(id=id_field, text=text_field, title=title_field)
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
@@ -113,6 +115,7 @@ def index(
         note("would add {} passages, update {}, delete {} and leave {} as they are".format(*counts))
     else:
         run.go(_config(out, words, importance=importance, refine=refine), model, device)
+    note_as_lines(sorted(run.as_lines), text_field)
     for name in run.gone:
         note(f"{'would be ' * dry_run}gone: {name}")
 
@@ -128,6 +131,7 @@ class _Run:
 
     Attributes:
         gone: Names of stored files that are to be deleted.
+        as_lines: Names of files whose records have no field for the text.
     """
 
     def __init__(self, out: str, sources: Sources, reading: Reading, keep_missing: bool) -> None:
@@ -137,6 +141,7 @@ class _Run:
         self._known = [source for source in sources.files if source.name in self._stored]
         missing = [name for name in self._stored if name not in names and is_within(name, sources.folders)]
         self.gone = [] if keep_missing else missing
+        self.as_lines: set[str] = set()
 
     def planned(self) -> Added:
         """Say what `go` would do; needs no model."""
@@ -183,7 +188,7 @@ class _Run:
             InputError: An id comes twice.
         """
         seen: set[str] = set()
-        for passage in read_passages(sources, self._reading):
+        for passage in read_passages(sources, self._reading, self.as_lines.add):
             if passage.id in seen:
                 raise InputError(f"passage id {passage.id!r} comes twice: ids must be unique in one run")
             seen.add(passage.id)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fgr_retriever.cli.output import note
 from fgr_retriever.cli.reading.files import Format
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
     from fgr_retriever.trim.budget import TokenCounter
+
+_NAMED = 3  # files, before they are only counted
 
 
 def _check_query(query: str) -> str:
@@ -33,7 +37,9 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by d
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 FormatName = Annotated[Format, typer.Option(help="What the files are; auto goes by their names.")]
 IdField = Annotated[str | None, typer.Option(help="Field with a record's id.", show_default="id or _id, else path#n")]
-TextField = Annotated[str, typer.Option(help="Field with a record's text, or several, as in a,b.")]
+TextField = Annotated[
+    str | None, typer.Option(help="Field with a record's text, or several, as in a,b.", show_default="text")
+]
 TitleField = Annotated[str | None, typer.Option(help="Field to put before the text; by default titles stay metadata.")]
 PassageChars = Annotated[
     int, typer.Option(min=1, help="Texts are cut at blank lines into passages of about this size.")
@@ -61,6 +67,21 @@ Tokenizer = Annotated[
 PipelineFile = Annotated[
     Path | None, typer.Option("--pipeline", metavar="FILE", help="The stages of a search, as JSON; by default MaxSim.")
 ]
+
+
+def note_as_lines(names: Collection[str], field: str | None) -> None:
+    """Say that files have no field for the text.
+
+    Args:
+        names: The files; with none, nothing is said.
+        field: What `--text-field` named.
+    """
+    if names:
+        some = ", ".join(list(names)[:_NAMED]) + f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
+        note(
+            f"no field {field or 'text'!r} in {some}: each record is a passage of lines `field: value`; --text-field "
+            "names another field"
+        )
 
 
 def require_files(*paths: Path) -> None:

@@ -14,7 +14,7 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.seam import PassageIndex
-from fgr_retriever.index.sources import is_within
+from fgr_retriever.index.sources import all_within, checked_names, is_within
 from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)
@@ -92,8 +92,9 @@ class Upkeep(Closing):
         `passages` are deleted.
 
         Args:
-            passages: All passages of the sources.
+            passages: All passages of the sources, with these in their metadata.
             sources: Names of sources, as in `sources()`, or of folders of sources: `notes` stands for `notes/a.md`.
+                They are compared as they are written: `notes/` and `./notes` name nothing of `notes`.
             dry_run: Only say what would be done.
             show_progress: Show progress bars on stderr.
 
@@ -101,11 +102,12 @@ class Upkeep(Closing):
             How many passages were added, updated, unchanged and deleted.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice.
+            InputError: A passage cannot be stored, its id occurs twice, or it is of another source.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
-        names = {sources} if isinstance(sources, str) else set(sources)
+        names = checked_names(sources)
+        passages = all_within(passages, names)
         gone = [id for source, ids in self.sources().items() if is_within(source, names) for id in ids]
         if dry_run:
             return self._index.plan(passages, gone)

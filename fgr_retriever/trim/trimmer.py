@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fgr_retriever.calls import Stopwatch, check_time, traced
-from fgr_retriever.config import Calibration, TrimConfig, check, is_count
+from fgr_retriever.config import Calibration, TrimConfig, check, is_count, trimming
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -54,7 +54,7 @@ class Trimmer:
     ) -> None:
         """Keep the model and the settings; nothing is computed yet."""
         self._encoder, self._questions = encoder, Questions(encoder)
-        self._config = config
+        self._config = trimming(config, "config")
         check_counter(count_tokens)
         self._count_tokens = count_tokens
         self._show_progress = show_progress

@@ -10,7 +10,7 @@ from langchain_core.tools import StructuredTool, ToolException
 from pydantic import BaseModel, Field, ValidationError
 
 from fgr_retriever import TrimConfig
-from fgr_retriever.adapters import trim_config
+from fgr_retriever.adapters import trim_config, with_limit_of
 from fgr_retriever.adapters.names import takes
 from fgr_retriever.agents.evidence import Evidence
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, EvidenceSearch
@@ -55,7 +55,7 @@ def evidence_tool(
         filter: Which documents count, by their metadata: `{"year": {"$gte": 1900}}`. None means no filter;
             left out, it is that of the retriever, if any.
         trim: How passages are trimmed, a `TrimConfig` or a dict of its fields; None uses the retriever's
-            settings, if any. Without a budget it gets a budget of 1,000 tokens. The last line is not
+            settings, if any. Without a limit it gets the retriever's, or else 1,000 tokens. The last line is not
             counted in the budget.
         count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
             the tokenizer of `trim`.
@@ -109,7 +109,7 @@ def _search(
     if isinstance(source, FGRRetriever):
         k = source.k if k is None else k
         filter = source.filter if filter is ... else filter
-        trim, count_tokens = trim or source.trim, count_tokens or source.count_tokens
+        trim, count_tokens = with_limit_of(trim, source.trim), count_tokens or source.count_tokens
     engine = source.engine if isinstance(source, (FGRRetriever, FGRVectorStore)) else source
     k, filter = 5 if k is None else k, None if filter is ... else filter
     return EvidenceSearch.of(engine, k=k, trim=trim, filter=filter, count_tokens=count_tokens, start=start)

@@ -27,6 +27,7 @@ Alder Race,AR-400,3980,12"""
 LOG = """2026-11-23 14:00:10 INFO deploy: catalogue to stage
 2026-11-23 14:22:31 INFO deploy: catalogue to production"""
 LIST = "- Small inspection: 59 euros\n- Large inspection: 129 euros"
+VAN = "item: Van\nday: 85\nweek: 420\nmonth: 1400"
 SHEET = "model: Cargo E\nprice: 5190\nweeks: 10\n\nmodel: City\nprice: 890\nweeks: 2"
 
 
@@ -52,6 +53,9 @@ def told(claim, *sources):
         (LOG, "The catalogue was deployed to production at 14:22"),
         (LIST, "A small inspection costs 59 euros and a large one 129 euros"),
         (SHEET, "The City costs 890"),
+        (VAN, "A van costs 420 per week and 85 per day"),
+        (VAN.replace("\n", "\n\n"), "A van costs 420 per week"),
+        ("name: Ada\n\nThe desk costs 420 per week.\n\nday: 85\nweek: 400", "A desk costs 420 per week"),
         ("Calls cost 220 euros.\n\nAt the weekend, calls cost 340 euros.", "A weekend call costs 220 euros"),
         (CALLS, "It costs nothing"),
     ],
@@ -74,6 +78,12 @@ def test_a_number_in_the_row_that_the_claim_names(source, claim):
         (LOG, "The catalogue was deployed to production at 14:00", (LOG.splitlines()[0], True)),
         (LIST, "A large inspection costs 59 euros", ("Small inspection: 59 euros", True)),
         (SHEET, "The City costs 5190", ("Cargo E", False)),
+        (VAN, "A van costs 420 per day", ("week", False)),
+        (VAN.title(), "A van costs 420 per day", ("Week", False)),
+        (VAN.replace(":", " ="), "A van costs 420 per day", ("week", False)),
+        (VAN.replace("\n", "\n\n"), "A van costs 420 per day", ("week", False)),
+        (f"# Vans\n{VAN}".replace("day", "price_per_day"), "A van costs 420 per day", ("week", False)),
+        (VAN.replace(": ", ":\t"), "A van costs 1400 per week", ("month", False)),
     ],
 )
 def test_a_number_in_another_row_or_column(source, claim, found):
@@ -91,7 +101,8 @@ def test_another_source_may_have_the_number():
 
 def test_the_columns_name_what_a_number_is_for():
     assert rates([RENTAL]) == "per day per week"
-    assert rates([CALLS, "A week."]) == ""
+    assert rates([VAN]) == "per day per week per month"
+    assert rates([CALLS, "A week.", "day: Monday\nprice: 420"]) == ""
 
 
 @given(st.text(st.sampled_from("ab1 2,;|\t-:\n."), max_size=80), st.text(st.sampled_from("ab 12."), max_size=20))

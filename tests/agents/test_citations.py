@@ -330,6 +330,14 @@ def test_a_column_may_say_what_a_price_is_for():
     assert supports(table, "The bike Cargo is 240 per month") is False
 
 
+@pytest.mark.parametrize("record", ["item: Van\nday: 85\nweek: 420\nmonth: 1400", "Item = Van\nDay = 85\nWeek = 420"])
+def test_a_key_of_a_record_may_say_what_a_price_is_for(record):
+    assert supports(record, "A van costs 420 per week") is True
+    assert supports(record, "A van costs 420 per day") is None
+    assert supports(record, "A van costs 420 per year") is False
+    assert supports(record, "A van costs 430 per week") is False
+
+
 def test_words_alone_may_be_another_wording_if_the_numbers_are_there():
     assert supports("Up to five days are carried over.", "Up to five days wander onwards yonder") is None
     assert supports("Up to five days are carried over.", "Up to six days wander onwards yonder") is False

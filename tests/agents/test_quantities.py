@@ -117,6 +117,12 @@ def test_which_numbers_a_text_has(text, found):
     assert [(text[one.start : one.end], one.measured) for one in quantities(text)] == found
 
 
+def test_a_key_in_the_next_line_is_no_unit():
+    assert [one.measured for one in quantities("day: 85\nweek: 420\nmonth = 1400\r\nhour: 9")] == [""] * 4
+    (wrapped,) = quantities("It takes 85\ndays at most.")
+    assert wrapped.measured == "time"
+
+
 @pytest.mark.parametrize("text", ["5 EUR 20", "5€-20"])
 def test_a_unit_belongs_to_one_number(text):
     first, second = quantities(text)

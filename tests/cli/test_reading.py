@@ -63,6 +63,7 @@ class TestReadPassages:
         ("name", "content", "message"),
         [
             ("a.jsonl", b'{"text": "x"}\n{"body": "y"}', r"a.jsonl:2: .*'text'.*\['body'\].*--text-field"),
+            ("a.jsonl", b'{"body": "y"}\n{"text": "x"}', r"a.jsonl:2: has 'text', which the first .*--text-field"),
             ("a.jsonl", b'{"id": null, "text": "x"}', r"a.jsonl:1: .*'id'"),
             ("a.jsonl", b'{"text": 3}', "must be a string"),
             ("a.jsonl", b"[1]", "a.jsonl:1"),
@@ -215,6 +216,38 @@ class TestFormats:
         (passage,) = self.read(path, text="city,note")
         assert passage.text == "city: Oslo\nnote: cold; wet"
         assert passage.metadata == {"people": "700000", "source": str(path)}
+
+    def test_records_without_a_text_are_lines_as_those_of_a_sheet(self, tmp_path):
+        (tmp_path / "hire.csv").write_text("id,item,week\n1,Van, 420 \n2,,\n,,\n4,Car,300\n")
+        (tmp_path / "staff.json").write_text(
+            '[{"name": "Zoë", "skills": ["tea"], "metadata": {"year": 1}, "left": null}]'
+        )
+        (tmp_path / "told.jsonl").write_text('{"id": "t", "text": "one"}')
+        met = []
+        found = list(read_passages(find_sources([str(tmp_path)]).files, Reading(), met.append))
+        name = tmp_path.name
+        assert [(one.id.removeprefix(f"{name}/"), one.text) for one in found] == [
+            ("hire.csv#1", "id: 1\nitem: Van\nweek: 420"),
+            ("hire.csv#2", "id: 2"),
+            ("hire.csv#4", "id: 4\nitem: Car\nweek: 300"),
+            ("staff.json#1", 'name: Zoë\nskills: ["tea"]'),
+            ("t", "one"),
+        ]
+        assert found[0].metadata == {"id": "1", "item": "Van", "week": " 420 ", "source": f"{name}/hire.csv"}
+        assert found[3].metadata["year"] == 1
+        assert met == [f"{name}/hire.csv", f"{name}/staff.json"]
+
+    def test_a_file_without_the_fields_that_are_named_is_lines(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("key,head,body\nk,H,one\n")
+        assert [(one.id, one.text) for one in self.read(path, id="key", title="head", text="note,town")] == [
+            ("k", "H\n\nkey: k\nbody: one")
+        ]
+        assert [(one.id, one.text) for one in self.read(path, id="x", title="x", text="note")] == [
+            (f"{path}#1", "key: k\nhead: H\nbody: one")
+        ]
+        with pytest.raises(InputError, match=r"no string 'town'.*--text-field"):
+            self.read(path, text="body,town")
 
     def test_a_field_whose_name_has_a_comma(self, tmp_path):
         path = tmp_path / "a.jsonl"

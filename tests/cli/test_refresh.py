@@ -132,6 +132,19 @@ def test_records_that_are_gone_from_a_file_are_deleted(run, tmp_path):
     assert run.texts() == {"0": "text 0", "1": "another"}
 
 
+def test_sheets_of_different_columns_in_one_folder(run, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "hire.csv").write_text("id,item,week\n1,Van,420\n")
+    (folder / "staff.csv").write_text("id,name,body\n1,Ada,text\n")
+    told = run(folder)
+    assert "no field 'text' in data/hire.csv, data/staff.csv: each record is a passage of lines" in told
+    assert run.texts() == {"data/hire.csv#1": "id: 1\nitem: Van\n", "data/staff.csv#1": "id: 1\nname: Ada\n"}
+    told = run(folder, "--text-field", "body", "--id-field", "name")
+    assert told.count("no field 'body' in data/hire.csv: ") == told.count("no field") == 1
+    assert run.texts() == {"data/hire.csv#1": "id: 1\nitem: Van\n", "Ada": "text"}
+
+
 def test_a_record_that_moved_to_another_file_stays(run, tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()
@@ -212,6 +225,33 @@ class TestPython:
                 with pytest.raises(InputError, match="comes twice"):
                     engine.refresh(self.passages("a#3", "a#3"), "a", dry_run=dry_run)
             assert engine.sources() == {"a": ["a#1", "a#2"]}
+
+    @pytest.mark.parametrize(
+        ("passage", "told"),
+        [
+            (
+                Passage("a#1", "new", {"source": "y.md"}),
+                r"'a#1' is of the source 'y\.md', but .* given \['a', 'x\.md'\]",
+            ),
+            (Passage("a#1", "new"), r"'a#1' names no source in its metadata \('source'\), but"),
+            (Passage("a#1", "new", {"source": "a", "fgr_file": "b"}), "'a#1' is of the source 'b'"),
+        ],
+    )
+    @pytest.mark.parametrize("dry_run", [True, False])
+    def test_a_passage_of_another_source_is_refused(self, tmp_path, passage, told, dry_run):
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            engine.add(self.passages("a#1", "a#2"))
+            with pytest.raises(InputError, match=told):
+                engine.refresh([*self.passages("a/deep#1"), passage], ("x.md", "a"), dry_run=dry_run)
+            assert engine.sources() == {"a": ["a#1", "a#2"]}
+
+    @pytest.mark.parametrize("sources", [Passage("a", "b"), [Passage("a", "b")], None, 7, "", ["a", None]])
+    def test_sources_are_names(self, tmp_path, sources):
+        with (
+            Engine.open(tmp_path, encoder=WordEncoder()) as engine,
+            pytest.raises(InputError, match=r"must be a name .*refresh\(passages, 'notes\.md'\)"),
+        ):
+            engine.refresh("a", sources)
 
     async def test_in_a_worker_thread(self, tmp_path):
         async with await Engine.aopen(tmp_path, encoder=WordEncoder()) as engine:

@@ -20,7 +20,7 @@ import llama_index.postprocessor.fgr
 import llama_index.retrievers.fgr
 import llama_index.tools.fgr
 import llama_index.vector_stores.fgr
-from fgr_retriever import Encoder, Engine, IndexConfig, SearchConfig, TrimConfig, Trimmer
+from fgr_retriever import Encoder, Engine, IndexConfig, Passage, SearchConfig, TrimConfig, Trimmer
 from fgr_retriever.adapters import OpenOptions
 from fgr_retriever.errors import CheckpointError, ConfigError, InputError, ModelMismatchError
 from fgr_retriever.testing import tiny_checkpoint
@@ -193,6 +193,21 @@ def test_settings_of_trimming_may_be_a_dict(tmp_path, word_encoder, documents):
         assert package.evidence_tool(engine, trim={"unit": "sentence"}, count_tokens=len)
         with pytest.raises(InputError, match="units"):
             package.evidence_tool(engine, trim={"units": "sentence"})
+
+
+def test_a_tool_keeps_the_limit_of_its_retriever(tmp_path, word_encoder, counter, texts):
+    engine = Engine.open(tmp_path, encoder=word_encoder)
+    engine.add([Passage(name, text) for name, text in texts.items()])
+    for kind, package in ((LC, langchain_fgr), (LI, llama_index.tools.fgr)):
+        for trim, most in (({"unit": "sentence"}, 9), ({"unit": "sentence", "max_tokens": 30}, 30), (None, 9)):
+            tool = package.evidence_tool(kind(engine=engine, max_tokens=9, count_tokens=counter), trim=trim)
+            query = {"query": "who found radium"}
+            content = tool.invoke(query) if kind is LC else tool(**query).content
+            kept = counter(content.partition("\n\nNote:")[0])
+            assert 0 < kept <= most
+            assert kept > 9 or most == 9
+        whole = package.evidence_tool(kind(engine=engine, trim=None, count_tokens=counter), trim={"unit": "sentence"})
+        assert whole
 
 
 def test_a_retriever_takes_a_budget_by_itself(tmp_path, word_encoder, counter, texts):

@@ -66,6 +66,7 @@ def retriever(engine, counter):
     [
         ({"documents": DOCUMENTS}, r"takes no 'documents': give it to FGRRetriever\.from_documents"),
         ({"texts": ["a"]}, r"takes no 'texts': give it to FGRRetriever\.from_texts"),
+        ({"persist_directory": "f"}, r"the folder of the index is 'path' of FGRRetriever\.from_documents, from_texts"),
         ({"path": "folder"}, r"takes no 'path': give it to FGRRetriever\.from_documents, from_texts or from_index"),
         ({}, r"engine=None: must be an Engine; .*FGRRetriever\.from_documents, from_texts or from_index"),
         ({"engine": "folder"}, r"engine='folder': must be .*FGRRetriever\.from_documents, from_texts or from_index"),
@@ -338,3 +339,17 @@ def test_an_engine_is_no_model(engine, retriever):
     for one in (engine, retriever):
         with pytest.raises(InputError, match="the `encoder` of an engine"):
             FGRCompressor(encoder=one)
+
+
+def test_names_of_other_stores_lead_to_ours(engine, tmp_path):
+    store = FGRVectorStore(engine)
+    for name in ("k", "filter"):
+        with pytest.raises(
+            InputError, match=rf'takes no \'{name}\' by itself: give it as search_kwargs={{"{name}": ...}}'
+        ):
+            store.as_retriever(**{name: 2})
+    for name in ("persist_directory", "folder_path"):
+        for make in (FGRVectorStore.from_documents, FGRRetriever.from_documents, FGRVectorStore.from_texts):
+            with pytest.raises(InputError, match=f"takes no '{name}': the folder of the index is 'path'"):
+                make([], **{name: str(tmp_path / "made")})
+    assert not (tmp_path / "made").exists()

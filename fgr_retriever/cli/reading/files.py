@@ -1,7 +1,8 @@
 """What is in the files, in bounded memory for lines and records.
 
 =============================  =====================================================================
-`.jsonl`, `.json`, `.csv` ...  one record, one passage; what is neither id nor text becomes metadata
+`.jsonl`, `.json`, `.csv` ...  one record, one passage; what is neither id nor text becomes metadata; where the
+                               first has no field for the text, lines of `field: value`
 `.html`, `.ipynb`, `.docx`     their text, then as below
 `.pdf`, `.pptx`                the same, each page or slide by itself, with its number
 `.xlsx`                        one row of a sheet, one passage
@@ -128,8 +129,15 @@ class Reading:
         return KINDS.get(ending, "text")
 
 
-def read_passages(sources: Iterable[Source], reading: Reading) -> Iterator[Passage]:
+def read_passages(
+    sources: Iterable[Source], reading: Reading, as_lines: Callable[[str], object] = lambda name: None
+) -> Iterator[Passage]:
     """Read the passages of files lazily.
+
+    Args:
+        sources: The files.
+        reading: How they are read.
+        as_lines: Called with the name of each file whose records have no field for the text.
 
     Raises:
         InputError: A file or record cannot be read so; the message names file and line.
@@ -140,8 +148,7 @@ def read_passages(sources: Iterable[Source], reading: Reading) -> Iterator[Passa
         format = reading.of(source.path)
         if format in _RECORDS:
             with open_text(str(source.path)) as lines:
-                for number, record in enumerate(_RECORDS[format](lines, str(source.path)), start=1):
-                    yield reading.fields.passage(record, source.name, number)
+                yield from reading.fields.passages(_RECORDS[format](lines, str(source.path)), source.name, as_lines)
             continue
         cutter = Cutter(source.name, reading.passage_chars, markdown=format in _WITH_HEADINGS)
         if format in _PAGES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,35 +25,77 @@ class Fields:
 
     Args:
         id: Field with the passage's id; None takes `id` or `_id`, and numbers the records of a file that has neither.
-        text: Field with the passage's text; several, joined by commas, become lines of `field: value`.
+        text: Field with the passage's text, None for `text`; several, joined by commas, become lines of `field: value`.
         title: Field whose value is put before the text, a blank line between.
     """
 
     id: str | None = None
-    text: str = "text"
+    text: str | None = None
     title: str | None = None
 
-    def passage(self, record: Record, name: str, number: int) -> Passage:
-        """Turn a record of a file into a passage.
+    def passages(self, records: Iterable[Record], name: str, as_lines: Callable[[str], object]) -> Iterator[Passage]:
+        """Turn the records of a file into passages.
+
+        If the first record has no field for the text, this is a sheet: each record becomes lines of `field: value`,
+        numbered as rows are, since `id` of one sheet may be that of another. Its fields are metadata as well.
+
+        Args:
+            records: The records.
+            name: Name of the file in the index.
+            as_lines: Called with the name if it is a sheet.
 
         Raises:
             InputError: A field is missing, or is no text.
         """
-        where, values = record
+        is_sheet = False
+        for number, (where, values) in enumerate(records, start=1):
+            texts = self._texts(values)
+            if number == 1 and values.keys().isdisjoint(texts):
+                is_sheet = True
+                as_lines(name)
+            if is_sheet and not values.keys().isdisjoint(texts):
+                raise InputError(
+                    f"{where}: has {texts[0]!r}, which the first record has not: give all records of a file the same "
+                    "fields, or choose one that all have with --text-field"
+                )
+            if not is_sheet:
+                yield self._passage(where, values, name, number)
+            elif text := self._lines(values):
+                named = self.id if self.id in values else None
+                id = f"{name}#{number}" if named is None else _value(values, named, "--id-field", where)
+                yield self._made(str(id), text, values, name)
+
+    def _texts(self, values: dict[str, Any]) -> list[str]:
+        """List the fields that make the text."""
+        text = "text" if self.text is None else self.text
+        return [text] if text in values else text.split(",")
+
+    def _passage(self, where: str, values: dict[str, Any], name: str, number: int) -> Passage:
         id_field = self.id or next((field for field in _ID_FIELDS if field in values), None)
         id = f"{name}#{number}" if id_field is None else _value(values, id_field, "--id-field", where)
-        texts = self.text.split(",") if self.text not in values else [self.text]
+        texts = self._texts(values)
         text = self._text(values, texts, where)
         if self.title is not None:
             text = f"{_value(values, self.title, '--title-field', where)}\n\n{text}"
-        metadata = {key: value for key, value in values.items() if key not in (id_field, *texts)}
+        others = {key: value for key, value in values.items() if key not in (id_field, *texts)}
+        return self._made(str(id), text, others, name)
+
+    def _made(self, id: str, text: str, fields: dict[str, Any], name: str) -> Passage:
+        metadata = dict(fields)
         if isinstance(inner := metadata.get(_METADATA), dict):  # as many tools write passages
             del metadata[_METADATA]
             metadata = {**inner, **metadata}
         metadata.setdefault("source", name)
         if metadata["source"] != name:  # the record has a source of its own
             metadata[FILE] = name
-        return Passage(id=str(id), text=text, metadata=metadata)
+        return Passage(id=id, text=text, metadata=metadata)
+
+    def _lines(self, values: dict[str, Any]) -> str:
+        """Write a whole record as lines of `field: value`, behind its title; what is empty is left out."""
+        told = {field: _told(value) for field, value in values.items() if field not in (self.title, _METADATA)}
+        title = _told(values.get(self.title)) if self.title else ""
+        lines = "\n".join(f"{field}: {value}" if field else value for field, value in told.items() if value)
+        return "\n\n".join(filter(None, (title, lines)))
 
     def _text(self, values: dict[str, Any], texts: list[str], where: str) -> str:
         found = [(field, _value(values, field, "--text-field", where)) for field in texts]
@@ -61,8 +103,15 @@ class Fields:
             return "\n".join(f"{field}: {value}" for field, value in found)
         text = found[0][1]
         if not isinstance(text, str):
-            raise InputError(f"{where}: {self.text!r} must be a string, got {text!r:.80}")
+            raise InputError(f"{where}: {texts[0]!r} must be a string, got {text!r:.80}")
         return text
+
+
+def _told(value: Any) -> str:
+    """Write a value of a sheet."""
+    if isinstance(value, str):
+        return value.strip()
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def read_jsonl(lines: Iterable[str], name: str) -> Iterator[Record]:

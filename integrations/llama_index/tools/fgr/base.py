@@ -11,7 +11,7 @@ from llama_index.core.tools import AsyncBaseTool, ToolMetadata, ToolOutput
 from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
-from fgr_retriever.adapters import trim_config
+from fgr_retriever.adapters import trim_config, with_limit_of
 from fgr_retriever.adapters.names import takes
 from fgr_retriever.agents.evidence import Evidence
 from fgr_retriever.agents.evidence_search import DESCRIPTION, NAME, QUERY, EvidenceSearch
@@ -109,7 +109,7 @@ def evidence_tool(
         filters: Conditions on the metadata of the nodes. None means no filter; left out, they are those of
             the retriever, if any.
         trim: How passages are trimmed, a `TrimConfig` or a dict of its fields; None uses the retriever's
-            settings, if any. Without a budget it gets a budget of 1,000 tokens. The last line is not
+            settings, if any. Without a limit it gets the retriever's, or else 1,000 tokens. The last line is not
             counted in the budget.
         count_tokens: Function that counts the tokens of the budget; None uses the retriever's, or else
             the tokenizer of `trim`.
@@ -141,7 +141,7 @@ def _search(
     if isinstance(source, FGRRetriever):
         k = source.similarity_top_k if k is None else k
         filters = source.filters if filters is ... else filters
-        trim, count_tokens = trim or source.trim, count_tokens or source.count_tokens
+        trim, count_tokens = with_limit_of(trim, source.trim), count_tokens or source.count_tokens
     engine = source.engine if isinstance(source, (FGRRetriever, FGRVectorStore)) else source
     k, filter = 5 if k is None else k, None if filters is ... else to_filter(filters)
     return EvidenceSearch.of(engine, k=k, trim=trim, filter=filter, count_tokens=count_tokens, start=start)
