@@ -23,6 +23,8 @@ from fgr_retriever.adapters.opening import copy_index as copy_index
 from fgr_retriever.adapters.opening import open_engine as open_engine
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.hit import Hit
+from fgr_retriever.trim.budget import TokenCounter as TokenCounter
+from fgr_retriever.trim.budget import check_counter as check_counter
 from fgr_retriever.trim.composed import compose
 from fgr_retriever.trim.context import Context, Trimmed
 from fgr_retriever.trim.origin import RESERVED_KEY as RESERVED_KEY

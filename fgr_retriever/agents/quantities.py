@@ -1,8 +1,7 @@
 # ruff: noqa: SIM905 (word lists read best as text)
 """Numbers of a text with their units, so that "five seconds" equals "5 s" and "half" equals "50 %".
 
-In: a text. Out: its quantities, each with its value in the base unit of what it measures. Number words are read in
-English only; digits in any text.
+Each quantity has its value in the base unit of what it measures. Only English number words are read.
 """
 
 from __future__ import annotations

@@ -9,10 +9,9 @@ from typing import Any
 from llama_index.core.vector_stores.types import MetadataFilters
 
 from fgr_retriever import TrimConfig
-from fgr_retriever.adapters import budgeted, trim_config
+from fgr_retriever.adapters import TokenCounter, budgeted, check_counter, trim_config
 from fgr_retriever.adapters.names import refuse_unknown
 from fgr_retriever.config import check, is_count
-from fgr_retriever.trim.budget import TokenCounter, check_counter
 from llama_index.retrievers.fgr.filters import to_filter
 
 
