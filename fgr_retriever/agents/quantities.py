@@ -101,10 +101,8 @@ def _tokens(text: str, dates: Sequence[Date]) -> Iterator[_Token]:
     inside = {place: one for one in dates for place in range(one.start, one.end)}
     for match in _TOKEN.finditer(text):
         start, end = match.span()
-        if match["line"]:
-            yield _Token(_BORDER, start, end)
-        elif start in inside:
-            if start == inside[start].start:
+        if match["line"] or start in inside:
+            if match["line"] or start == inside[start].start:
                 yield _Token(_BORDER, start, end)
         elif match["number"]:
             for one in numbers(text, start, end):
