@@ -68,8 +68,9 @@ def shrink_records(passage: Scored, parts: Parts, asked: frozenset[str], room: R
         parts = parts.prose()
         evidence = _evidence(passage, parts, asked)
     owners = parts.owners(parts.words)
+    pieces = evidence.unbroken()
     run = evidence.richest_run(room.fits, owners) or _richest_parts(
-        evidence, parts.words, owners, room.fits
+        evidence, pieces, parts.owners(pieces), room.fits
     )  # the likeliest word may be a long one
     if run is None:
         return None
