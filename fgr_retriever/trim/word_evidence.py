@@ -24,9 +24,8 @@ from fgr_retriever.types import Span
 # 0.5: +5.4 +2.2 +2.1 +0.9; 0.3: +6.8 +2.7 +2.0 +0.9; 0.1: +6.9 +2.6 +1.7 +0.9. Words kept of whole marked
 # sentences, which function words count for, fall by 0.4 to 0.9 with 0.5 and by 1.2 to 1.6 with 0.3.
 _NOTHING_NEW = 0.5
-# What each word of its name adds to the weight of a row that the question names (`benchmarks.trimming.records`): 0 and
-# 0.1 keep 0.4 less on the mean; 0.5 and 1 keep the same. A word of the question adds as much to a sentence or an item.
-OF_NAME = 0.25
+# What each word of the question adds to the weight of a sentence or an item.
+_OF_WORD = 0.25
 _SIGN = regex.compile(r"[\p{So}\p{Sm}]")  # such as the tick in a cell
 _RUN = regex.compile(r"\S+")
 _CLOSING, _ASKING = "*_\"'”’»)", frozenset("?？؟")  # noqa: RUF001
@@ -141,7 +140,7 @@ def weights_of_units(text: str, units: Ranges, asked: frozenset[str]) -> NDArray
     counts = np.fromiter(
         (len(asked.intersection(stems(text[start:end]))) for start, end in units.tolist()), np.float64, len(units)
     )
-    found: NDArray[np.float64] = 1 + OF_NAME * (counts - counts.min(initial=len(asked)))
+    found: NDArray[np.float64] = 1 + _OF_WORD * (counts - counts.min(initial=len(asked)))
     return found
 
 
