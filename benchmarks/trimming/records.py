@@ -33,7 +33,7 @@ from fgr_retriever.types import Span
 BUDGETS = (10, 15, 20, 30, 40, 60)
 GRID: dict[tuple[ModuleType, str], Sequence[float]] = {
     (record_parts, "_CELLS"): (0.2, 0.35, 0.5, 0.65, 0.8),
-    (record_parts, "_OF_NAME"): (0.0, 0.1, 0.25, 0.5, 1.0),
+    (record_parts, "_OF_ROW"): (0.0, 0.25, 0.5, 1.0, 1.5),
     (record_parts, "_PIECES_TRIED"): (4, 8, 12, 24, 48),
     (parts, "_SHORT_CELL"): (20, 40, 60, 90, 150),
     (parts, "_LINES_AROUND"): (1, 3, 5, 8, 12),

@@ -15,6 +15,8 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from fgr_retriever.text.groups import number_groups
+
 _SPACELESS = r"[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 _LETTER = rf"[[\p{{L}}--{_SPACELESS}]\p{{N}}\p{{Pc}}]"
 # Marks, zero-width (non-)joiners, soft hyphens and word joiners continue a word.
@@ -110,6 +112,7 @@ def cuts(text: str, start: int, end: int, *, rows: bool = True) -> NDArray[np.in
     atoms = [match.span() for match in _TERM.finditer(text, start, end)]
     atoms += [match.span() for match in _URL.finditer(text, start, end)]
     atoms += spaced_atoms(text, start, end)
+    atoms += number_groups(text, start, end)
     atoms += _rows(text, start, end) if rows else []
     atoms += _graphemes(text, start, end)
     ranges = np.array(atoms, dtype=np.int64).reshape(-1, 2) - start

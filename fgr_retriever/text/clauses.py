@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import regex
 
 from fgr_retriever.text.atoms import outside_atoms
+from fgr_retriever.text.groups import number_groups
 from fgr_retriever.text.stops import EXTEND
 
 # A run of marks is tried once, from its first one: from each of them would take quadratic time. Words are told apart
@@ -141,13 +142,22 @@ def _holds_together(text: str, start: int, mark: regex.Match[str], end: int) -> 
             text, start, mark.start(), _LABEL_WORDS + 1
         )
     if first != ",":
-        return False
+        return first.isspace() and _is_in_number(text, start, mark, end)
     behind = min(end, mark.end() + _WORD_BEHIND)
     return (
         _GOVERNED.match(text, mark.end(), behind) is not None
         or _is_name(text, start, mark.end(), behind, _SERIES_BEHIND)
         or _is_amount(text, start, mark.end() + 1, behind)
     )
+
+
+def _is_in_number(text: str, start: int, dash: regex.Match[str], end: int) -> bool:
+    """Say whether a dash with spaces around it stands between two groups of one number, as in 040 - 428 63 2."""
+    low, high = dash.span()
+    if not (text[low - 1].isdigit() and text[high + 1 : high + 2].isdigit()):
+        return False
+    near = number_groups(text, max(start, low - _WORD_BEHIND), min(end, high + _WORD_BEHIND))
+    return any(first < low < last for first, last in near)
 
 
 def _is_amount(text: str, start: int, border: int, end: int) -> bool:

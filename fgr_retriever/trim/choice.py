@@ -15,13 +15,14 @@ from functools import partial
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
+from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.layout import Layout, Scored
 from fgr_retriever.trim.offer import Candidate, Offer, Trimming
 from fgr_retriever.trim.ranking import Ranking
-from fgr_retriever.trim.record_parts import Room
+from fgr_retriever.trim.record_parts import Room, best_record
 from fgr_retriever.trim.shrink import shrink
 from fgr_retriever.types import Span
 
@@ -163,12 +164,10 @@ def _part(
 
     if (whole := context.tokens([*chosen, one])) <= budget:
         return one, whole
-    # Without the header of its table, and the marks of other sources that say the same, it may fit as it is.
-    if fits(one.span):
-        return replace(one, headed=False), min(tried)
     passage = context.passages[one.passage]
     room = Room(fits, least, [(table.start, table.body) for table in context.tables_of(one)])
-    span = shrink(passage, one.span, context.asked, room)
+    # Without the header of its table, and the marks of other sources that say the same, it may fit as it is.
+    span = one.span if fits(one.span) else shrink(passage, one.span, context.asked, room)
     if span is None:
         return None, min(tried)
     if not one.headed:
@@ -177,7 +176,9 @@ def _part(
         return replace(one, span=span), min(tried)
     # The header is of more use than one more row, and of less than the best row.
     fewer = shrink(passage, span, context.asked, replace(room, fits=partial(fits, headed=True), least=_WHOLE_ONLY))
-    if fewer and fewer.score >= span.score:
+    parts = Parts.of(passage.text, span.start, span.end).without(room.beside)
+    best = best_record(passage, parts, context.asked) if fewer else span
+    if fewer and fewer.start <= best.start and best.end <= fewer.end:
         return replace(one, span=fewer), min(tried)
     return replace(one, span=span, headed=False), min(tried)
 

@@ -15,6 +15,7 @@ from fgr_retriever.text.lines import marker
 from fgr_retriever.text.query_words import query_words, stems
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
+from fgr_retriever.trim.negations import free_edges, is_negation
 from fgr_retriever.types import Span
 
 # Share of its evidence with which a word counts that tells the reader nothing new: a word of the question or a
@@ -23,11 +24,8 @@ from fgr_retriever.types import Span
 # 0.5: +5.4 +2.2 +2.1 +0.9; 0.3: +6.8 +2.7 +2.0 +0.9; 0.1: +6.9 +2.6 +1.7 +0.9. Words kept of whole marked
 # sentences, which function words count for, fall by 0.4 to 0.9 with 0.5 and by 1.2 to 1.6 with 0.3.
 _NOTHING_NEW = 0.5
-# What each word of its name adds to the weight of a row that the question names (`benchmarks.trimming.records`): 0 and
-# 0.1 keep 0.4 less on the mean; 0.5 and 1 keep the same. A word of the question adds as much to a sentence or an item.
-OF_NAME = 0.25
-# Function words that turn a statement round: they always count in full.
-_NEGATIONS = frozenset(("no", "not", "never", "nor", "neither", "without"))
+# What each word of the question adds to the weight of a sentence or an item.
+_OF_WORD = 0.25
 _SIGN = regex.compile(r"[\p{So}\p{Sm}]")  # such as the tick in a cell
 _RUN = regex.compile(r"\S+")
 _CLOSING, _ASKING = "*_\"'”’»)", frozenset("?？؟")  # noqa: RUF001
@@ -43,12 +41,14 @@ class WordEvidence:
         words: The words, (n, 2), ascending.
         mass: Running sum of their evidence, as far as it is news, (n + 1,).
         told: Running count of those that tell something, (n + 1,).
+        free: Where a run of words may begin and end, (n + 1,): it cuts off no negation.
     """
 
     sums: EvidenceSums
     words: Ranges
     mass: NDArray[np.float64]
     told: NDArray[np.int64]
+    free: NDArray[np.bool_]
 
     @classmethod
     def of(
@@ -65,7 +65,14 @@ class WordEvidence:
         sums, tells = EvidenceSums.of(passage.evidence), telling(passage.text, words, known)
         counts = np.where(tells | _wordless(passage.text, words), 1.0, _NOTHING_NEW)
         worths = sums.masses(words) * counts * weights
-        return cls(sums, words, np.append(0.0, worths.cumsum()), np.append(0, tells.cumsum()))
+        free = free_edges(passage.text, words)
+        return cls(sums, words, np.append(0.0, worths.cumsum()), np.append(0, tells.cumsum()), free)
+
+    def unbroken(self) -> Ranges:
+        """Give the words, (m, 2): those of a negation that belong together as one range."""
+        (edges,) = self.free.nonzero()
+        found: Ranges = np.stack([self.words[edges[:-1], 0], self.words[edges[1:] - 1, 1]], axis=1)
+        return found
 
     def within(self, ranges: Ranges) -> NDArray[np.float64]:
         """Sum the words in each range, (n, 2) to (n,)."""
@@ -93,13 +100,16 @@ class WordEvidence:
             owners: The unit of each word, (n,), beyond which no run goes; None if there is but one.
         """
         units = np.zeros(len(self.words), dtype=np.int64) if owners is None else owners
+        edges = np.maximum.accumulate(np.where(self.free, np.arange(len(self.free)), 0))
 
         def run(count: int) -> Span | None:
-            allowed = (units[count - 1 :] == units[: len(units) - count + 1]) & (self.told[count:] > self.told[:-count])
+            starts, ends = np.arange(len(units) - count + 1), edges[count:]  # shorter where it would cut off a negation
+            allowed = (units[count - 1 :] == units[: len(units) - count + 1]) & self.free[:-count]
+            allowed &= (ends > starts) & (self.told[ends] > self.told[starts])
             if not allowed.any():
                 return None
-            first = int(np.where(allowed, self.mass[count:] - self.mass[:-count], -1.0).argmax())
-            return self.span(self.words[first, 0], self.words[first + count - 1, 1])
+            first = int(np.where(allowed, self.mass[ends] - self.mass[starts], -1.0).argmax())
+            return self.span(self.words[first, 0], self.words[ends[first] - 1, 1])
 
         def is_fitting(count: int) -> bool:
             found = run(count)
@@ -130,7 +140,7 @@ def weights_of_units(text: str, units: Ranges, asked: frozenset[str]) -> NDArray
     counts = np.fromiter(
         (len(asked.intersection(stems(text[start:end]))) for start, end in units.tolist()), np.float64, len(units)
     )
-    found: NDArray[np.float64] = 1 + OF_NAME * (counts - counts.min(initial=len(asked)))
+    found: NDArray[np.float64] = 1 + _OF_WORD * (counts - counts.min(initial=len(asked)))
     return found
 
 
@@ -184,8 +194,8 @@ def _tells(word: str, known: frozenset[str]) -> bool:
     if not parts:
         return _SIGN.search(word) is not None
     return any(
-        not known.issuperset(stems(part.text)) if part.is_content else part.text.casefold() in _NEGATIONS
-        for part in parts
+        not known.issuperset(stems(part.text)) if part.is_content else is_negation(part.text)
+        for part in parts  # a negation turns a statement round: it always counts in full
     )
 
 

@@ -144,7 +144,7 @@ def test_filling_only_adds(context, config, count, threshold):
 
 
 def test_what_the_budget_leaves_goes_to_the_next_best_sentences():
-    text = "It rained. Radium was found in 1898. The shed was cold. Nobody knew. A patent was never asked for."
+    text = "It rained. Radium was found in 1898. The shed was cold. Nobody knew. A patent was soon asked for."
     context = [Scored(text, evidence_for(text, "Radium", "1898"), 1.0), scored(BREAD)]
     weak = context[0].evidence.probabilities.copy()
     weak[weak < 0.5] = 0

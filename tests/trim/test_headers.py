@@ -40,6 +40,25 @@ def test_a_row_right_below_makes_one_span_with_it():
     assert kept(CLOUDS, "Amber", "Oslo") == f"{HEAD}\n|---|---|\n| Amber | Oslo |"
 
 
+@pytest.mark.parametrize("budget", range(49, 60, 2))
+def test_the_header_comes_before_a_second_row(budget):
+    text = kept(CLOUDS, "Amber", "Oslo", "Birch", "Turin", max_tokens=budget)
+    assert text.startswith(HEAD)
+    assert "| Amber | Oslo |" in text or "| Birch | Turin |" in text
+
+
+@pytest.mark.parametrize("budget", range(95, 135, 5))
+def test_of_likely_rows_the_named_one_comes_with_its_header(budget):
+    head = "| Department | Q1 | Q2 | Q3 | Q4 |"
+    rows = ("| Marketing | 120,000 | 95,000 | 80,000 | 140,000 |", "| IT | 210,000 | 205,000 | 260,000 | 190,000 |")
+    text = "\n".join(("# Budget 2026\n", head, "|---|---:|---:|---:|---:|", *rows))
+    likely = ("120", "95", "80", "140", "210", "260", "000")
+    passage = Scored(text, evidence_for(text, "Marketing", *likely), 1.0)
+    config = TrimConfig(max_tokens=budget)
+    (found,) = trim([passage], config, 0.5, characters, "What is IT's budget in Q3?").trimmed
+    assert found.text == f"{head} … {rows[1]}"
+
+
 def test_the_header_comes_once_for_several_rows():
     assert kept(STAFF, "Ann", "baking", "Cy", "front desk").count("name,age") == 1
     assert kept(CLOUDS, "Cedar", "Porto", "Provider", "Region").count(HEAD) == 1

@@ -46,14 +46,16 @@ def test_the_answer_is_kept_and_not_what_repeats_the_question():
     assert kept(context, "", max_tokens=5) == ["Republicans in The American Conservative"]
 
 
-@pytest.mark.parametrize(("negation", "expected"), [("not", "not"), ("also", "Radium")])
+@pytest.mark.parametrize(
+    ("negation", "expected"), [("not", "and sheds are not warm"), ("also", "Old Radium glows blue")]
+)
 def test_a_negation_counts_in_full(negation, expected):
-    # One word fits. 0.6 for "Radium"; 0.9 for the other, or half of that for a function word.
-    context = [scored(f"Radium was {negation} found.", negation)]
+    # Five words fit. 0.6 for "Radium"; 0.9 for the other, or half of that for a function word; 0.1 for all others.
+    context = [scored(f"Old Radium glows blue and sheds are {negation} warm", negation)]
     probabilities = context[0].evidence.probabilities.copy()
-    probabilities[0] = 0.6
+    probabilities[1] = 0.6
     context = [replace(context[0], evidence=replace(context[0].evidence, probabilities=probabilities))]
-    assert kept(context, "", max_tokens=1) == [expected]
+    assert kept(context, "", max_tokens=5) == [expected]
 
 
 def test_the_words_of_the_question_weigh_on_a_page():
