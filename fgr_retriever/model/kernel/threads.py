@@ -44,7 +44,7 @@ def side_by_side(step: Callable[[slice], _Result], count: int, least: int) -> li
     if not others:
         return [step(first)]
     token = _inside.set(True)
-    pending = [_pool().submit(copy_context().run, step, part) for part in others]
+    pending = [_handed_over(step, part) for part in others]
     try:
         found = [step(first)]
         found += [step(part) if one.cancel() else one.result() for part, one in zip(others, pending, strict=True)]
@@ -52,6 +52,14 @@ def side_by_side(step: Callable[[slice], _Result], count: int, least: int) -> li
         _inside.reset(token)
         _finish(pending)
     return found
+
+
+def _handed_over(step: Callable[[slice], _Result], part: slice) -> Future[_Result]:
+    """Give a part to another thread; once the main thread has ended, to none, so that the caller takes it back."""
+    try:
+        return _pool().submit(copy_context().run, step, part)
+    except RuntimeError:  # Python starts no work any more, but waits for threads that still search
+        return Future()
 
 
 def converted(rows: Tensor, dtype: torch.dtype) -> Tensor:

@@ -106,3 +106,19 @@ if not child:
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_a_thread_that_outlives_the_main_thread_goes_on_alone():
+    code = """
+import threading, torch
+from fgr_retriever.model.kernel.threads import side_by_side
+torch.set_num_threads(2)
+step = lambda part: sum(range(part.start, part.stop))
+def late():
+    threading.main_thread().join()
+    print(sum(side_by_side(step, 1000, 1)))
+side_by_side(step, 1000, 1)
+threading.Thread(target=late).start()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert found.stdout.strip() == "499500", found.stderr
