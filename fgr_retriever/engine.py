@@ -17,6 +17,7 @@ from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
 from fgr_retriever.evidence.token_evidence import Question, read_hits
+from fgr_retriever.index.emptying import unless_emptying
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.opening import Place, open_index
 from fgr_retriever.index.seam import PassageIndex
@@ -140,11 +141,11 @@ class Engine(Upkeep):
             IndexWriteError: The disk refused the write.
         """
         gone = checked_ids(replacing)
-        given = self._unless_emptying(passages, gone) if gone else passages
+        given = unless_emptying(passages, gone, self.ids) if gone else passages
         return self._noted(self._index.add(given, replacing=gone, show_progress=show_progress))
 
     def search(
-        self, query: str, *, k: int = 10, filter: Filter | None = None, trim: TrimConfig | None = None
+        self, query: str, k: int = 10, *, filter: Filter | None = None, trim: TrimConfig | None = None
     ) -> list[Hit]:
         """Find the best passages for a query, with their evidence.
 
@@ -166,14 +167,14 @@ class Engine(Upkeep):
         return self.search_batch([query], k=k, filter=filter, trim=trim)[0]
 
     def search_batch(
-        self, queries: Sequence[str], *, k: int = 10, filter: Filter | None = None, trim: TrimConfig | None = None
+        self, queries: Sequence[str], k: int = 10, *, filter: Filter | None = None, trim: TrimConfig | None = None
     ) -> list[list[Hit]]:
         """Find the best passages for many queries at once; see `search`."""
         if isinstance(queries, str):
             raise InputError(f"queries {queries!r:.200}: must be a sequence of strings; use search for one query")
         return self._search(queries, k, filter, trimming(trim), Stopwatch())
 
-    def rank(self, query: str, *, k: int = 10, filter: Filter | None = None) -> list[tuple[str, float]]:
+    def rank(self, query: str, k: int = 10, *, filter: Filter | None = None) -> list[tuple[str, float]]:
         """Rank passages without their evidence. No text is read, so this is cheaper than `search`.
 
         Returns:
@@ -188,8 +189,8 @@ class Engine(Upkeep):
     def retrieve(
         self,
         query: str,
-        *,
         k: int = 5,
+        *,
         filter: Filter | None = None,
         trim: TrimConfig | None = None,
         count_tokens: TokenCounter | None = None,

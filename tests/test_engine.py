@@ -10,7 +10,7 @@ import pytest
 
 from fgr_retriever.config import IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.engine import Engine
-from fgr_retriever.errors import IndexNotFoundError, InputError
+from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder, tiny_checkpoint
 from fgr_retriever.trim.trimmer import Trimmer
@@ -64,6 +64,14 @@ def test_a_batch_is_the_same_as_one_by_one(engine):
             assert one.score == pytest.approx(other.score, abs=1e-5)
             np.testing.assert_array_equal(one.token_scores.offsets, other.token_scores.offsets)
     assert engine.search_batch([]) == []
+
+
+def test_the_number_of_hits_may_be_the_second_argument(engine):
+    assert len(engine.search("radium", 2)) == len(engine.search_batch(["radium"], 2)[0]) == 2
+    assert engine.rank("radium", 2) == engine.rank("radium", k=2)
+    assert engine.retrieve("radium", 2).text == engine.retrieve("radium", k=2).text
+    with pytest.raises(ConfigError, match="k='penicillin'.*integer"):
+        engine.search("radium", "penicillin")
 
 
 def test_rank_gives_ids_and_scores_of_the_hits_without_reading_texts(engine, monkeypatch):

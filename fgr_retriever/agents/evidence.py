@@ -34,7 +34,7 @@ class EvidencePassage(TypedDict):
 class EvidenceSource(TypedDict):
     """The meaning of one number: a passage, or the chunks of one document.
 
-    `title` is empty if nothing but a UUID or a hash is known; the ids are in `passages`.
+    `title` is empty if nothing but a UUID, ULID or hash is known; the ids are in `passages`.
     `also_in` has the ids of passages of other sources that say a part of it word for word.
     """
 

@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from fgr_retriever.config import Calibration, IndexConfig
 from fgr_retriever.errors import InputError
+from fgr_retriever.index.emptying import refuse_emptying
 from fgr_retriever.index.encoded.adding import add_encoded
 from fgr_retriever.index.encoded.reading import EncodedCorpus
 from fgr_retriever.index.info import IndexInfo, describe, evidence_state
@@ -119,7 +120,8 @@ class Index(StoredIndex):
             How many passages there were, and how many of them were added, updated or unchanged.
 
         Raises:
-            InputError: A shard is missing, or comes twice; or the shards are not of one corpus.
+            InputError: A shard is missing, or comes twice; or the shards are not of one corpus. Or they have no
+                passages, and all that is stored would be deleted.
             ModelMismatchError: They were encoded with another model than that of the index.
             IndexCorruptError: A file is damaged or missing.
             IndexFormatError: A file has a format that this version cannot read.
@@ -127,7 +129,10 @@ class Index(StoredIndex):
             IndexWriteError: The disk refused the write.
         """
         corpus = EncodedCorpus([Path(folder) for folder in folders], incomplete=incomplete)
-        return add_encoded(self._store, corpus, replacing=checked_ids(replacing), progress=show_progress)
+        gone = checked_ids(replacing)
+        if not len(corpus):
+            refuse_emptying(self.ids(), gone)
+        return add_encoded(self._store, corpus, replacing=gone, progress=show_progress)
 
     def calibrate(self, calibration: Calibration | None) -> None:
         """Keep a calibration with the index; everyone who opens the index then uses it.

@@ -6,11 +6,10 @@ Fetch, refresh, add what is encoded already, delete, check, compact, upgrade.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from fgr_retriever.calls import Closing, in_thread
-from fgr_retriever.errors import InputError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.seam import PassageIndex
@@ -136,7 +135,8 @@ class Upkeep(Closing):
             How many passages there were, added, updated, unchanged and deleted.
 
         Raises:
-            InputError: A shard is missing, or comes twice; or the shards are not of one corpus.
+            InputError: A shard is missing, or comes twice; or the shards are not of one corpus. Or they have no
+                passages, and all that is stored would be deleted.
             ModelMismatchError: They were encoded with another model than that of the index.
             IndexCorruptError: A file is damaged or missing.
             IndexFormatError: A file has a format that this version cannot read.
@@ -147,27 +147,6 @@ class Upkeep(Closing):
         return self._noted(
             self._index.add_encoded(given, replacing=replacing, incomplete=incomplete, show_progress=show_progress)
         )
-
-    def _unless_emptying(self, passages: Iterable[Passage], gone: Sequence[str]) -> Iterable[Passage]:
-        """Pass passages on, and refuse in the end if there were none in exchange for all that is stored.
-
-        Whoever reads a folder that has moved, say, has nothing to add, and does not mean to lose the index.
-        """
-        if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):
-            return passages  # the index says what is wrong with it
-
-        def one_by_one() -> Iterator[Passage]:
-            some = False
-            for passage in passages:
-                some = True
-                yield passage
-            if not some and (stored := self.ids()) and set(gone).issuperset(stored):
-                raise InputError(
-                    f"there is nothing to add, and all {len(stored)} stored passages would be deleted: see why nothing "
-                    "was read; if the index shall be empty, delete them with delete(engine.ids())"
-                )
-
-        return one_by_one()
 
     def _noted(self, found: Added) -> Added:
         """Keep what a write did, and log it."""

@@ -80,7 +80,7 @@ class Source:
         number: Its number in the citation mark, ascending in the order of the context.
         positions: Positions in `Context.hits` of the passages whose text it has, in reading order.
         title: Its title on one line, from the metadata, or else the id of its first passage; empty if that is
-            only a UUID or a hash.
+            only a UUID, ULID or hash.
         repeats: Set if nothing of it is written, because the source before it says the same word for word:
             the ranges of its one passage with these words.
     """

@@ -22,9 +22,11 @@ _PAGE_KEYS = ("page", "page_number", "page_label")  # loaders count characters f
 _HEADING_KEYS = tuple(f"Header {level}" for level in range(1, 7))  # as LangChain's splitters are shown to name them
 _HEADING_PATH = "header_path"  # of LlamaIndex: "/Guide/Install/"
 _PLACE_KEYS = (("start_index", "end_index"), ("start_char_idx", "end_char_idx"))
-# UUIDs and hashes, with the ending of a file: no reader knows anything by them, and each costs some 25 tokens.
+# UUIDs, ULIDs and hashes, with the ending of a file: no reader knows anything by them, and each costs some 25 tokens.
 _MADE_BY_MACHINE = re.compile(
-    r"(?:(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,})(?:\.[a-z]\w{0,4}$)?", re.IGNORECASE
+    r"(?:(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b0[0-9a-hjkmnp-tv-z]{25}\b|[0-9a-f]{16,})"
+    r"(?:\.[a-z]\w{0,4}$)?",
+    re.IGNORECASE,
 )
 _SOURCE_RELATIONSHIP, _PARENT_RELATIONSHIP = "1", "4"  # of LlamaIndex: the nodes that this one was cut from
 
@@ -52,7 +54,7 @@ class Origin:
 
         The source is LlamaIndex's source node, or else the metadata `doc_id`, `source` or
         `file_path`; the start is `start_index` or `start_char_idx`, if it can be true; the title is
-        `title`, or else the first of these that is not only a UUID or a hash: `file_name`, the last part of
+        `title`, or else the first of these that is not only a UUID, ULID or hash: `file_name`, the last part of
         `source` or `file_path`, the headings, the passage's id.
         """
         metadata = passage.metadata

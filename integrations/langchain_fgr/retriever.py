@@ -101,6 +101,7 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
         documents: Iterable[Document],
         *,
         path: str | Path | None = None,
+        delete_missing: bool = False,
         show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
@@ -110,6 +111,7 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
             documents: The documents to index. One without an id gets a hash of its text and metadata.
             path: The folder of the index. If it already has an index, the documents are added to it.
                 None uses a temporary folder that lives as long as the retriever.
+            delete_missing: Also delete every stored document that is not among these; see `add_documents`.
             show_progress: Show a progress bar on stderr.
             **options: How the index is opened: `encoder` or `model` (a folder or hub id; by default the
                 embedded model), `config`, `search` and `pipeline`, as in `Engine.open`. And the fields
@@ -123,7 +125,7 @@ class FGRRetriever(NamedFields, DocumentStorage, BaseRetriever):
         """
         checked = only_documents(documents)  # before there is an index
         retriever = cls._over(path, True, options)
-        retriever.add_documents(checked, show_progress=show_progress)
+        retriever.add_documents(checked, delete_missing=delete_missing, show_progress=show_progress)
         return retriever
 
     @classmethod

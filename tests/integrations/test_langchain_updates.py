@@ -178,6 +178,16 @@ def test_every_start_of_an_app_costs_only_what_is_new(tmp_path, documents):
     assert again.get_by_ids(["curie", "fleming"]) == documents[:2]
 
 
+def test_one_call_brings_an_index_up_to_date(tmp_path, documents):
+    path, encoder = tmp_path / "index", WordEncoder()
+    FGRRetriever.from_documents(documents, path=path, delete_missing=True, encoder=encoder).engine.close()
+    daily = FGRRetriever.from_documents(documents[:2], path=path, delete_missing=True, encoder=encoder)
+    assert (counts(daily.engine), daily.engine.last_added.deleted) == ((0, 0, 2), 3)
+    daily.engine.close()
+    with pytest.raises(InputError, match="nothing to add, and all 2 stored"):
+        FGRRetriever.from_documents([], path=path, delete_missing=True, encoder=encoder)
+
+
 async def test_what_is_missing_is_deleted_if_asked_for(tmp_path, documents):
     retriever = FGRRetriever.from_documents(documents, encoder=WordEncoder())
     documents[0].metadata["year"] = 1899

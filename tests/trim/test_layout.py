@@ -316,6 +316,8 @@ UUID = "0B9f5f6e-3c1d-4a7e-9b2a-5d1c8e7f6a90"
         "da39a3ee5e6b4b0d3255bfef95601890afd80709",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08#2",
         "507f1f77bcf86cd799439011",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "01arz3ndektsv4rrffq69g5fav#3",
     ],
 )
 def test_an_id_that_only_machines_read_is_no_title(id):

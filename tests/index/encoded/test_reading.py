@@ -141,6 +141,16 @@ def test_what_is_stored_already_stays(tmp_path, small):
         assert sorted(engine.ids()) == ["a", "b", "c"]
 
 
+def test_an_empty_corpus_does_not_take_the_place_of_all(tmp_path):
+    encode_all(tmp_path / "nothing", 1, [])
+    with Engine.open(tmp_path / "index", encoder=WordEncoder()) as engine:
+        engine.add(SMALL)
+        with pytest.raises(InputError, match="nothing to add, and all 3 stored"):
+            engine.add_encoded(tmp_path / "nothing", replacing=engine.ids())
+        assert engine.ids() == ["a", "b", "c"]
+        assert engine.add_encoded(tmp_path / "nothing", replacing=["a"]).deleted == 1
+
+
 async def test_the_async_twin_does_the_same(tmp_path, small):
     with Engine.open(tmp_path / "index", encoder=WordEncoder()) as engine:
         assert (await engine.aadd_encoded(small.parent)).added == 3
