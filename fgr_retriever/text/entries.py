@@ -1,52 +1,69 @@
-"""The entries of tables and of lists of keys with values, each with the words that say what it is about.
+# ruff: noqa: RUF001 (the look-alike characters are meant)
+"""The entries of tables, of lists of keys, and others that are alike, each with the words that say what it is about.
 
 An entry is about what its own words say, and also about what stands above it: the header of its table, and the
-headings of the sections that it lies in. "Frankfurt" below "Amazon Web Services" is no place of Google.
+headings of the sections that it lies in. "Frankfurt" below "Amazon Web Services" is no place of Google. Objects of
+JSON, mappings of YAML and lines of a log are entries if some begin with the same key; sections and the items of a
+list, if they have most words in common.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import dropwhile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, dropwhile
+from operator import attrgetter
 from typing import NamedTuple
 
 import regex
 
 from fgr_retriever.text.blocks import paragraphs
-from fgr_retriever.text.lines import is_turn
+from fgr_retriever.text.lines import Line, is_stamped, is_turn
 from fgr_retriever.text.mappings import is_pair
 from fgr_retriever.text.query_words import stems
+from fgr_retriever.text.sections import are_alike, named_apart, sections
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.text.tables import tables
 
 _HEADING = regex.compile(r"^(#{1,6})[ \t]+(.+)$", regex.MULTILINE)
 _LEAST_PAIRS = 2  # of keys and values, that make an entry
+# The first key of an object with a plain value, of a mapping in a list, and of a line of a log.
+_FIRST_KEY = regex.compile(
+    r"\{\s*\"(?P<key>[^\"\r\n]{1,60})\"\s*:\s*[\"\d\-tfn]|\G\s*-[ ]+(?P<key>[\p{L}_][\w .\-/]{0,40}):[ ]+\S"
+    r"|\G(?P<key>[\w.\-]{1,40})=\S[^\r\n]*?[ ][\w.\-]{1,40}="
+)
+_LOGGED_KEY = regex.compile(r"[ ](?P<key>[\w.\-]{1,40})=\S[^\r\n]*?[ ][\w.\-]{1,40}=")
+_ITEM = regex.compile(
+    r"^(?P<indent>[ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]+(?=(?P<name>\S[^\r\n]{0,60}?)(?:[:|]| [–—-] ))", regex.MULTILINE
+)
+_BLANK_LINE = regex.compile(r"\r?\n[ \t]*\r?\n")
 
 
 class Entry(NamedTuple):
-    """A row, a header, or some keys with their values.
+    """A row, a header, some keys with their values, a section or an item.
 
     Args:
         start: Its first character.
         end: One past the last one.
         words: The stems of its own words and of those above it (see `query_words.stems`).
-        table: Number of its table; -1 for keys with values.
+        group: Number of its table, or of the entries that it is alike with.
         is_header: Whether it is the header of its table, with the headings right above.
     """
 
     start: int
     end: int
     words: frozenset[str]
-    table: int = -1
+    group: int = 0
     is_header: bool = False
 
 
-def entries(text: str, borders: Sequence[tuple[int, int]] | None = None) -> list[Entry]:
+def entries(text: str, known: frozenset[str], borders: Sequence[Line] | None = None) -> list[Entry]:
     """Find the entries of a text.
 
     Args:
         text: Any text.
+        known: Stems of the content words of the question: sections and items are entries only if it names some.
         borders: Its sentences and records, as `sentences` gives them, where they are known.
 
     Returns:
@@ -55,12 +72,28 @@ def entries(text: str, borders: Sequence[tuple[int, int]] | None = None) -> list
     if "\n" not in text and "\r" not in text:  # most passages: a search looks at each
         return []
     headings = _Headings(text)
-    found = [*_of_tables(text, headings, borders), *_of_keys(text, headings)]
+    found = list(_of_tables(text, headings, borders))
+    numbers = count(len(found))
+    for groups in (
+        _of_keys(text, headings),
+        (_at(text, headings, one) for one in _sections(text, known)),
+        (_at(text, headings, one) for one in _records(text, borders)),
+        (_at(text, headings, one) for one in _items(text, known)),
+    ):
+        found.sort()
+        group = zip(numbers, groups, strict=False)
+        found += [one._replace(group=number) for number, some in group for one in some if _is_apart(one, found)]
     return sorted(found)
 
 
+def _is_apart(one: Entry, found: Sequence[Entry]) -> bool:
+    """Say whether an entry touches none of some others, which ascend and are disjoint."""
+    place = bisect_right(found, one.start, key=attrgetter("end"))
+    return place == len(found) or one.end <= found[place].start
+
+
 class _Headings:
-    """The headings of a text, as in Markdown.
+    """The headings of a text.
 
     Args:
         text: Any text.
@@ -69,11 +102,10 @@ class _Headings:
     def __init__(self, text: str) -> None:
         self._places: list[int] = [-1]
         self._above: list[tuple[tuple[int, str], ...]] = [()]
-        for one in _HEADING.finditer(text) if "#" in text else ():
-            level = len(one[1])
-            open = tuple(heading for heading in self._above[-1] if heading[0] < level)
-            self._places.append(one.start())
-            self._above.append((*open, (level, one[2])))
+        for one in sections(text):
+            open = tuple(heading for heading in self._above[-1] if heading[0] < one.level)
+            self._places.append(one.start)
+            self._above.append((*open, (one.level, one.name)))
 
     def over(self, place: int) -> frozenset[str]:
         """Give the stems of the headings that a place lies below."""
@@ -81,7 +113,7 @@ class _Headings:
         return frozenset(stem for _, heading in above for stem in stems(heading))
 
 
-def _of_tables(text: str, headings: _Headings, borders: Sequence[tuple[int, int]] | None) -> Iterator[Entry]:
+def _of_tables(text: str, headings: _Headings, borders: Sequence[Line] | None) -> Iterator[Entry]:
     known = tables(text)
     if not known:
         return
@@ -97,7 +129,7 @@ def _of_tables(text: str, headings: _Headings, borders: Sequence[tuple[int, int]
             yield Entry(start, end, above | frozenset(stems(text[start:end])), number)
 
 
-def _of_keys(text: str, headings: _Headings) -> Iterator[Entry]:
+def _of_keys(text: str, headings: _Headings) -> Iterator[list[Entry]]:
     """Find paragraphs of keys with values, with the headings right above, if some have the same first key."""
     found: dict[str, list[Entry]] = {}
     above: int | None = None  # where the headings right above begin
@@ -116,4 +148,46 @@ def _of_keys(text: str, headings: _Headings) -> Iterator[Entry]:
         ):
             words = headings.over(first) | frozenset(stems(text[start:end]))
             found.setdefault(text[first : text.index(":", first)], []).append(Entry(start, end, words))
-    yield from (one for some in found.values() if len(some) > 1 for one in some)
+    yield from (some for some in found.values() if len(some) > 1)
+
+
+def _sections(text: str, known: frozenset[str]) -> Iterator[list[Line]]:
+    """Find sections that are built alike, of which the question names some."""
+    yield from ([(one.start, one.close) for one in group] for group in named_apart(text, known))
+
+
+def _records(text: str, borders: Sequence[Line] | None) -> Iterator[list[Line]]:
+    """Find objects, mappings and lines of a log that begin with the same key."""
+    if text.count("{") < 2 and text.count("=") < 2 * _LEAST_PAIRS and text.count("- ") < 2:
+        return
+    found: dict[str, list[Line]] = defaultdict(list)
+    for start, end in sentences(text) if borders is None else borders:
+        match = _FIRST_KEY.search(text, start, end)
+        if match is None and is_stamped(text[start:end]):
+            match = _LOGGED_KEY.search(text, start, end)
+        if match:
+            found[match["key"]].append((start, end))
+    yield from (some for some in found.values() if len(some) > 1)
+
+
+def _items(text: str, known: frozenset[str]) -> Iterator[list[Line]]:
+    """Find items of a list that are built alike and have names, of which the question has words of some."""
+    marks = list(_ITEM.finditer(text))
+    if len(marks) < 2 or known.isdisjoint(stem for one in marks for stem in stems(one["name"])):
+        return
+    runs: list[list[Line]] = []
+    last = ("", -1)
+    for place, one in enumerate(marks):
+        behind = marks[place + 1].start() if place + 1 < len(marks) else len(text)
+        blank = _BLANK_LINE.search(text, one.end(), behind)
+        item = one.start(), blank.start() if blank else behind
+        if last != (one["indent"], one.start()):
+            runs.append([])
+        runs[-1].append(item)
+        last = one["indent"], item[1]
+    yield from (run for run in runs if are_alike([text[start:end] for start, end in run]))
+
+
+def _at(text: str, headings: _Headings, ranges: Iterable[Line]) -> list[Entry]:
+    """Make entries of ranges, with their own words and those of the headings above."""
+    return [Entry(*one, headings.over(one[0]) | frozenset(stems(text[slice(*one)]))) for one in ranges]

@@ -91,7 +91,7 @@ class Offer:
         """Find out what would stand twice."""
         asked, known = frozenset(stems(query)), content_stems(query)
         offered = candidates + rest
-        headed = {place: headers(layout.passages[place].text) for place in {one.passage for one in offered}}
+        headed = {place: headers(layout.passages[place].text, known) for place in {one.passage for one in offered}}
         if not layout.config.merge:
             return cls(layout, candidates, rest, {}, {}, headed, count, asked, known)
         found = repeated(layout.passages, [(one.passage, one.span) for one in offered], known)

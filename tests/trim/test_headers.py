@@ -137,6 +137,31 @@ def test_the_words_of_the_header_count_for_its_rows():
     assert shares[2] > shares[1] > 0 == shares[3]
 
 
+class TestSections:
+    TEXT = (
+        "# Plans\n\n## Gold\n\nFor sites with much work. It costs 85 euros.\n\n"
+        "## Silver\n\nFor others. It costs 45 euros."
+    )
+
+    def kept(self, question, *likely, **settings):
+        passage = Scored(self.TEXT, evidence_for(self.TEXT, *likely), 1.0)
+        (found,) = trim([passage], TrimConfig(**settings), 0.5, characters, question).trimmed
+        return found.text
+
+    def test_what_is_kept_of_a_section_comes_with_the_heading_that_is_asked_for(self):
+        assert self.kept("What does Silver cost?", "45") == "## Silver … It costs 45 euros."
+        assert self.kept("What does Silver cost?", "others", "45") == "## Silver\n\nFor others. It costs 45 euros."
+        assert self.kept("What does it cost?", "45") == "It costs 45 euros."
+        assert self.kept("What do Gold and Silver cost?", "85", "45").count("##") == 2
+
+    def test_the_heading_gives_way_to_the_value(self):
+        assert self.kept("What does Silver cost?", "45", max_tokens=20) == "It costs 45 euros."
+
+    def test_a_table_in_a_section_has_its_own_header(self):
+        text = f"## Clouds\n\nWhere data lie.\n\n{HEAD}\n|---|---|\n{ROWS}"
+        assert headers(text, content_stems("Which clouds are there?")) == tables(text)
+
+
 VAN = "item: Van\nday: 85\nweek: 420\nmonth: 1400"
 PEOPLE = "id: 7\nname: Ann Lee\nroom: 12\n\nid: 8\nname: Bo Dee\nroom: 31"
 
@@ -146,6 +171,10 @@ class TestRecords:
         assert kept(VAN, "week", "420") == "item: Van … week: 420"
         assert kept(f"# Hire\n\n{VAN}", "week", "420").endswith("item: Van … week: 420")
         assert kept(PEOPLE, "31") == "id: 8\nname: Bo Dee\nroom: 31"
+
+    def test_a_heading_above_it_names_a_record_where_there_are_several(self):
+        text = "## Van\n\n- Day: 85\n- Week: 420\n\n## Bus\n\n- Day: 95\n- Week: 510\n"
+        assert kept(text, "510") == "## Bus … - Week: 510"
 
     def test_the_name_gives_way_to_the_value(self):
         assert kept(VAN, "week", "420", max_tokens=len("week: 420")) == "week: 420"
