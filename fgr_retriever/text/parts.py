@@ -151,12 +151,12 @@ def _segments(text: str) -> list[Segment]:
 
 def _cells(text: str, start: int, end: int) -> list[Line]:
     """Cut a record where its form says so."""
-    fields, marks = list(_pairs(text, start, end)), _AROUND_PAIR
-    if len(fields) < 2:
-        fields, marks = list(_fields(text, start, end)), _AROUND_CELL
+    whole, marks = list(_pairs(text, start, end)), _AROUND_PAIR
+    if len(whole) < 2:
+        whole, marks = list(fields(text, start, end)), _AROUND_CELL
     found = [
         bare
-        for low, high in fields
+        for low, high in whole
         if (bare := _bare(text, low, high, marks)) and any(map(str.isalnum, text[slice(*bare)]))
     ]
     return found if len(found) > 1 else [(start, end)]
@@ -168,8 +168,8 @@ def _pairs(text: str, start: int, end: int) -> Iterator[Line]:
     yield from ((low + 1, high) for low, high in pairwise([*borders, end]))
 
 
-def _fields(text: str, start: int, end: int) -> Iterator[Line]:
-    """Yield the cells of a record with what stands around them."""
+def fields(text: str, start: int, end: int) -> Iterator[Line]:
+    """Yield the cells of a row with what stands around them, also those that hold nothing but white space."""
     if separator := _separator(text, start, end):
         yield from cell_ranges(text, start, end, separator)
         return

@@ -15,14 +15,13 @@ from functools import partial
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.evidence.spans import EvidenceSums, as_ranges, best_span, find_spans_of
-from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.budget import TokenCounter, token_counter
 from fgr_retriever.trim.layout import Layout, Scored
 from fgr_retriever.trim.offer import Candidate, Offer, Trimming
 from fgr_retriever.trim.ranking import Ranking
-from fgr_retriever.trim.record_parts import Room, best_record
+from fgr_retriever.trim.record_parts import Kept, Room, best_record
 from fgr_retriever.trim.shrink import shrink
 from fgr_retriever.types import Span
 
@@ -158,28 +157,27 @@ def _part(
     """
     tried = []
 
-    def fits(span: Span, headed: bool = False) -> bool:
-        tried.append(context.tokens([*chosen, replace(one, span=span, headed=headed)]))
+    def fits(span: Span, name: Span | None = None, headed: bool = False) -> bool:
+        tried.append(context.tokens([*chosen, replace(one, span=span, name=name, headed=headed)]))
         return tried[-1] <= budget
 
     if (whole := context.tokens([*chosen, one])) <= budget:
         return one, whole
     passage = context.passages[one.passage]
-    room = Room(fits, least, [(table.start, table.body) for table in context.tables_of(one)])
+    room = Room(fits, least, context.tables_of(one), context.known)
     # Without the header of its table, and the marks of other sources that say the same, it may fit as it is.
-    span = one.span if fits(one.span) else shrink(passage, one.span, context.asked, room)
-    if span is None:
+    kept = Kept(one.span) if fits(one.span) else shrink(passage, one.span, context.asked, room)
+    if kept is None:
         return None, min(tried)
-    if not one.headed:
-        return replace(one, span=span, headed=False), min(tried)
-    if fits(span, True):
-        return replace(one, span=span), min(tried)
+    span, name = kept
+    if not one.headed or name or fits(span, headed=True):
+        return replace(one, span=span, name=name, headed=one.headed and fits(span, name, True)), min(tried)
     # The header is of more use than one more row, and of less than the best row.
-    fewer = shrink(passage, span, context.asked, replace(room, fits=partial(fits, headed=True), least=_WHOLE_ONLY))
-    parts = Parts.of(passage.text, span.start, span.end).without(room.beside)
-    best = best_record(passage, parts, context.asked) if fewer else span
-    if fewer and fewer.start <= best.start and best.end <= fewer.end:
-        return replace(one, span=fewer), min(tried)
+    within = replace(room, fits=partial(fits, headed=True), least=_WHOLE_ONLY)
+    fewer = shrink(passage, span, context.asked, within)
+    best = best_record(passage, span, context.asked, room)
+    if fewer and fewer.span.start <= best.start and best.end <= fewer.span.end:
+        return replace(one, span=fewer.span), min(tried)
     return replace(one, span=span, headed=False), min(tried)
 
 

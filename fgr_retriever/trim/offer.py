@@ -43,12 +43,14 @@ class Candidate:
         passage: The position of its passage.
         span: The span.
         mass: The evidence in it.
+        name: The name of the row that it is a part of, which comes along, if that stands apart from it.
         headed: If it is a row of a table, the header row comes with it.
     """
 
     passage: int
     span: Span
     mass: float
+    name: Span | None = None
     headed: bool = True
 
 
@@ -150,7 +152,7 @@ class Offer:
         holders = self._holders(chosen)
         for one in chosen:
             if one not in holders:
-                found[one.passage].append(one.span)
+                found[one.passage] += [one.span, one.name] if one.name else [one.span]
         spans = [tuple(sorted(kept)) for kept in found]
         if self.rest:
             spans = [joined(passage, kept) for passage, kept in zip(self.passages, spans, strict=True)]

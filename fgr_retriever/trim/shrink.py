@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fgr_retriever.evidence.spans import Ranges, as_ranges
-from fgr_retriever.text.parts import Parts, is_prose, words_in
+from fgr_retriever.text.parts import is_prose, words_in
 from fgr_retriever.text.units import Units
 from fgr_retriever.trim.layout import Scored
-from fgr_retriever.trim.record_parts import Fits, Room, shrink_records
+from fgr_retriever.trim.record_parts import Fits, Kept, Room, shrink_records
 from fgr_retriever.trim.word_evidence import WordEvidence, weights_of_units
 from fgr_retriever.types import Span
 
@@ -18,7 +18,7 @@ _WHOLE = 0.8
 _PIECES_TRIED = 32
 
 
-def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Span | None:
+def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Kept | None:
     """Find the part of a span that fits and has the most evidence.
 
     Args:
@@ -32,8 +32,9 @@ def shrink(passage: Scored, span: Span, asked: frozenset[str], room: Room) -> Sp
         `shrink_records` gives. None if not even the likeliest word fits.
     """
     if is_prose(passage.text, span.start, span.end):
-        return _shrink_prose(passage, span, asked, room.fits)
-    return shrink_records(passage, Parts.of(passage.text, span.start, span.end).without(room.beside), asked, room)
+        part = _shrink_prose(passage, span, asked, room.fits)
+        return Kept(part) if part else None
+    return shrink_records(passage, room.parts(passage.text, span), asked, room)
 
 
 def _shrink_prose(passage: Scored, span: Span, asked: frozenset[str], fits: Fits) -> Span | None:

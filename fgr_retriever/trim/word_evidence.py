@@ -60,9 +60,9 @@ class WordEvidence:
             passage: The passage with its evidence.
             words: Ranges of it, ascending, (n, 2).
             known: Stems of the words of the question.
-            weights: Other weights of the words, (n,).
+            weights: Other weights of the words, (n,); one with 0 tells nothing.
         """
-        sums, tells = EvidenceSums.of(passage.evidence), telling(passage.text, words, known)
+        sums, tells = EvidenceSums.of(passage.evidence), telling(passage.text, words, known) & np.greater(weights, 0)
         counts = np.where(tells | _wordless(passage.text, words), 1.0, _NOTHING_NEW)
         worths = sums.masses(words) * counts * weights
         free = free_edges(passage.text, words)
