@@ -64,8 +64,8 @@ def by_name(text: str, evidence: TokenEvidence, known: frozenset[str], units: Un
     shares = _shares(found, known)
     if not shares:
         return evidence
-    ends = evidence.offsets[:, 1]
-    held = [slice(*np.searchsorted(ends, [one.start, one.end], "right")) for one in found]
+    edges = np.searchsorted(evidence.offsets[:, 1], [one[:2] for one in found], "right").tolist()
+    held = [slice(*one) for one in edges]
     shifts = np.zeros(len(evidence))
     for tokens, share in zip(held, shares, strict=True):
         shifts[tokens] = _WEIGHT * (2 * share - 1)
@@ -99,14 +99,15 @@ def _carry_across(
 
     "The response time is 8 hours" stands in the section before the one that is asked for, and right before its heading.
     """
+    known = [(one, share == 1) for some, share in zip(parts, shares, strict=True) for one in some]
+    ranges = as_ranges([(one.start, one.end) for one, _ in known])
     likeliest: dict[tuple[int, frozenset[str]], float] = defaultdict(float)
-    for one, share in ((one, share) for some, share in zip(parts, shares, strict=True) for one in some):
-        if share < 1:
-            mean = float(sums.means(as_ranges([(one.start, one.end)]))[0])
+    for (one, is_named), mean in zip(known, sums.means(ranges).tolist(), strict=True):
+        if not is_named:
             likeliest[one.form] = max(likeliest[one.form], mean)
-    for one in (one for some, share in zip(parts, shares, strict=True) if share == 1 for one in some):
-        first, last = sums.anchors.searchsorted([one.start, one.end])
-        np.maximum(probabilities[first:last], likeliest[one.form], out=probabilities[first:last])
+    for (one, is_named), (first, last) in zip(known, sums.anchors.searchsorted(ranges).tolist(), strict=True):
+        if is_named and one.form in likeliest:
+            np.maximum(probabilities[first:last], likeliest[one.form], out=probabilities[first:last])
 
 
 def _parts(text: str, found: Sequence[Entry], borders: Sequence[Line]) -> list[list[_Part]]:

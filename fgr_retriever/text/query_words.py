@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import regex
 
-from fgr_retriever.text.stop_words import is_content
+from fgr_retriever.text.stop_words import STOP_WORDS, is_content
 
 _PART = regex.compile(r"\w+")
 _STEM = 5  # letters: finds most plurals and endings without a stemmer, in any language with letters
@@ -45,6 +45,14 @@ def stems(text: str) -> list[str]:
         text: Any text. A word with a hyphen counts as two; scripts without spaces give long words.
     """
     return [word if word.isdigit() else word[:_STEM] for word in _PART.findall(text.casefold())]
+
+
+_STOP_STEMS = frozenset(word[:_STEM] for word in STOP_WORDS)
+
+
+def telling_stems(text: str) -> frozenset[str]:
+    """Give the stems of a long text but those of function words; quicker than `content_stems`, and less exact."""
+    return frozenset(stems(text)) - _STOP_STEMS
 
 
 def content_stems(question: str) -> frozenset[str]:

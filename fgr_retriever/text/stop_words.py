@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     """
     a an the this that these those each every some any no such same other another all both either neither
     i me my mine myself you your yours yourself he him his she her hers it its we us our ours they them their
@@ -29,4 +29,4 @@ def is_content(word: str) -> bool:
     """
     bare = word.casefold().replace("’", "'").removesuffix("'s")
     bare = bare.removesuffix("n't")
-    return bare not in _STOP_WORDS and (len(bare) > 1 or not bare.isascii() or bare.isdigit())
+    return bare not in STOP_WORDS and (len(bare) > 1 or not bare.isascii() or bare.isdigit())

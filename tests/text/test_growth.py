@@ -7,11 +7,13 @@ import pytest
 import regex
 
 from fgr_retriever import TrimConfig, Trimmer
+from fgr_retriever.evidence.named_entries import by_name
 from fgr_retriever.evidence.spans import best_span, find_spans, other_units
 from fgr_retriever.testing import WordEncoder
 from fgr_retriever.text.atoms import cuts, is_table_row, snap_to_atoms, spaced_atoms
+from fgr_retriever.text.headers import headers
 from fgr_retriever.text.html import escaped
-from fgr_retriever.text.query_words import content_stems
+from fgr_retriever.text.query_words import content_stems, stems
 from fgr_retriever.text.sentences import paragraph_breaks, phrases, sentences, title
 from fgr_retriever.text.surroundings import widen
 from fgr_retriever.text.tables import tables
@@ -52,6 +54,8 @@ RULES = {
     "widen": lambda text, _: widen(text, 0, 1, 1),
     "escaped": lambda text, _: escaped(text),
     "without_surrogates": lambda text, _: without_surrogates(text),
+    "by_name": lambda text, evidence: by_name(text, evidence, frozenset(stems(text[:40]))),
+    "headers": lambda text, _: headers(text, frozenset(stems(text[:40]))),
     "content_stems": lambda text, _: content_stems(text),
     "find_spans of tokens": spans("token"),
     "find_spans of phrases": spans("phrase"),

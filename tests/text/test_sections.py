@@ -50,11 +50,11 @@ def test_sections_follow_each_other_or_lie_in_one_another(lines):
 
 
 def test_sections_that_tell_the_same_of_different_things_are_alike():
-    assert [[one.name for one in group] for group in named_apart(PLANS, content_stems("the fee of Gold?"))] == [
-        ["Gold", "Silver"]
-    ]
-    assert named_apart(PLANS, content_stems("What is the fee?")) == []
-    assert named_apart(HANDBOOK, content_stems("How many days off are holidays?")) == []
+    assert [
+        [one.name for one in group] for group in named_apart(PLANS, sections(PLANS), content_stems("the fee of Gold?"))
+    ] == [["Gold", "Silver"]]
+    assert named_apart(PLANS, sections(PLANS), content_stems("What is the fee?")) == []
+    assert named_apart(HANDBOOK, sections(HANDBOOK), content_stems("How many days off are holidays?")) == []
     assert not are_alike([PLANS])
     assert not are_alike(["", ""])
 
@@ -65,5 +65,5 @@ def test_no_group_lies_in_another_one():
         + "\n\n".join(PLAN.format(name=f"{name} of {city}", n=n) for name, n in (("Gold", 8), ("Silver", 4)))
         for city in ("Oslo", "Turin")
     )
-    (group,) = named_apart(text, content_stems("the fee of Gold in Oslo"))
+    (group,) = named_apart(text, sections(text), content_stems("the fee of Gold in Oslo"))
     assert [one.name for one in group] == ["Oslo", "Turin"]
