@@ -26,7 +26,8 @@ def headers(text: str, known: frozenset[str] = frozenset()) -> list[Table]:
     A record is a paragraph of keys with values, such as a row of a sheet that was written so. The first pair with a
     letter in its value names it, together with those before; but if it stands right below one of several headings,
     this is its name. That counts if the record is the whole text, but for headings, or if another record there begins
-    with the same key: most settings have no name. A section is a record if its heading has a word of the question.
+    with the same key: most settings have no name. A section is a record if its heading, or one of its level, has a word
+    of the question.
 
     Args:
         text: Any text.
@@ -53,8 +54,9 @@ def _with(found: Sequence[Table], others: Iterable[Table]) -> list[Table]:
 
 
 def _asked(found: Sequence[Section], known: frozenset[str]) -> Iterator[Table]:
-    """Yield the sections whose heading has a word of the question, of those in one another the innermost."""
-    asked = [one for one in found if not known.isdisjoint(stems(one.name))]
+    """Yield the sections of the levels on which a heading has a word of the question; only those that hold no other."""
+    levels = {one.level for one in found if not known.isdisjoint(stems(one.name))}
+    asked = [one for one in found if one.level in levels]
     for one, behind in zip_longest(asked, asked[1:]):
         if behind is None or one.close <= behind.start:
             yield Table(one.start, one.end, one.body, one.close)

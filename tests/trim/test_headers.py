@@ -152,6 +152,10 @@ class TestSections:
         assert self.kept("What does Silver cost?", "45") == "## Silver … It costs 45 euros."
         assert self.kept("What does Silver cost?", "others", "45") == "## Silver\n\nFor others. It costs 45 euros."
         assert self.kept("What does it cost?", "45") == "It costs 45 euros."
+        assert (
+            self.kept("What does Silver cost?", "85", "45")
+            == "## Gold … It costs 85 euros. … ## Silver … It costs 45 euros."
+        )
         assert self.kept("What do Gold and Silver cost?", "85", "45").count("##") == 2
 
     def test_the_heading_gives_way_to_the_value(self):
