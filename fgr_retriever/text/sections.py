@@ -15,8 +15,11 @@ import regex
 
 from fgr_retriever.text.query_words import stems, telling_stems
 
-# The mark of a heading, or the rule below one. `re` and not `regex`: it takes a tenth of the time.
-_MARK = re.compile(r"^(?:(?P<rule>={3,}|-{3,}|~{3,}|\^{3,})[ \t]*\r?$|\#|==|\*\*|\[|[ \t]*\\)", re.MULTILINE)
+# The mark of a heading, the rule below one, or a fence around code. `re` and not `regex`: it takes a tenth of the time.
+_MARK = re.compile(
+    r"^(?:(?P<rule>={3,}|-{3,}|~{3,}|\^{3,})[ \t]*\r?$|(?P<fence>[ ]{0,3}(?:```|~~~))|\#|==|\*\*|\[|[ \t]*\\)",
+    re.MULTILINE,
+)
 _HEADING = regex.compile(
     r"(?:(?P<level>\#{1,6})[ \t]+(?P<name>\S[^\r\n]*?)(?:[ \t]+\#+)?"
     r"|(?P<level>={2,6})[ \t]*(?P<name>[^=\s][^=\r\n]*?)[ \t]*={2,6}"
@@ -29,8 +32,9 @@ _UNDERLINED = regex.compile(r"(?r)(?<=\A|\n\r?\n)(?P<name>[^\s\#=*\-|+][^\r\n|]{
 _LEVELS = {"chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5}
 _RULES = {"=": 1, "-": 2, "~": 3, "^": 4}
 _LOWEST = 7  # of a name in bold type or in brackets
-# The share of its content words that a section has in common with at least half of those beside it, on their mean.
-_ALIKE = 0.3
+# The share of its content words that a section has in common with at least half of those beside it, on their mean: 0.4
+# to 0.8 in pages with a section for each plan, depot, machine or server, 0.1 to 0.3 in handbooks and contracts.
+_ALIKE = 0.39
 _LEAST_COMMON = 2
 
 
@@ -72,12 +76,15 @@ def sections(text: str) -> list[Section]:
 
 def _headings(text: str) -> Iterator[tuple[int, int, int, str]]:
     """Yield the start, the end, the level and the name of each heading."""
+    fenced = False  # a comment of code is no heading
     for mark in _MARK.finditer(text):
-        if mark["rule"] is None:
-            if match := _HEADING.match(text, mark.start()):
-                yield *match.span(), _level(match), match["name"]
-        elif match := _UNDERLINED.match(text, 0, mark.start()):
-            yield match.start(), mark.end("rule"), _RULES[mark["rule"][0]], match["name"]
+        rule = mark["rule"]
+        if rule and not fenced and (match := _UNDERLINED.match(text, 0, mark.start())):
+            yield match.start(), mark.end("rule"), _RULES[rule[0]], match["name"]
+        elif mark["fence"] or (rule and rule[0] == "~"):
+            fenced = not fenced
+        elif not (rule or fenced) and (match := _HEADING.match(text, mark.start())):
+            yield *match.span(), _level(match), match["name"]
 
 
 def named_apart(text: str, found: Sequence[Section], known: frozenset[str]) -> list[list[Section]]:
@@ -108,13 +115,18 @@ def named_apart(text: str, found: Sequence[Section], known: frozenset[str]) -> l
     return apart
 
 
-def are_alike(texts: Sequence[str]) -> bool:
-    """Say whether texts tell the same of different things, with other names and values."""
+def are_alike(texts: Sequence[str], least: float = _ALIKE) -> bool:
+    """Say whether texts tell the same of different things, with other names and values.
+
+    Args:
+        texts: Sections or other texts that stand side by side.
+        least: The share of its content words that a text must have in common with half of the others, on the mean.
+    """
     words = [telling_stems(one) for one in texts]
     counts = Counter(stem for one in words for stem in one)
     common = {stem for stem, count in counts.items() if count > 1 and 2 * count >= len(words)}
     shares = [len(one & common) / len(one) for one in words if one]
-    return len(words) > 1 and len(common) >= _LEAST_COMMON and sum(shares) >= _ALIKE * len(words)
+    return len(words) > 1 and len(common) >= _LEAST_COMMON and sum(shares) >= least * len(words)
 
 
 def _tells(group: Sequence[Section], known: frozenset[str]) -> bool:

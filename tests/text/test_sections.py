@@ -30,6 +30,7 @@ HANDBOOK = (
         ("# A\n\n# B\n\nx", [(1, "B", "x")]),  # nothing stands below A
         ("Only prose, #1 and **bold** words.\n\na | b\n---|---\n1 | 2\n\nText\n\n---\n\nmore", []),
         ('["a", "b"]\nx', []),
+        ("# A\n\n```sh\n# run it\nrun\n```\n\n~~~\n# B\n~~~", [(1, "A", "```sh\n# run it\nrun\n```\n\n~~~\n# B\n~~~")]),
     ],
 )
 def test_sections_and_what_stands_below_them(text, expected):
