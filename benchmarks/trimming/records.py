@@ -2,9 +2,9 @@
 
     python -m benchmarks.trimming.records [--grid]
 
-Ten shapes of records (tables, separated values, logs, sheets of keys, JSON) are filled with eight invented topics, and
-each of the 80 texts is asked for three cells. A cell counts as kept if it is kept whole, and as named if the name of
-its row is kept, too. Without `--grid` only the constants in use are measured; with it each is varied alone, and then
+Twelve shapes of records (tables, separated values, logs, sheets of keys, JSON, lists, pages of sections) are filled
+with eight invented topics, and each of the 96 texts is asked for three cells. A cell counts as kept if it is kept
+whole, and as named if the name of its row is kept, too. Without `--grid` only the constants in use are measured; with it each is varied alone, and then
 the two that help most together. Tokens are those of o200k_base.
 """
 
@@ -131,6 +131,16 @@ def _items(head: Row, rows: list[Row]) -> str:
     return "\n".join(f"- {row[0]}: {one}" for row, one in zip(rows, found, strict=True))
 
 
+def _page(head: Row, rows: list[Row]) -> str:
+    blocks = [" ".join(f"The {key} is {one}." for key, one in zip(head[1:], row[1:], strict=True)) for row in rows]
+    return "\n\n".join(f"## {head[0].title()} {row[0]}\n\n{block}" for row, block in zip(rows, blocks, strict=True))
+
+
+def _page_of_lists(head: Row, rows: list[Row]) -> str:
+    blocks = ["\n".join(f"- {key}: {one}" for key, one in zip(head[1:], row[1:], strict=True)) for row in rows]
+    return "\n\n".join(f"## {row[0]}\n\n{block}" for row, block in zip(rows, blocks, strict=True))
+
+
 _SHAPES = (
     _piped,
     lambda head, rows: _separated(",", head, rows),
@@ -142,6 +152,8 @@ _SHAPES = (
     _json_lines,
     _json_list,
     _items,
+    _page,
+    _page_of_lists,
 )
 
 

@@ -40,7 +40,7 @@ _MAPPING = re.compile(r"^[ \t]*-[ ]+[^\W\d][\w .\-/]{0,40}:[ ]", re.MULTILINE)
 _ITEM = re.compile(
     r"^(?P<indent>[ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]+(?=(?P<name>\S[^\r\n]{0,60}?)(?:[:|]| [–—-] ))", re.MULTILINE
 )
-# As for sections; but a long note in some items lowers it: with 0.39 75 % in place of 96 (`benchmarks.trimming.records`).
+# As for sections. A long note in some items lowers it: 0.39 keeps 75 % in place of 96 (`benchmarks.trimming.records`).
 _ALIKE = 0.3
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
 
