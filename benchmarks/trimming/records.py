@@ -4,8 +4,8 @@
 
 Twelve shapes of records (tables, separated values, logs, sheets of keys, JSON, lists, pages of sections) are filled
 with eight invented topics, and each of the 96 texts is asked for three cells. A cell counts as kept if it is kept
-whole, and as named if the name of its row is kept, too. Without `--grid` only the constants in use are measured; with it each is varied alone, and then
-the two that help most together. Tokens are those of o200k_base.
+whole, and as named if the name of its row is kept, too. Without `--grid` only the constants in use are measured; with
+it each is varied alone, and then the two that help most together. Tokens are those of o200k_base.
 """
 
 from __future__ import annotations
