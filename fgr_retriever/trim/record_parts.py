@@ -16,7 +16,7 @@ from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.asked_cells import asked_cells
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
-from fgr_retriever.trim.word_evidence import WordEvidence, weights_of_units
+from fgr_retriever.trim.word_evidence import WordEvidence, telling, weights_of_units, wordless
 from fgr_retriever.types import Span
 
 # Evidence that whole sentences, records and phrases must have, as a share of that of the best run of words; and cells
@@ -217,15 +217,19 @@ def _grown(masses: NDArray[np.float64], best: int, low: int, high: int) -> list[
 def _evidence(passage: Scored, parts: Parts, asked: frozenset[str], room: Room) -> WordEvidence:
     """Weigh the words of parts of a passage: those of rows that the question names more.
 
-    In a row with a cell that it asks for, the others count nothing.
+    In a row with a cell that it asks for, this one tells something, whatever it says, and the others nothing.
     """
     weights = _named(passage.text, parts, asked)[parts.owners(parts.words)]
+    tells = telling(passage.text, parts.words, asked)
     counts = asked_cells(passage.text, parts, room.tables, room.known)
     if counts.any():
-        cells = parts.owners(parts.cells)
-        most = np.maximum.reduceat(counts, cells.searchsorted(np.arange(len(parts.units))))
-        weights[(counts < most[cells])[parts.cells[:, 0].searchsorted(parts.words[:, 0], "right") - 1]] = 0
-    return WordEvidence.of(passage, parts.words, asked, weights)
+        rows = parts.owners(parts.cells)
+        most = np.maximum.reduceat(counts, rows.searchsorted(np.arange(len(parts.units))))[rows]
+        cells = parts.cells[:, 0].searchsorted(parts.words[:, 0], "right") - 1
+        beside, wanted = (counts < most)[cells], ((counts == most) & (most > 0))[cells]
+        tells = (tells & ~beside) | (wanted & ~wordless(passage.text, parts.words))
+        weights = np.where(beside, 0.0, weights)
+    return WordEvidence.of(passage, parts.words, tells, weights)
 
 
 def _named(text: str, parts: Parts, asked: frozenset[str]) -> NDArray[np.float64]:

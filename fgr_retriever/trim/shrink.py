@@ -9,7 +9,7 @@ from fgr_retriever.text.parts import is_prose, words_in
 from fgr_retriever.text.units import Units
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.record_parts import Fits, Kept, Room, shrink_records
-from fgr_retriever.trim.word_evidence import WordEvidence, weights_of_units
+from fgr_retriever.trim.word_evidence import WordEvidence, telling, weights_of_units
 from fgr_retriever.types import Span
 
 # Evidence that a whole sentence or phrase must have, as a share of that of the best run of words.
@@ -45,7 +45,8 @@ def _shrink_prose(passage: Scored, span: Span, asked: frozenset[str], fits: Fits
     wholes = as_ranges(parts)
     weights = weights_of_units(passage.text, wholes, asked)
     owners = np.maximum(wholes[:, 0].searchsorted(words[:, 0], "right") - 1, 0)
-    evidence = WordEvidence.of(passage, words, asked, weights[owners] if len(weights) else 1.0)
+    tells = telling(passage.text, words, asked)
+    evidence = WordEvidence.of(passage, words, tells, weights[owners] if len(weights) else 1.0)
     run = evidence.richest_run(fits)
     if run is None:
         return None

@@ -52,18 +52,18 @@ class WordEvidence:
 
     @classmethod
     def of(
-        cls, passage: Scored, words: Ranges, known: frozenset[str], weights: NDArray[np.float64] | float = 1.0
+        cls, passage: Scored, words: Ranges, tells: NDArray[np.bool_], weights: NDArray[np.float64] | float = 1.0
     ) -> Self:
         """Weigh words by whether they tell a reader who knows the question anything.
 
         Args:
             passage: The passage with its evidence.
             words: Ranges of it, ascending, (n, 2).
-            known: Stems of the words of the question.
-            weights: Other weights of the words, (n,); one with 0 tells nothing.
+            tells: Which of them do, (n,); see `telling`.
+            weights: Other weights of the words, (n,).
         """
-        sums, tells = EvidenceSums.of(passage.evidence), telling(passage.text, words, known) & np.greater(weights, 0)
-        counts = np.where(tells | _wordless(passage.text, words), 1.0, _NOTHING_NEW)
+        sums = EvidenceSums.of(passage.evidence)
+        counts = np.where(tells | wordless(passage.text, words), 1.0, _NOTHING_NEW)
         worths = sums.masses(words) * counts * weights
         free = free_edges(passage.text, words)
         return cls(sums, words, np.append(0.0, worths.cumsum()), np.append(0, tells.cumsum()), free)
@@ -183,7 +183,7 @@ def _told(text: str, words: Iterable[Sequence[int]], known: frozenset[str]) -> I
         yield end > marked and _tells(text[start:end], known)
 
 
-def _wordless(text: str, words: Ranges) -> NDArray[np.bool_]:
+def wordless(text: str, words: Ranges) -> NDArray[np.bool_]:
     """Say which ranges are punctuation or signs, (n, 2) to (n,)."""
     found = (not any(map(str.isalnum, text[start:end])) for start, end in words.tolist())
     return np.fromiter(found, np.bool_, len(words))

@@ -50,6 +50,11 @@ def test_the_key_of_a_pair_says_what_is_asked_for():
     assert kept(LINES, SALARY, 20, likely).text == '"Salary": "2150"'
 
 
+def test_a_cell_that_is_asked_for_is_of_use_though_it_has_function_words_alone():
+    text = PIPED.replace("2150", "not yet")
+    assert kept(text, SALARY, 20, {"Omar": 0.9, "front": 0.9}).text == "Omar Reyes … not yet"
+
+
 def test_a_long_cell_that_is_asked_for_is_cut_itself():
     text = PIPED.replace(
         "Hall 4", "upstairs in the old mill behind the station, where the second door leads to the stairs"
