@@ -253,6 +253,53 @@ class TestPython:
         ):
             engine.refresh("a", sources)
 
+    @pytest.mark.usefixtures("kept_in")
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("delete_missing", [True, False])
+    @pytest.mark.parametrize("text", ["one two", "other words"])
+    def test_an_id_of_another_source_is_refused(self, tmp_path, text, dry_run, delete_missing):
+        options = {"dry_run": dry_run, "delete_missing": delete_missing}
+        told = (
+            r"'1' of 'rooms\.csv' is also that of a stored passage of 'machines\.csv', .*'rooms\.csv#1'.*--ids-per-file"
+            r".*taking_over='machines\.csv'"
+        )
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            machines = [Passage("1", "one two", {"source": "machines.csv", "owner": "Aas"})]
+            engine.refresh(machines, "machines.csv")
+            rooms = [Passage(id, text, {"source": "rooms.csv"}) for id in ("0", "1")]
+            with pytest.raises(InputError, match=told):
+                engine.refresh(rooms, "rooms.csv", **options)
+            assert engine.get(["1"]) == machines
+            engine.add([Passage("1", "no source")])
+            with pytest.raises(InputError, match=r"'1' of 'rooms\.csv' is .* passage of no source, .*'rooms\.csv#1'"):
+                engine.refresh(rooms, "rooms.csv", **options)
+            assert engine.get(["1"]) == [Passage("1", "no source")]
+            engine.add(rooms)  # which replaces whatever has the id
+            assert engine.sources() == {"rooms.csv": ["0", "1"]}
+
+    def test_an_id_that_comes_twice_names_both_sources(self, tmp_path):
+        both = [Passage("1", "one", {"source": name}) for name in ("a/machines.csv", "a/rooms.csv")]
+        told = r"'1' comes twice, in 'a/machines\.csv' and in 'a/rooms\.csv': .*'a/rooms\.csv#1'.*--ids-per-file"
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            for dry_run in (True, False):
+                with pytest.raises(InputError, match=told):
+                    engine.refresh(both, "a", dry_run=dry_run)
+            with pytest.raises(InputError, match=told):
+                engine.add(both)
+            assert len(engine) == 0
+
+    @pytest.mark.usefixtures("kept_in")
+    def test_a_source_takes_over_what_an_older_name_has(self, tmp_path):
+        old = [Passage(id, f"text {id}", {"source": "old"}) for id in "abc"]
+        new = [Passage(id, f"text {id}", {"source": "new"}) for id in "bcd"]
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            engine.refresh(old, "old")
+            planned = engine.refresh(new, "new", taking_over="old", dry_run=True)
+            assert repr(engine.refresh(new, "new", taking_over="old")) == repr(planned) == repr(Added(1, 2, 0, 0))
+            assert engine.sources() == {"old": ["a"], "new": ["b", "c", "d"]}
+            assert repr(engine.refresh(new[1:], "new", delete_missing=False)) == repr(Added(0, 0, 2, 0))
+            assert repr(engine.refresh(new[1:], "new")) == repr(Added(0, 0, 2, 1))
+
     async def test_in_a_worker_thread(self, tmp_path):
         async with await Engine.aopen(tmp_path, encoder=WordEncoder()) as engine:
             await engine.arefresh(self.passages("a#1"), "a")
