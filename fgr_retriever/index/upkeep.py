@@ -108,7 +108,7 @@ class Upkeep(Closing):
 
         Raises:
             InputError: A passage cannot be stored, its id occurs twice, or it is of another source; or its id is that
-                of a stored passage of another source, or of none.
+                of a stored passage of another source, or of none and with another text.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """

@@ -103,7 +103,7 @@ class Writer:
         for some in batches(passages, _LOOKED_UP):
             changed, new = [], []
             for row, stored in _looked_up(self.server, some, self._met, self._within):
-                if stored is not None and stored["check"][2 * READ_BYTES : 2 * ROW_BYTES] == _text_check(row):
+                if stored is not None and _has_text(stored, row):
                     same = stored["check"][: 2 * READ_BYTES] == row.checksum[:READ_BYTES].hex()
                     self._counts["unchanged" if same else "updated"] += 1
                     if not same:
@@ -211,11 +211,12 @@ def _looked_up(
         met[passage.id] = source
     points = retrieve(server, [point_id(row.id) for row in rows], ["check", ROW, "source"])
     stored = {str(one.id): one.payload for one in points}
-    for passage in passages:
-        if within is not None and (found := stored.get(point_id(passage.id))) is not None:
-            refuse_taking(passage.id, met[passage.id], found.get("source"), within)
+    for row in rows:
+        if within is not None and (found := stored.get(point_id(row.id))) is not None:
+            refuse_taking(row.id, met[row.id], found.get("source"), within, same=_has_text(found, row))
     return [(row, stored.get(point_id(row.id))) for row in rows]
 
 
-def _text_check(row: Row) -> str:
-    return row.checksum[READ_BYTES:ROW_BYTES].hex()
+def _has_text(stored: dict[str, Any], row: Row) -> bool:
+    """Say whether a stored passage has the text of this row."""
+    return bool(stored["check"][2 * READ_BYTES : 2 * ROW_BYTES] == row.checksum[READ_BYTES:ROW_BYTES].hex())

@@ -133,7 +133,7 @@ def plan(
 def _check_owner(stored: Row, row: Row, within: Collection[str] | None) -> None:
     """Raise InputError if a row may not take the place of a stored one."""
     if within is not None and row.metadata != stored.metadata:
-        refuse_taking(row.id, *_sources(row, stored), within)
+        refuse_taking(row.id, *_sources(row, stored), within, same=row.text == stored.text)
 
 
 def _twice(row: Row, stored: Row) -> InputError:
