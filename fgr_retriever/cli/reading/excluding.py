@@ -10,21 +10,21 @@ from shlex import quote
 from fgr_retriever.errors import FgrError, InputError
 
 
-def excluding(inside: str) -> str:
+def excluding(name: str) -> str:
     """Name the option that leaves a file or folder out.
 
     Args:
-        inside: Its path, from the folder that was given.
+        name: Its path, with the name of the folder that was given, so that nothing else of the same name goes with it.
     """
-    return f"or index the folder without it: --exclude {quote(escape(inside))}"
+    return f"or index the folder without it: --exclude {quote(escape(name))}"
 
 
 @contextmanager
-def or_excluded(inside: str) -> Iterator[None]:
+def or_excluded(name: str) -> Iterator[None]:
     """Add that option to what goes wrong.
 
     Args:
-        inside: The path of the file in the folder that was given; empty if the file was given itself.
+        name: The file, as `excluding` takes it.
 
     Raises:
         InputError: The file cannot be read.
@@ -34,7 +34,5 @@ def or_excluded(inside: str) -> Iterator[None]:
     except FileNotFoundError:
         raise  # it is gone since the folder was listed
     except (FgrError, OSError) as error:
-        if not inside:
-            raise
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{told}; {excluding(inside)}") from error
+        raise InputError(f"{told}; {excluding(name)}") from error

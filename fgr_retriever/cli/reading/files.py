@@ -21,7 +21,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -147,7 +147,7 @@ def read_passages(
         OSError: A file cannot be read.
     """
     for source in sources:
-        with or_excluded(source.inside):
+        with or_excluded(source.name) if source.in_folder else nullcontext():
             format = reading.of(source.path)
             if format in _RECORDS:
                 yield from _records(source, format, reading, as_lines)

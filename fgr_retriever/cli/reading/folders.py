@@ -80,7 +80,7 @@ def files_in(top: Path, choice: Choice, left: LeftOut) -> list[Path]:
     """
     found, folders, root = list[Path](), [top], top.resolve().name
     while folders:
-        for path in _listed(folders.pop(), top):
+        for path in _listed(folders.pop(), top, root):
             inside = path.relative_to(top).as_posix()
             name = f"{root}/{inside}"
             if matching := {one for one in choice.exclude if _matches(one, path.name, inside, name)}:
@@ -108,11 +108,11 @@ def _is_installed(path: Path) -> bool:
     return path.is_dir() and (path.name in _INSTALLED or path.is_symlink() or (path / _ENVIRONMENT).is_file())
 
 
-def _listed(folder: Path, top: Path) -> list[Path]:
+def _listed(folder: Path, top: Path, root: str) -> list[Path]:
     try:
         return list(folder.iterdir())
     except OSError as error:
         if folder == top:
             raise
-        told = f"{folder}: {error.strerror}; {excluding(folder.relative_to(top).as_posix())}"
+        told = f"{folder}: {error.strerror}; {excluding(f'{root}/{folder.relative_to(top).as_posix()}')}"
         raise InputError(told) from error

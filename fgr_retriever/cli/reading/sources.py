@@ -23,12 +23,12 @@ class Source:
     Args:
         name: Its name in the index.
         path: Where it is; `-` for stdin.
-        inside: Its path in the folder that was given; empty if it was given itself.
+        in_folder: Whether it was found in a folder; else it was given itself.
     """
 
     name: str
     path: Path
-    inside: str = ""
+    in_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,9 @@ def find_sources(given: Sequence[str], choice: Choice = Choice()) -> Sources:  #
             if not inside:
                 but = f"; {told}" if (told := left.told()) else ""
                 raise FileNotFoundError(f"{name}: no file in this folder whose name ends in {', '.join(KINDS)}{but}")
-            paths = [(item.relative_to(path), item) for item in inside]
-            files += [Source((folder.name / part).as_posix(), item, part.as_posix()) for part, item in paths]
+            files += [
+                Source((Path(folder.name) / item.relative_to(path)).as_posix(), item, in_folder=True) for item in inside
+            ]
             folders.append(folder)
     _check_names(files)
     return Sources(tuple(files), tuple(folders), left)
