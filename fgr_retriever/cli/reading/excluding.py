@@ -10,21 +10,12 @@ from shlex import quote
 from fgr_retriever.errors import FgrError, InputError
 
 
-def excluding(name: str) -> str:
-    """Name the option that leaves a file or folder out.
+@contextmanager
+def or_excluded(name: str) -> Iterator[None]:
+    """Add the option that leaves a file or folder out to what goes wrong with it.
 
     Args:
         name: Its path, with the name of the folder that was given, so that nothing else of the same name goes with it.
-    """
-    return f"or index the folder without it: --exclude {quote(escape(name))}"
-
-
-@contextmanager
-def or_excluded(name: str) -> Iterator[None]:
-    """Add that option to what goes wrong.
-
-    Args:
-        name: The file, as `excluding` takes it.
 
     Raises:
         InputError: The file cannot be read.
@@ -35,4 +26,4 @@ def or_excluded(name: str) -> Iterator[None]:
         raise  # it is gone since the folder was listed
     except (FgrError, OSError) as error:
         told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{told}; {excluding(name)}") from error
+        raise InputError(f"{told}; or index the folder without it: --exclude {quote(escape(name))}") from error

@@ -8,31 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from fgr_retriever.cli.reading.excluding import excluding
+from fgr_retriever.cli.reading.excluding import or_excluded
 from fgr_retriever.cli.reading.files import KINDS
-from fgr_retriever.errors import InputError
 
 _INSTALLED = {"node_modules", "__pycache__"}
 _ENVIRONMENT = "pyvenv.cfg"  # lies in a virtual environment of Python
 _NAMED, _LONGEST = 3, 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What of a folder is read.
-
-    Args:
-        hidden: Also names that begin with a dot.
-        exclude: Patterns of `fnmatch` for what is not. One without a slash is compared with names of files and folders
-            at any depth, one with a slash with the whole path, with or without the name of the folder that was given.
-    """
-
-    hidden: bool = False
-    exclude: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,6 +51,39 @@ class LeftOut:
         return sorted(self.endings.items(), key=lambda one: (-one[1], one[0]))[: 2 * _NAMED]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What of a folder is read.
+
+    Args:
+        hidden: Also names that begin with a dot.
+        exclude: Patterns of `fnmatch` for what is not. One without a slash is compared with names of files and folders
+            at any depth, one with a slash with the whole path, with or without the name of the folder that was given.
+    """
+
+    hidden: bool = False
+    exclude: tuple[str, ...] = ()
+
+    def takes(self, path: Path, inside: str, root: str, left: LeftOut) -> bool:
+        """Say whether a file or folder is read, as far as its name tells; note if not.
+
+        Args:
+            path: Where it is.
+            inside: Its path in the folder that was given.
+            root: The name of that folder.
+            left: What is left out.
+        """
+        name = f"{root}/{inside}"
+        if matching := {one for one in self.exclude if _matches(one, path.name, inside, name)}:
+            left.matched |= matching
+            return False
+        hidden = path.name.startswith(".") and not self.hidden
+        if hidden or (path.is_dir() and (path.name in _INSTALLED or path.is_symlink())):  # a link may lead anywhere
+            left.names.append(name)
+            return False
+        return True
+
+
 def some_of(names: Sequence[str]) -> str:
     """Name the first few of many."""
     more = len(names) - _NAMED
@@ -80,39 +99,33 @@ def files_in(top: Path, choice: Choice, left: LeftOut) -> list[Path]:
     """
     found, folders, root = list[Path](), [top], top.resolve().name
     while folders:
-        for path in _listed(folders.pop(), top, root):
-            inside = path.relative_to(top).as_posix()
-            name = f"{root}/{inside}"
-            if matching := {one for one in choice.exclude if _matches(one, path.name, inside, name)}:
-                left.matched |= matching
-            elif (path.name.startswith(".") and not choice.hidden) or _is_installed(path):
-                left.names.append(name)
-            elif path.is_dir():
-                folders.append(path)
-            elif path.is_file() and not path.name.startswith("~$"):  # which says who has an Office file open
-                if path.suffix.lower() in KINDS:
-                    found.append(path)
-                else:
-                    left.endings[path.suffix.lower()] += 1
+        folder = folders.pop()
+        inside = folder.relative_to(top)
+        with nullcontext() if folder == top else or_excluded(f"{root}/{inside.as_posix()}"):
+            paths = list(folder.iterdir())
+            if folder != top and any(path.name == _ENVIRONMENT for path in paths):
+                left.names.append(f"{root}/{inside.as_posix()}")
+                continue
+            for path in paths:
+                if choice.takes(path, (inside / path.name).as_posix(), root, left):
+                    if path.is_dir():
+                        folders.append(path)
+                    elif _is_known(path, left):
+                        found.append(path)
     left.names.sort()
     return sorted(found)
+
+
+def _is_known(path: Path, left: LeftOut) -> bool:
+    """Say whether this is a file of a known kind; `~$a.docx` only says who has `a.docx` open."""
+    if path.name.startswith("~$") or not path.is_file():
+        return False
+    if path.suffix.lower() in KINDS:
+        return True
+    left.endings[path.suffix.lower()] += 1
+    return False
 
 
 def _matches(pattern: str, last: str, *paths: str) -> bool:
     pattern = pattern.rstrip("/")
     return any(fnmatchcase(one, pattern) for one in (paths if "/" in pattern else (last,)))
-
-
-def _is_installed(path: Path) -> bool:
-    """Say whether this is a folder whose files nobody wrote there, or a link to one that may lie anywhere."""
-    return path.is_dir() and (path.name in _INSTALLED or path.is_symlink() or (path / _ENVIRONMENT).is_file())
-
-
-def _listed(folder: Path, top: Path, root: str) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        if folder == top:
-            raise
-        told = f"{folder}: {error.strerror}; {excluding(f'{root}/{folder.relative_to(top).as_posix()}')}"
-        raise InputError(told) from error
