@@ -57,9 +57,11 @@ class Run:
         self.as_lines: set[str] = set()
         self._unchanged: set[str] = set()
 
-    def planned(self) -> Added:
+    def tell_plan(self) -> None:
         """Say what `go` would do; needs no model."""
-        return self._plan([*self._new, *self._known], {})
+        found = self._plan([*self._new, *self._known], {})
+        counts = found.added, found.updated, found.deleted, found.unchanged
+        note("would add {} passages, update {}, delete {} and leave {} as they are".format(*counts))
 
     def go(self, config: IndexConfig | None, load_encoder: Callable[[], Encoder]) -> None:
         """Bring the index up to date."""

@@ -40,6 +40,12 @@ _Words = Annotated[
     str | None,
     typer.Option(metavar="LANGUAGE", help="A new index also keeps words for BM25: english, german, plain, ..."),
 ]
+_Importance = Annotated[
+    bool, typer.Option("--importance", help="A new index also keeps how important tokens are, for ColBERT-Att.")
+]
+_Refine = Annotated[
+    bool, typer.Option("--refine", help="A new index also keeps a second layer of bits, for its last candidates.")
+]
 _KeepMissing = Annotated[
     bool, typer.Option("--keep-missing", help="Keep what the index has of files that are gone from a folder.")
 ]
@@ -57,6 +63,8 @@ _FromEncoded = Annotated[
 _Incomplete = Annotated[
     bool, typer.Option("--incomplete", help="With --from-encoded: do without the shards that are missing.")
 ]
+
+_FITTING = "--out, --words, --importance, --refine, --take-over and --incomplete: `fgr encode` settled all else"
 
 
 def register(app: typer.Typer) -> None:
@@ -82,12 +90,8 @@ def index(
     exclude: Exclude = None,
     hidden: Hidden = False,
     words: _Words = None,
-    importance: Annotated[
-        bool, typer.Option("--importance", help="A new index also keeps how important tokens are, for ColBERT-Att.")
-    ] = False,
-    refine: Annotated[
-        bool, typer.Option("--refine", help="A new index also keeps a second layer of bits, for its last candidates.")
-    ] = False,
+    importance: _Importance = False,
+    refine: _Refine = False,
     from_encoded: _FromEncoded = False,
     incomplete: _Incomplete = False,
     keep_missing: _KeepMissing = False,
@@ -117,21 +121,16 @@ def index(
     taken = tuple(take_over or ())
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
     if from_encoded:
-        others_given = reading != Reading() or choice != Choice() or keep_missing or dry_run
-        if others_given or model is not None or device is not None:
-            others = (
-                "--out, --words, --importance, --refine, --take-over and --incomplete: `fgr encode` settled all else"
-            )
-            raise typer.BadParameter(f"goes with {others}", param_hint="--from-encoded")
+        settled = reading, choice, keep_missing, dry_run, model, device
+        if settled != (Reading(), Choice(), False, False, None, None):
+            raise typer.BadParameter(f"goes with {_FITTING}", param_hint="--from-encoded")
         return index_encoded(files, out, _config(out, words, importance=importance, refine=refine), incomplete, taken)
     if incomplete:
         raise typer.BadParameter("goes with --from-encoded only", param_hint="--incomplete")
     sources = find_sources(files, choice)
     run = Run(out, sources, reading, keep_missing, taken)
     if dry_run:
-        found = run.planned()
-        counts = found.added, found.updated, found.deleted, found.unchanged
-        note("would add {} passages, update {}, delete {} and leave {} as they are".format(*counts))
+        run.tell_plan()
     else:
         run.go(_config(out, words, importance=importance, refine=refine), partial(load_encoder, model, device))
     note_as_lines(sorted(run.as_lines), text_field)

@@ -237,18 +237,8 @@ class QdrantIndex(QdrantStored):
         if not asked:
             return [[] for _ in queries]
         size = 0 if config.exact else self._size(allowed)
-        found = iter(
-            best_points(
-                self._server,
-                asked,
-                k,
-                allowed,
-                config,
-                passages=size,
-                centroids=self._centroids.get(),
-                reading=reading,
-            )
-        )
+        options: dict[str, Any] = {"passages": size, "centroids": self._centroids.get(), "reading": reading}
+        found = iter(best_points(self._server, asked, k, allowed, config, **options))
         return [next(found) if len(query) else [] for query in queries]
 
     def _scored(self, query: Tensor, ids: Iterable[str], reading: Reading) -> list[Any]:
