@@ -146,7 +146,7 @@ def _tell(run: Run, dry_run: bool) -> None:
         note(f"{'would be ' * dry_run}gone, since they are left out now: {some_of(run.dropped)}")
     if run.twins:
         old, new = run.twins
-        note(f"the index has files of the same names in {old}: if they are these, index {old} alone, and delete {new}")
+        note(f"the index has files of the same names in {old}: if {new} is that folder, `fgr delete` one of the two")
 
 
 def _config(out: str, words: str | None, **kept: bool) -> IndexConfig | None:

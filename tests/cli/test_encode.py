@@ -139,7 +139,7 @@ def test_what_is_left_out_of_a_folder_is_told(tmp_path, model, capsys):
     out = tmp_path / "out"
     told = said(capsys, ["encode", tmp_path / "top", "--exclude", "b.*", "--model", model, "--out", out])
     assert "1 passages in" in told
-    assert "1 files (1 .png); left out: top/.d.md" in told
+    assert "unknown: 1 .png; left out: top/.d.md" in told
     assert "2 passages in" in said(
         capsys, ["encode", tmp_path / "top", "--exclude", "b.*", "--hidden", "--model", model, "--out", out]
     )

@@ -70,8 +70,8 @@ class TestReadPassages:
             ("a.jsonl", b'{"id": null, "text": "x"}', r"a.jsonl:1: .*'id'"),
             ("a.jsonl", b'{"text": 3}', "must be a string"),
             ("a.jsonl", b"[1]", "a.jsonl:1"),
-            ("a.csv", b"text,b\nx,1,2\n", "a.csv:2: has 3 cells, and the header line has 2: .* quote a cell"),
-            ("a.csv", b"text,b\nx\n", "a.csv:2: has 1 cells, and the header line has 2"),
+            ("a.csv", b"text,b\nx,1,2\n", "a.csv:2: 3 cells, and 2 in the header line: .* quote a cell"),
+            ("a.csv", b"text,b\nx\n", "a.csv:2: 1 cells, and 2 in the header line"),
             ("a.csv", b'text\n"x', "not valid CSV"),
             ("a.txt", b"caf\xe9", "a.txt is not UTF-8"),
             ("a.txt", b"\x7fELF\x00\x00\x01", "binary file"),
@@ -200,7 +200,7 @@ class TestFolders:
         hidden = [".env.ini", ".git", "deep/.ipynb_checkpoints", "deep/__pycache__", "env", "link", "node_modules"]
         assert left.names == [f"top/{name}" for name in hidden]
         assert left.told() == (
-            "not read, since their kind is unknown: 4 files (2 .png, 1 without an ending, 1 .odt); "
+            "not read, since their kind is unknown: 2 .png, 1 without an ending, 1 .odt; "
             "left out: top/.env.ini, top/.git, top/deep/.ipynb_checkpoints and 4 more"
         )
 
@@ -244,7 +244,8 @@ class TestFolders:
             (tmp_path / f".{number}").touch()
         (tmp_path / "a.md").touch()
         told = self.found(tmp_path)[1].told()
-        assert "40 files (1 .xxx" in told
+        assert "unknown: 1 .xxx" in told
+        assert "34 others" in told
         assert "and 37 more" in told
         assert "\n" not in told
         assert len(told) < 400

@@ -267,7 +267,7 @@ def test_what_is_left_out_is_told_and_goes(run, notes):
     (notes / "b.json").write_text('{"kiln": 900}')
     (notes / "c.png").touch()
     assert "left out" not in (told := run(notes, "--hidden"))
-    assert "not read, since their kind is unknown: 1 files (1 .png)" in told
+    assert "not read, since their kind is unknown: 1 .png" in told
     assert run.texts() == FIRST | {"notes/.old/a.md#1": "Old clay.", "notes/b.json#1": '{"kiln": 900}'}
     told = run(notes, "--exclude", "b.*", "--exclude", "none", "--dry-run")
     assert "would be gone, since they are left out now: notes/.old/a.md, notes/b.json\n" in told

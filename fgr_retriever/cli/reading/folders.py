@@ -42,7 +42,7 @@ class LeftOut:
             most = [f"{count} {ending[:_LONGEST] or 'without an ending'}" for ending, count in self._most()]
             rest = self.endings.total() - sum(count for _, count in self._most())
             most += [f"{rest} others"] * bool(rest)
-            parts.append(f"not read, since their kind is unknown: {self.endings.total()} files ({', '.join(most)})")
+            parts.append(f"not read, since their kind is unknown: {', '.join(most)}")
         if self.names:
             parts.append(f"left out: {some_of(self.names)}")
         return "; ".join(parts)

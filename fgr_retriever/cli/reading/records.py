@@ -172,7 +172,7 @@ def read_csv(lines: Iterable[str], name: str) -> Iterator[Record]:
             found, wanted = sum(value is not None for value in row.values()) + len(more), len(rows.fieldnames or ())
             if found < wanted or any(cell.strip() for cell in more):
                 raise InputError(
-                    f"{name}:{rows.line_num}: has {found} cells, and the header line has {wanted}: add what is "
+                    f"{name}:{rows.line_num}: {found} cells, and {wanted} in the header line: add what is "
                     "missing, or quote a cell that has the separator in it"
                 )
             yield f"{name}:{rows.line_num}", dict(row)
