@@ -123,11 +123,18 @@ class Run:
         with closing(open_stored(self._out)) as stored:
             ids = chain.from_iterable(self._stored[name] for name in self._replaced)
             found = stored.plan(passages, ids, set(within))
-            sheets = [source for source in self._known if source.name in self.as_lines]
+            known = [] if self._names_no_field else self._known
+            sheets = [source for source in known if source.name in self.as_lines]
             changed = _does_something(found)
             self._unchanged = {one.name for one in sheets if not (changed and self._is_changed(one, stored))}
             self.as_lines -= self._unchanged
             return found
+
+    @property
+    def _names_no_field(self) -> bool:
+        """Say whether the field for the text was named, and no file has it: somebody mistyped it, perhaps."""
+        records = {source.name for source in self._sources.files if self._reading.has_records(source.path)}
+        return self._reading.fields.text is not None and records <= self.as_lines
 
     def _is_changed(self, source: Source, stored: Stored) -> bool:
         """Say whether a file that the index knows is another now."""

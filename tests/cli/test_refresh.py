@@ -153,6 +153,10 @@ def test_sheets_of_different_columns_in_one_folder(run, tmp_path):
     assert "no field" not in told  # the other file is as it was
     assert run.texts() == {"data/hire.csv#1": "id: 1\nitem: Van\n", "Ada": "text"}
     assert "no field" not in run(folder, "--text-field", "body", "--id-field", "name")
+    assert (
+        run(folder, "--text-field", "bdoy", "--dry-run").count("no field 'bdoy' in data/hire.csv, data/staff.csv: ")
+        == 1
+    )
     (folder / "new.csv").write_text("item\nOar\n")
     (folder / "staff.csv").write_text("id,name\n1,Ada\n")
     told = run(folder)

@@ -130,6 +130,10 @@ class Reading:
             raise InputError(f"{path}: {ending} files are not read: save it as PDF, HTML, text, .docx, .pptx or .xlsx")
         return KINDS.get(ending, "text")
 
+    def has_records(self, path: Path) -> bool:
+        """Say whether a file is one of records."""
+        return self.of(path) in _RECORDS
+
 
 def read_passages(
     sources: Iterable[Source], reading: Reading, as_lines: Callable[[str], object] = lambda name: None
