@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,17 +14,22 @@ import typer
 
 from fgr_retriever.cli.options import (
     Device,
+    Exclude,
     FormatName,
+    Hidden,
     IdField,
+    IdsPerFile,
     Model,
     PassageChars,
     TextField,
     TitleField,
     load_encoder,
     note_as_lines,
+    note_left_out,
 )
 from fgr_retriever.cli.output import note
 from fgr_retriever.cli.reading.files import Reading, read_passages
+from fgr_retriever.cli.reading.folders import Choice
 from fgr_retriever.cli.reading.records import Fields
 from fgr_retriever.cli.reading.sources import find_sources
 from fgr_retriever.config import IndexConfig
@@ -43,9 +48,12 @@ def encode(
     ] = "0/1",
     format: FormatName = "auto",
     id_field: IdField = None,
+    ids_per_file: IdsPerFile = False,
     text_field: TextField = None,
     title_field: TitleField = None,
     passage_chars: PassageChars = 1500,
+    exclude: Exclude = None,
+    hidden: Hidden = False,
     importance: Annotated[
         bool, typer.Option("--importance", help="Also keep how important tokens are, for an index that keeps it.")
     ] = False,
@@ -63,19 +71,24 @@ def encode(
 
     started = time.perf_counter()
     part = Shard.parse(shard)  # a wrong one shows before the model is loaded
-    fields = Fields(id=id_field, text=text_field, title=title_field)
+    fields = Fields(id=id_field, per_file=ids_per_file, text=text_field, title=title_field)
+    choice = Choice(hidden=hidden, exclude=tuple(exclude or ()))
     reading = Reading(format=format, fields=fields, passage_chars=passage_chars)
     as_lines: set[str] = set()
-    passages = read_passages(find_sources(files).files, reading, as_lines.add)
+    sources = find_sources(files, choice)
+    passages = read_passages(sources.files, reading, as_lines.add)
     found = encode_shard(
         passages, load_encoder(model, device), out, shard, importance=importance, show_progress=sys.stderr.isatty()
     )
     note_as_lines(sorted(as_lines), text_field)
+    note_left_out(sources.left, choice)
     seconds = time.perf_counter() - started
     note(f"shard {part}: {found.passages} passages in {out}, {found.encoded} of them encoded now, in {seconds:.1f} s")
 
 
-def index_encoded(folders: Sequence[str], place: str, config: IndexConfig | None, incomplete: bool) -> None:
+def index_encoded(
+    folders: Sequence[str], place: str, config: IndexConfig | None, incomplete: bool, taking_over: Collection[str]
+) -> None:
     """Make an index of encoded files, or add them to one; needs no model.
 
     Args:
@@ -83,11 +96,13 @@ def index_encoded(folders: Sequence[str], place: str, config: IndexConfig | None
         place: The folder of the index.
         config: How the index stores vectors; None for that of the index, or the defaults.
         incomplete: Do without the shards that are missing.
+        taking_over: Names of stored files whose passages may become those of the encoded ones.
     """
     from fgr_retriever.index.encoded.adding import add_encoded, check_fits
     from fgr_retriever.index.encoded.reading import EncodedCorpus
     from fgr_retriever.index.info import describe
     from fgr_retriever.index.opening import as_collection
+    from fgr_retriever.index.sources import source_of
     from fgr_retriever.index.storage.creation import create_store, open_store
     from fgr_retriever.index.storage.folders import MANIFEST
 
@@ -101,7 +116,8 @@ def index_encoded(folders: Sequence[str], place: str, config: IndexConfig | None
         check_fits(out, made, encoded)  # before a folder is made
         create_store(out, made)
     with closing(open_store(out, encoded.model, encoded.dim, config)) as store:
-        found = add_encoded(store, corpus, progress=sys.stderr.isatty())
+        own = {source_of(passage.metadata) for passage in corpus.passages()} if describe(store).passages else set()
+        found = add_encoded(store, corpus, within={*filter(None, own), *taking_over}, progress=sys.stderr.isatty())
         more = f", updated {found.updated}" * bool(found.updated)
         more += f", {found.unchanged} were stored already" * bool(found.unchanged)
         seconds = time.perf_counter() - started

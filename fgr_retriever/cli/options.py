@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import typer
 
 from fgr_retriever.cli.output import note
 from fgr_retriever.cli.reading.files import Format
+from fgr_retriever.cli.reading.folders import Choice, LeftOut, some_of
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from fgr_retriever.model.encoder import Encoder
     from fgr_retriever.search.pipeline import Pipeline
     from fgr_retriever.trim.budget import TokenCounter
-
-_NAMED = 3  # files, before they are only counted
 
 
 def _check_query(query: str) -> str:
@@ -36,7 +35,21 @@ Model = Annotated[str | None, typer.Option(help="Folder or hub id of a model; by
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; by default the best there is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 FormatName = Annotated[Format, typer.Option(help="What the files are; auto goes by their names.")]
-IdField = Annotated[str | None, typer.Option(help="Field with a record's id.", show_default="id or _id, else path#n")]
+IdField = Annotated[
+    str | None, typer.Option(help="Field with a record's id; '' numbers them.", show_default="id or _id, else FILE#N")
+]
+IdsPerFile = Annotated[
+    bool, typer.Option("--ids-per-file", help="Ids of records are unique in their file only: make them FILE#ID.")
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Leave out what matches in a folder: '*.json' or old at any depth, 'old/*.csv' by path. Repeatable.",
+    ),
+]
+Hidden = Annotated[bool, typer.Option("--hidden", help="Also read names in a folder that begin with a dot.")]
 TextField = Annotated[
     str | None, typer.Option(help="Field with a record's text, or several, as in a,b.", show_default="text")
 ]
@@ -69,7 +82,7 @@ PipelineFile = Annotated[
 ]
 
 
-def note_as_lines(names: Collection[str], field: str | None) -> None:
+def note_as_lines(names: Sequence[str], field: str | None) -> None:
     """Say that files have no field for the text.
 
     Args:
@@ -77,11 +90,19 @@ def note_as_lines(names: Collection[str], field: str | None) -> None:
         field: What `--text-field` named.
     """
     if names:
-        some = ", ".join(list(names)[:_NAMED]) + f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
         note(
-            f"no field {field or 'text'!r} in {some}: each record is a passage of lines `field: value`; --text-field "
-            "names another field"
+            f"no field {field or 'text'!r} in {some_of(names)}: each record is a passage of lines `field: value`; "
+            "--text-field names another field"
         )
+
+
+def note_left_out(left: LeftOut, choice: Choice) -> None:
+    """Say what of folders is not read, and which patterns exclude nothing."""
+    if told := left.told():
+        note(told)
+    for pattern in choice.exclude:
+        if pattern not in left.matched:
+            note(f"--exclude {pattern}: nothing in the folders matches")
 
 
 def require_files(*paths: Path) -> None:

@@ -5,7 +5,7 @@ No code above it knows segments; what the engine knows of it is in `seam`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +71,14 @@ class Index(StoredIndex):
         name = getattr(encoder, "name", None)
         return cls(open_store(folder, encoder.fingerprint, encoder.dim, config, name=name), encoder)
 
-    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
+    def add(
+        self,
+        passages: Iterable[Passage],
+        *,
+        replacing: Iterable[str] = (),
+        within: Collection[str] | None = None,
+        show_progress: bool = False,
+    ) -> Added:
         """Encode and store passages: all of them or, if there is an error, none.
 
         The passages are read once, and never all held in memory. If the id of a passage is already
@@ -80,13 +87,16 @@ class Index(StoredIndex):
         Args:
             passages: The passages to store; each id may occur only once in a call.
             replacing: Ids of passages that are deleted, unless they are among `passages`.
+            within: Names of sources: a stored passage of another one is not replaced, but by one of its own source.
+                None lets a passage replace any.
             show_progress: Show a progress bar on stderr.
 
         Returns:
             How many passages there were, and how many of them were added, updated or unchanged.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string.
+            InputError: A passage cannot be stored, or its id occurs twice, or is that of another source; or an id is
+                not a string.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
@@ -98,7 +108,8 @@ class Index(StoredIndex):
                 telling_importance(self._encoder).encode_passages, show_progress=show_progress, importance=True
             )
         gone = checked_ids(replacing)
-        return self._store.add(passages, encode, self._maker(encode), replacing=gone, progress=show_progress)
+        maker = self._maker(encode)
+        return self._store.add(passages, encode, maker, replacing=gone, within=within, progress=show_progress)
 
     def add_encoded(
         self,

@@ -6,7 +6,7 @@ of a model are for. A folder (`index.index`) and a Qdrant collection (`index.qdr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,7 +53,9 @@ class Stored(Protocol):
     def unmet(self, filter: Filter) -> list[str]:
         """Say which keys of a filter no passage has, or has with such a type, though only these can pass it."""
 
-    def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
+    def plan(
+        self, passages: Iterable[Passage], replacing: Iterable[str], within: Collection[str] | None = None
+    ) -> Added:
         """Say what `add` would do with the same arguments, without doing it."""
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -88,7 +90,14 @@ class PassageIndex(Stored, Protocol):
     def encoder(self) -> TokenEncoder:
         """The model, as it was given: without the calibration that the index keeps."""
 
-    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
+    def add(
+        self,
+        passages: Iterable[Passage],
+        *,
+        replacing: Iterable[str] = (),
+        within: Collection[str] | None = None,
+        show_progress: bool = False,
+    ) -> Added:
         """Encode and store passages; what is stored with the same text is not encoded again."""
 
     def add_encoded(

@@ -33,6 +33,51 @@ def checked_names(sources: str | Iterable[str]) -> set[str]:
     return set(names)
 
 
+def refuse_taking(id: str, source: str | None, owner: str | None, names: Collection[str], *, same: bool) -> None:
+    """Refuse a passage whose id a stored passage of another source has, which is not to be replaced.
+
+    One without a source belongs to nobody: it gets one if the text is the same, and else stays.
+
+    Args:
+        id: Their id.
+        source: The source of the new passage.
+        owner: That of the stored one.
+        names: The sources, and folders of sources, whose passages may be replaced.
+        same: Whether they have the same text.
+
+    Raises:
+        InputError: Storing the new one would delete the other.
+    """
+    if owner == source or (same if owner is None else is_within(owner, names)):
+        return
+    renamed = f". If {owner!r} is an older name of the same, pass taking_over={owner!r} (`--take-over`)"
+    replaced = ", or delete that one first"
+    raise InputError(
+        f"passage id {id!r:.200} of {_called(source)} is also that of a stored passage of {_called(owner)}, which "
+        f"stays as it is: {_another_id(id, source)}{renamed if owner else replaced}"
+    )
+
+
+def twice(id: str, source: str | None, other: str | None) -> InputError:
+    """Say that two passages have one id, and of which sources they are."""
+    if source == other:
+        within = f" in {source!r:.200}" if source else ""
+        return InputError(
+            f"passage id {id!r:.200} comes twice{within}: ids must be unique (`fgr index --id-field ''` numbers)"
+        )
+    both = f"in {_called(other)} and in {_called(source)}"
+    return InputError(f"passage id {id!r:.200} comes twice, {both}: {_another_id(id, source)}")
+
+
+def _called(source: str | None) -> str:
+    return f"{source!r:.200}" if source else "no source"
+
+
+def _another_id(id: str, source: str | None) -> str:
+    example = f", such as {f'{source}#{id}'!r:.200} (`fgr index --ids-per-file` makes such ids)" if source else ""
+    return f"give it an id of its own{example}"
+
+
 def all_within(passages: Iterable[Passage], names: Collection[str]) -> Iterable[Passage]:
     """Pass passages on, and refuse one that is of none of these sources: a refresh of them would never delete it."""
     if isinstance(passages, (Passage, str)) or not isinstance(passages, Iterable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,9 @@ class StoredIndex(Lookup):
         """The name of the folder."""
         return self.folder.resolve().name
 
-    def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
+    def plan(
+        self, passages: Iterable[Passage], replacing: Iterable[str], within: Collection[str] | None = None
+    ) -> Added:
         """Say what `add` would do with the same arguments, without doing it.
 
         Raises:
@@ -55,7 +57,7 @@ class StoredIndex(Lookup):
         """
         gone = checked_ids(replacing)
         with self._store.reading() as (_, connection):
-            return plan(connection, passages, gone)
+            return plan(connection, passages, gone, within)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages; unknown ids are ignored.

@@ -82,18 +82,24 @@ class Upkeep(Closing):
         passages: Iterable[Passage],
         sources: str | Iterable[str],
         *,
+        taking_over: str | Iterable[str] = (),
+        delete_missing: bool = True,
         dry_run: bool = False,
         show_progress: bool = False,
     ) -> Added:
         """Make what is stored of some sources equal to these passages: all of it or, on any error, nothing.
 
         What is stored with the same text is not encoded again. Passages of these sources that are not among
-        `passages` are deleted.
+        `passages` are deleted. Passages of other sources stay as they are: an id that one of them has is refused.
 
         Args:
             passages: All passages of the sources, with these in their metadata.
             sources: Names of sources, as in `sources()`, or of folders of sources: `notes` stands for `notes/a.md`.
                 They are compared as they are written: `notes/` and `./notes` name nothing of `notes`.
+            taking_over: Names of other sources whose passages become those of these where they have the same ids, as
+                of a file that was renamed; nothing else of them is changed.
+            delete_missing: Delete passages of these sources that are not among `passages`. With False you can give
+                a large source in parts.
             dry_run: Only say what would be done.
             show_progress: Show progress bars on stderr.
 
@@ -101,16 +107,18 @@ class Upkeep(Closing):
             How many passages were added, updated, unchanged and deleted.
 
         Raises:
-            InputError: A passage cannot be stored, its id occurs twice, or it is of another source.
+            InputError: A passage cannot be stored, its id occurs twice, or it is of another source; or its id is that
+                of a stored passage of another source, or of none and with another text.
             IndexLockedError: Another process or engine is writing.
             IndexWriteError: The disk refused the write.
         """
         names = checked_names(sources)
-        passages = all_within(passages, names)
-        gone = [id for source, ids in self.sources().items() if is_within(source, names) for id in ids]
+        passages, within = all_within(passages, names), names | checked_names(taking_over)
+        stored = self.sources() if delete_missing else {}
+        gone = [id for source, ids in stored.items() if is_within(source, names) for id in ids]
         if dry_run:
-            return self._index.plan(passages, gone)
-        return self._noted(self._index.add(passages, replacing=gone, show_progress=show_progress))
+            return self._index.plan(passages, gone, within)
+        return self._noted(self._index.add(passages, replacing=gone, within=within, show_progress=show_progress))
 
     def add_encoded(
         self,

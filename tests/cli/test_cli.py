@@ -238,13 +238,16 @@ class TestCommands:
         assert "word-encoder-1" in capsys.readouterr().out
 
     def test_index_adds_and_replaces(self, index, model, stdin, capsys):
+        command = ["index", "-", "--format", "jsonl", "--out", str(index), "--model", model]
         stdin(b'{"id": "radium", "text": "Radium glows."}\n{"id": "dynamite", "text": "Nobel."}')
-        assert main(["index", "-", "--format", "jsonl", "--out", str(index), "--model", model]) == 0
-        said = capsys.readouterr().err
-        assert "added 1 passages" in said
-        assert "updated 1" in said
-        assert main(["info", str(index), "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["passages"] == 3
+        assert main(command) == 1
+        assert "'radium' of '-' is also that of a stored passage of " in capsys.readouterr().err
+        stdin(b'{"id": "glow", "text": "Radium glows."}\n{"id": "dynamite", "text": "Nobel."}')
+        assert main(command) == 0
+        assert "added 2 passages" in capsys.readouterr().err
+        stdin(b'{"id": "glow", "text": "Radium glows."}\n{"id": "dynamite", "text": "Alfred Nobel."}')
+        assert main(command) == 0  # stdin can be read but once
+        assert "updated 1, 1 were stored already; it has 4" in capsys.readouterr().err
 
     def test_a_bad_record_leaves_the_index_as_it_was(self, index, model, stdin, capsys):
         stdin(b'{"id": "a", "text": "x"}\n{"id": "b"}')

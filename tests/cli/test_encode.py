@@ -108,3 +108,38 @@ def test_a_folder_without_shards_is_said(tmp_path, capsys):
 def test_encoded_shards_make_a_folder_and_no_collection(tmp_path, capsys):
     command = ["index", "--from-encoded", tmp_path, "--out", "qdrant://localhost/passages"]
     assert "makes a folder; `fgr copy`" in said(capsys, command, 2)
+
+
+def test_encoded_records_do_not_take_the_place_of_those_of_other_files(tmp_path, model, capsys):
+    index = tmp_path / "index"
+    for name, text in (("machines", "The lift."), ("rooms", "A pool.")):
+        (tmp_path / f"{name}.csv").write_text(f"id,text\n1,{text}\n")
+    files = [tmp_path / "machines.csv", tmp_path / "rooms.csv"]
+    encode = ["encode", "--model", model, "--out"]
+    told = said(capsys, [*encode, tmp_path / "both", *files], 1)
+    assert f"'1' comes twice, in '{files[0]}' and in '{files[1]}': " in told
+    for out, file in zip(("a", "b"), files, strict=True):
+        said(capsys, [*encode, tmp_path / out, file])
+    said(capsys, ["index", "--from-encoded", tmp_path / "a", "--out", index])
+    told = said(capsys, ["index", "--from-encoded", tmp_path / "b", "--out", index], 1)
+    assert f"'1' of '{files[1]}' is also that of a stored passage of '{files[0]}'" in told
+    assert "1 were stored already; it has 1" in said(
+        capsys, ["index", "--from-encoded", tmp_path / "a", "--out", index]
+    )
+    take = ["index", "--from-encoded", tmp_path / "b", "--out", index, "--take-over", files[0]]
+    assert "updated 1; it has 1" in said(capsys, take)
+    said(capsys, [*encode, tmp_path / "both", *files, "--ids-per-file"])
+    assert "added 2 passages" in said(capsys, ["index", "--from-encoded", tmp_path / "both", "--out", index])
+
+
+def test_what_is_left_out_of_a_folder_is_told(tmp_path, model, capsys):
+    for name in ("a.md", "b.md", "c.png", ".d.md"):
+        (tmp_path / "top" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "top" / name).write_text("text")
+    out = tmp_path / "out"
+    told = said(capsys, ["encode", tmp_path / "top", "--exclude", "b.*", "--model", model, "--out", out])
+    assert "1 passages in" in told
+    assert "unknown: 1 .png; left out: top/.d.md" in told
+    assert "2 passages in" in said(
+        capsys, ["encode", tmp_path / "top", "--exclude", "b.*", "--hidden", "--model", model, "--out", out]
+    )

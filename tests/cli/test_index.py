@@ -7,8 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from fgr_retriever.cli import index as commands
-from fgr_retriever.cli import main
+from fgr_retriever.cli import following, main
 from fgr_retriever.config import IndexConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.index.storage.creation import create_store
@@ -30,7 +29,7 @@ def model(tmp_path_factory):
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
     """A file of five records, stored two at a time."""
-    monkeypatch.setattr(commands, "_STORED_AT_ONCE", 2)
+    monkeypatch.setattr(following, "_STORED_AT_ONCE", 2)
     path = tmp_path / "corpus.jsonl"
 
     def write(*records):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shlex
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from fgr_retriever.cli.reading.cut import Cutter
 from fgr_retriever.cli.reading.files import Reading, read_passages
+from fgr_retriever.cli.reading.folders import Choice
 from fgr_retriever.cli.reading.html import html_text
 from fgr_retriever.cli.reading.records import Fields
 from fgr_retriever.cli.reading.sources import find_sources
@@ -67,13 +70,12 @@ class TestReadPassages:
             ("a.jsonl", b'{"id": null, "text": "x"}', r"a.jsonl:1: .*'id'"),
             ("a.jsonl", b'{"text": 3}', "must be a string"),
             ("a.jsonl", b"[1]", "a.jsonl:1"),
-            ("a.csv", b"text,b\nx,1,2\n", "a.csv:2"),
-            ("a.csv", b"text,b\nx\n", "a.csv:2"),
+            ("a.csv", b"text,b\nx,1,2\n", "a.csv:2: 3 cells, and 2 in the header line: .* quote a cell"),
+            ("a.csv", b"text,b\nx\n", "a.csv:2: 1 cells, and 2 in the header line"),
             ("a.csv", b'text\n"x', "not valid CSV"),
             ("a.txt", b"caf\xe9", "a.txt is not UTF-8"),
             ("a.txt", b"\x7fELF\x00\x00\x01", "binary file"),
-            ("a.json", b'{"text": "x"}', "must be an array of objects"),
-            ("a.json", b"[1]", "must be an array of objects"),
+            ("a.json", b'[{"text": "x"}, 1]', "must be an array of objects, and record 2 is none; .* --format text"),
             ("a.json", b'[{"text": "x"}, {"body": "y"}]', r"a.json: record 2: .*--text-field"),
             ("a.json", b"[", "not valid JSON"),
             ("a.ipynb", b"{}", "not a Jupyter notebook"),
@@ -152,7 +154,7 @@ class TestSources:
         ):
             monkeypatch.chdir(place)
             sources = find_sources([name])
-            assert sources.folders == ("notes",)
+            assert [folder.name for folder in sources.folders] == ["notes"]
             found += [source.name for source in sources.files]
         assert found == ["notes/deep/a.md"] * 5
 
@@ -163,6 +165,137 @@ class TestSources:
         with pytest.raises(InputError, match=r"would both be 'notes/x\.md'"):
             find_sources([str(tmp_path / "a/notes"), str(tmp_path / "b/notes")])
         assert len(find_sources([str(tmp_path)]).files) == 2
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as people have them."""
+    top = tmp_path / "top"
+    names = (
+        *("a.md", "deep/b.csv", "deep/old/c.txt", "old/d.txt"),
+        *(
+            ".env.ini",
+            ".git/config.txt",
+            "deep/.ipynb_checkpoints/b.md",
+            "node_modules/x/index.js",
+            "deep/__pycache__/p.py",
+        ),
+        *("env/pyvenv.cfg", "env/lib/site.py", "~$a.docx", "p1.png", "p2.PNG", "LICENSE", "t.odt"),
+    )
+    for name in names:
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text("text\none\n")
+    (top / "link").symlink_to(tmp_path)
+    return top
+
+
+class TestFolders:
+    def found(self, folder, **choice):
+        sources = find_sources([str(folder)], Choice(**choice))
+        return [source.name.removeprefix("top/") for source in sources.files], sources.left
+
+    def test_hidden_and_installed_files_and_those_of_unknown_kinds_are_left_out(self, folder):
+        names, left = self.found(folder)
+        assert names == ["a.md", "deep/b.csv", "deep/old/c.txt", "old/d.txt"]
+        hidden = [".env.ini", ".git", "deep/.ipynb_checkpoints", "deep/__pycache__", "env", "link", "node_modules"]
+        assert left.names == [f"top/{name}" for name in hidden]
+        assert left.told() == (
+            "not read, since their kind is unknown: 2 .png, 1 without an ending, 1 .odt; "
+            "left out: top/.env.ini, top/.git, top/deep/.ipynb_checkpoints and 4 more"
+        )
+
+    def test_hidden_files_can_be_asked_for(self, folder):
+        names, left = self.found(folder, hidden=True)
+        assert names == [
+            *(".env.ini", ".git/config.txt", "a.md", "deep/.ipynb_checkpoints/b.md"),
+            *("deep/b.csv", "deep/old/c.txt", "old/d.txt"),
+        ]
+        assert left.names == ["top/deep/__pycache__", "top/env", "top/link", "top/node_modules"]
+
+    @pytest.mark.parametrize(
+        ("name", "found"),
+        [(".git", ".git/config.txt"), ("env", "env/lib/site.py"), ("node_modules", "node_modules/x/index.js")],
+    )
+    def test_what_is_named_is_read(self, folder, name, found):
+        assert found in [source.name for source in find_sources([str(folder / name)]).files]
+        assert len(find_sources([str(folder / ".env.ini")]).files) == 1
+
+    @pytest.mark.parametrize(
+        ("pattern", "left"),
+        [
+            ("*.txt", ["a.md", "deep/b.csv"]),
+            ("old", ["a.md", "deep/b.csv"]),
+            ("old/", ["a.md", "deep/b.csv"]),
+            ("old/*", ["a.md", "deep/b.csv", "deep/old/c.txt"]),
+            ("deep/old", ["a.md", "deep/b.csv", "old/d.txt"]),
+            ("top/deep/*.csv", ["a.md", "deep/old/c.txt", "old/d.txt"]),
+            ("[b-d].*", ["a.md"]),
+            ("none", ["a.md", "deep/b.csv", "deep/old/c.txt", "old/d.txt"]),
+        ],
+    )
+    def test_patterns_exclude(self, folder, pattern, left):
+        names, found = self.found(folder, exclude=(pattern,))
+        assert names == left
+        assert found.matched == {pattern} - {"none"}
+
+    def test_many_endings_stay_one_short_line(self, tmp_path):
+        for number in range(40):
+            (tmp_path / f"a.{'x' * 50}{number}").touch()
+            (tmp_path / f".{number}").touch()
+        (tmp_path / "a.md").touch()
+        told = self.found(tmp_path)[1].told()
+        assert "unknown: 1 .xxx" in told
+        assert "34 others" in told
+        assert "and 37 more" in told
+        assert "\n" not in told
+        assert len(told) < 400
+
+    def test_a_folder_of_which_nothing_is_read_says_why(self, tmp_path):
+        (tmp_path / "a.png").touch()
+        (tmp_path / ".a.md").touch()
+        with pytest.raises(FileNotFoundError, match=r"ends in .*; not read.*1 \.png.*; left out: .*/\.a\.md"):
+            find_sources([str(tmp_path)])
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("a [1].csv", b"id,text\n1,caf\xe9\n"),
+            ("b.csv", b"id,text\n1\n"),
+            ("it's.json", b"{"),
+            ("d.pdf", b"no PDF"),
+            ("e.docx", b"PK"),
+            ("f.ipynb", b"{}"),
+            ("g.txt", b"\0\0"),
+        ],
+    )
+    def test_what_cannot_be_read_can_be_excluded_as_the_error_says(self, tmp_path, name, content):
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "deep" / name).write_bytes(content)
+        (tmp_path / "other" / "deep").mkdir(parents=True)
+        (tmp_path / "other" / "deep" / name).write_bytes(content)
+        top = tmp_path.name
+        (tmp_path / "good.md").write_text("text")
+        sources = find_sources([str(tmp_path)])
+        with pytest.raises(InputError, match="or index the folder without it: --exclude ") as caught:
+            list(read_passages(sources.files, Reading()))
+        assert name in str(caught.value)
+        option, pattern = shlex.split(str(caught.value).rpartition(": ")[2])
+        assert option == "--exclude"
+        assert self.found(tmp_path, exclude=(pattern,))[0] == [f"{top}/good.md", f"{top}/other/deep/{name}"]
+        with pytest.raises((InputError, MissingExtraError)) as caught:
+            list(read_passages(find_sources([str(tmp_path / "deep" / name)]).files, Reading()))
+        assert "--exclude" not in str(caught.value)
+
+    @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may list any folder")
+    def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(self, folder):
+        try:
+            for mode in (0, 0o400):
+                (folder / "old").chmod(mode)
+                with pytest.raises(InputError, match=r"old.*: Permission denied; .*--exclude top/old$"):
+                    self.found(folder)
+            assert "old/d.txt" not in self.found(folder, exclude=("old",))[0]
+        finally:
+            (folder / "old").chmod(0o700)
 
     def test_a_record_with_a_source_of_its_own_keeps_it(self, tmp_path):
         path = tmp_path / "a.jsonl"
@@ -253,6 +386,46 @@ class TestFormats:
         path = tmp_path / "a.jsonl"
         path.write_text('{"a,b": "one"}')
         assert self.read(path, text="a,b")[0].text == "one"
+
+    def test_empty_cells_beyond_the_header_are_none(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("id,text\na,one,,\nb,two, \n")
+        assert [(one.id, one.text, one.metadata) for one in self.read(path)] == [
+            ("a", "one", {"source": str(path)}),
+            ("b", "two", {"source": str(path)}),
+        ]
+
+    def test_ids_of_records_per_file(self, tmp_path):
+        (tmp_path / "a.csv").write_text("id,text\n1,one\n")
+        (tmp_path / "b.jsonl").write_text('{"id": "1", "text": "two"}\n{"text": "three"}')
+        (tmp_path / "c.csv").write_text("id,name\n1,four\n")
+        name = tmp_path.name
+        found = [one.id.removeprefix(f"{name}/") for one in self.read(tmp_path, per_file=True)]
+        assert found == ["a.csv#1", "b.jsonl#1", "b.jsonl#2", "c.csv#1"]
+        assert self.read(tmp_path / "c.csv", per_file=True, id="name")[0].id == f"{tmp_path / 'c.csv'}#four"
+
+    def test_an_empty_name_numbers_records(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("id,text\n7,one\n7,two\n")
+        assert [(one.id, one.metadata["id"]) for one in self.read(path, id="")] == [
+            (f"{path}#1", "7"),
+            (f"{path}#2", "7"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "count"),
+        [('{"wifi": {"hours": 8},\r\n\r\n "duplex": true}', 1), ("[1, [2]]", 1), ('"a text"', 1), ("[]", 0), ("", 0)],
+    )
+    def test_json_that_is_no_array_of_objects_is_a_text(self, tmp_path, content, count):
+        path = tmp_path / "a.json"
+        path.write_text(content, newline="")
+        found = self.read(path)
+        assert [one.text for one in found] == [content] * count
+        for one in found:
+            assert one.metadata == {"source": str(path), "title": str(path), "start_index": 0, "line": 1}
+        if content != "[]":
+            with pytest.raises(InputError, match="must be an array of objects; for other JSON use --format text"):
+                list(read_passages(find_sources([str(path)]).files, Reading(format="json")))
 
     @pytest.mark.parametrize(("name", "mark"), [("a.csv", ","), ("a.csv", ";"), ("a.csv", "\t"), ("a.tsv", "\t")])
     def test_the_delimiter_is_that_of_the_header(self, tmp_path, name, mark):

@@ -1,5 +1,6 @@
 """An index that follows its files: `fgr index` again, `--dry-run`, `fgr delete`, and the same from Python."""
 
+import io
 import json
 from contextlib import closing
 
@@ -29,6 +30,14 @@ def notes(tmp_path):
     (folder / "glaze.txt").write_text("The glaze runs.")
     (folder / "deep" / "wheel.txt").write_text("A wheel turns.")
     return folder
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    def put(content):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return put
 
 
 class Run:
@@ -141,8 +150,18 @@ def test_sheets_of_different_columns_in_one_folder(run, tmp_path):
     assert "no field 'text' in data/hire.csv, data/staff.csv: each record is a passage of lines" in told
     assert run.texts() == {"data/hire.csv#1": "id: 1\nitem: Van\n", "data/staff.csv#1": "id: 1\nname: Ada\n"}
     told = run(folder, "--text-field", "body", "--id-field", "name")
-    assert told.count("no field 'body' in data/hire.csv: ") == told.count("no field") == 1
+    assert "no field" not in told  # the other file is as it was
     assert run.texts() == {"data/hire.csv#1": "id: 1\nitem: Van\n", "Ada": "text"}
+    assert "no field" not in run(folder, "--text-field", "body", "--id-field", "name")
+    assert (
+        run(folder, "--text-field", "bdoy", "--dry-run").count("no field 'bdoy' in data/hire.csv, data/staff.csv: ")
+        == 1
+    )
+    (folder / "new.csv").write_text("item\nOar\n")
+    (folder / "staff.csv").write_text("id,name\n1,Ada\n")
+    told = run(folder)
+    assert "no field 'text' in data/new.csv, data/staff.csv: " in told
+    assert "no field 'text' in data/hire.csv: " in run(folder, "--id-field", "id", "--exclude", "[ns]*", "--dry-run")
 
 
 def test_a_record_that_moved_to_another_file_stays(run, tmp_path):
@@ -156,6 +175,123 @@ def test_a_record_that_moved_to_another_file_stays(run, tmp_path):
     assert run.texts() == {"x": "one", "y": "two"}
     with closing(Store(run.out)) as store:
         assert Lookup(store).sources() == {"records/a.jsonl": ["y"], "records/b.jsonl": ["x"]}
+
+
+@pytest.fixture
+def exports(tmp_path):
+    """Two exports, each with records 1 and 2."""
+    for folder, name, texts in (
+        ("a", "machines", ("The lift.", "The crane.")),
+        ("b", "rooms", ("A pool.", "A sauna.")),
+    ):
+        (tmp_path / folder).mkdir()
+        rows = "".join(f"{number},{text}\n" for number, text in enumerate(texts, start=1))
+        (tmp_path / folder / f"{name}.csv").write_text(f"id,text\n{rows}")
+    return tmp_path
+
+
+MACHINES, ROOMS = {"1": "The lift.", "2": "The crane."}, {"b/rooms.csv#1": "A pool.", "b/rooms.csv#2": "A sauna."}
+
+
+class TestSameIds:
+    """No record takes the place of one of another file."""
+
+    def test_in_another_run(self, run, exports):
+        run(exports / "a")
+        for option in ([], ["--dry-run"]):
+            told = run(exports / "b", *option, code=1)
+            assert "'1' of 'b/rooms.csv' is also that of a stored passage of 'a/machines.csv'" in told
+            assert "'b/rooms.csv#1' (`fgr index --ids-per-file`" in told
+            assert run.texts() == MACHINES
+        run(exports / "b", "--ids-per-file")
+        assert run.texts() == MACHINES | ROOMS
+
+    def test_in_one_run(self, run, exports):
+        told = run(exports / "a", exports / "b", code=1)
+        assert "'1' comes twice, in 'a/machines.csv' and in 'b/rooms.csv': " in told
+        assert "--ids-per-file" in told
+        assert not run.out.exists()
+        run(exports / "a", exports / "b", "--ids-per-file")
+        assert run.texts() == {f"a/machines.csv#{id}": text for id, text in MACHINES.items()} | ROOMS
+
+    def test_of_a_file_that_the_index_knows_and_a_new_one(self, run, exports):
+        run(exports / "a")
+        for _ in range(2):
+            assert "'1' comes twice, in 'a/machines.csv' and" in run(exports / "b", exports / "a", code=1)
+            assert run.texts() == MACHINES
+
+    def test_of_stdin_and_a_new_file(self, run, exports, stdin):
+        stdin(b"id,text\n1,The lift.\n2,The crane.\n")
+        run("-", "--format", "csv")
+        assert run.texts() == MACHINES
+        for _ in range(2):
+            stdin(b"id,text\n1,The lift.\n2,The crane.\n")
+            run("-", exports / "b", "--format", "csv", code=1)
+            assert run.texts() == MACHINES
+
+    def test_of_passages_that_python_added(self, run, exports, model):
+        with Engine.open(run.out, model=model) as engine:
+            engine.add([Passage("2", "A note.")])
+        assert "'2' of 'b/rooms.csv' is also that of a stored passage of no source" in run(exports / "b", code=1)
+        with closing(Store(run.out)) as store:
+            assert [len(Lookup(store)), *Lookup(store).get(["2"])] == [1, Passage("2", "A note.")]
+
+    def test_of_a_file_with_another_name(self, run, exports):
+        run(exports / "a")
+        (exports / "a").rename(exports / "new")
+        (exports / "new" / "machines.csv").write_text("id,text\n1,The lift.\n3,A saw.\n")
+        run(exports / "new", code=1)
+        assert "would add 1 passages, update 1, delete 0" in run(exports / "new", "--take-over", "a", "--dry-run")
+        told = run(exports / "new", "--take-over", "a")
+        assert "added 1 passages" in told
+        assert "1 passages are still those of a/machines.csv" in told
+        with closing(Store(run.out)) as store:
+            assert Lookup(store).sources() == {"a/machines.csv": ["2"], "new/machines.csv": ["1", "3"]}
+
+    def test_twice_in_one_file(self, run, exports):
+        (exports / "a" / "machines.csv").write_text("id,text\n1,The lift.\n1,A saw.\n")
+        assert "'1' comes twice in 'a/machines.csv': ids must be unique (`fgr index --id-field ''`" in run(
+            exports / "a", code=1
+        )
+        run(exports / "a", "--id-field", "")
+        assert run.texts() == {"a/machines.csv#1": "The lift.", "a/machines.csv#2": "A saw."}
+
+
+def test_stdin_is_read_once(run, stdin):
+    stdin(b"one")
+    run("-")
+    stdin(b"two")
+    assert "updated 1; it has 1" in run("-")
+    assert run.texts() == {"-#1": "two"}
+
+
+def test_what_is_left_out_is_told_and_goes(run, notes):
+    (notes / ".old").mkdir()
+    (notes / ".old" / "a.md").write_text("Old clay.")
+    (notes / "b.json").write_text('{"kiln": 900}')
+    (notes / "c.png").touch()
+    assert "left out" not in (told := run(notes, "--hidden"))
+    assert "not read, since their kind is unknown: 1 .png" in told
+    assert run.texts() == FIRST | {"notes/.old/a.md#1": "Old clay.", "notes/b.json#1": '{"kiln": 900}'}
+    told = run(notes, "--exclude", "b.*", "--exclude", "none", "--dry-run")
+    assert "would be gone, since they are left out now: notes/.old/a.md, notes/b.json\n" in told
+    assert "left out: notes/.old\n" in told
+    assert "--exclude none: nothing in the folders matches" in told
+    assert "gone" not in run(notes, "--exclude", "b.*", "--keep-missing")
+    assert len(run.texts()) == len(FIRST) + 2
+    (notes / "glaze.txt").unlink()
+    told = run(notes, "--exclude", "b.*")
+    assert "gone, since they are left out now: notes/.old/a.md, notes/b.json\n" in told
+    assert "gone: notes/glaze.txt\n" in told
+    assert run.texts() == {id: text for id, text in FIRST.items() if "glaze" not in id}
+
+
+def test_a_part_of_an_indexed_folder_is_told(run, notes):
+    run(notes)
+    assert "the index has files of the same names in notes/deep: " in run(notes / "deep", "--dry-run")
+    assert "the index has files of the same names in notes/deep: " in run(notes / "deep")
+    assert "same names" not in run(notes / "deep")
+    assert "same names" not in run(notes)
 
 
 def test_a_run_that_fails_leaves_no_index_and_changes_none(run, notes):
@@ -252,6 +388,55 @@ class TestPython:
             pytest.raises(InputError, match=r"must be a name .*refresh\(passages, 'notes\.md'\)"),
         ):
             engine.refresh("a", sources)
+
+    @pytest.mark.usefixtures("kept_in")
+    @pytest.mark.parametrize("dry_run", [True, False])
+    @pytest.mark.parametrize("delete_missing", [True, False])
+    @pytest.mark.parametrize("text", ["one two", "other words"])
+    def test_an_id_of_another_source_is_refused(self, tmp_path, text, dry_run, delete_missing):
+        options = {"dry_run": dry_run, "delete_missing": delete_missing}
+        told = (
+            r"'1' of 'rooms\.csv' is also that of a stored passage of 'machines\.csv', .*'rooms\.csv#1'.*--ids-per-file"
+            r".*taking_over='machines\.csv'"
+        )
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            machines = [Passage("1", "one two", {"source": "machines.csv", "owner": "Aas"})]
+            engine.refresh(machines, "machines.csv")
+            rooms = [Passage(id, text, {"source": "rooms.csv"}) for id in ("0", "1")]
+            with pytest.raises(InputError, match=told):
+                engine.refresh(rooms, "rooms.csv", **options)
+            assert engine.get(["1"]) == machines
+            engine.add([Passage("1", "no source")])
+            with pytest.raises(InputError, match=r"'1' of 'rooms\.csv' is .* passage of no source, .*'rooms\.csv#1'"):
+                engine.refresh(rooms, "rooms.csv", **options)
+            assert engine.get(["1"]) == [Passage("1", "no source")]
+            engine.add([Passage("1", text, {"owner": "nobody"})])  # the same text: it finds its source
+            assert engine.refresh(rooms, "rooms.csv", **options).updated == 1
+            engine.add(rooms)  # which replaces whatever has the id
+            assert {name: set(ids) for name, ids in engine.sources().items()} == {"rooms.csv": {"0", "1"}}
+
+    def test_an_id_that_comes_twice_names_both_sources(self, tmp_path):
+        both = [Passage("1", "one", {"source": name}) for name in ("a/machines.csv", "a/rooms.csv")]
+        told = r"'1' comes twice, in 'a/machines\.csv' and in 'a/rooms\.csv': .*'a/rooms\.csv#1'.*--ids-per-file"
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            for dry_run in (True, False):
+                with pytest.raises(InputError, match=told):
+                    engine.refresh(both, "a", dry_run=dry_run)
+            with pytest.raises(InputError, match=told):
+                engine.add(both)
+            assert len(engine) == 0
+
+    @pytest.mark.usefixtures("kept_in")
+    def test_a_source_takes_over_what_an_older_name_has(self, tmp_path):
+        old = [Passage(id, f"text {id}", {"source": "old"}) for id in "abc"]
+        new = [Passage(id, f"text {id}", {"source": "new"}) for id in "bcd"]
+        with Engine.open(tmp_path, encoder=WordEncoder()) as engine:
+            engine.refresh(old, "old")
+            planned = engine.refresh(new, "new", taking_over="old", dry_run=True)
+            assert repr(engine.refresh(new, "new", taking_over="old")) == repr(planned) == repr(Added(1, 2, 0, 0))
+            assert engine.sources() == {"old": ["a"], "new": ["b", "c", "d"]}
+            assert repr(engine.refresh(new[1:], "new", delete_missing=False)) == repr(Added(0, 0, 2, 0))
+            assert repr(engine.refresh(new[1:], "new")) == repr(Added(0, 0, 2, 1))
 
     async def test_in_a_worker_thread(self, tmp_path):
         async with await Engine.aopen(tmp_path, encoder=WordEncoder()) as engine:

@@ -1,8 +1,9 @@
 """What is in the files, in bounded memory for lines and records.
 
 =============================  =====================================================================
-`.jsonl`, `.json`, `.csv` ...  one record, one passage; what is neither id nor text becomes metadata; where the
+`.jsonl`, `.csv` ...           one record, one passage; what is neither id nor text becomes metadata; where the
                                first has no field for the text, lines of `field: value`
+`.json`                        the same, if it is an array of objects, else text
 `.html`, `.ipynb`, `.docx`     their text, then as below
 `.pdf`, `.pptx`                the same, each page or slide by itself, with its number
 `.xlsx`                        one row of a sheet, one passage
@@ -20,13 +21,14 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fgr_retriever.cli.reading.cut import Cutter
 from fgr_retriever.cli.reading.documents import notebook_text, pdf_pages
+from fgr_retriever.cli.reading.excluding import or_excluded
 from fgr_retriever.cli.reading.html import html_text
 from fgr_retriever.cli.reading.office import document_text, sheet_rows, slide_texts
 from fgr_retriever.cli.reading.records import Fields, Record, read_csv, read_json, read_jsonl
@@ -89,7 +91,7 @@ KINDS: dict[str, Format] = {
     ".xlsx": "xlsx",
 }
 _NOT_READ = {".doc", ".ppt", ".xls", ".odt", ".odp", ".ods", ".epub"}
-_RECORDS: dict[Format, Callable[[Iterable[str], str], Iterator[Record]]] = {
+_RECORDS: dict[Format, Callable[[Iterable[str], str], Iterator[Record] | str]] = {
     "jsonl": read_jsonl,
     "json": read_json,
     "csv": read_csv,
@@ -128,6 +130,10 @@ class Reading:
             raise InputError(f"{path}: {ending} files are not read: save it as PDF, HTML, text, .docx, .pptx or .xlsx")
         return KINDS.get(ending, "text")
 
+    def has_records(self, path: Path) -> bool:
+        """Say whether a file is one of records."""
+        return self.of(path) in _RECORDS
+
 
 def read_passages(
     sources: Iterable[Source], reading: Reading, as_lines: Callable[[str], object] = lambda name: None
@@ -145,26 +151,47 @@ def read_passages(
         OSError: A file cannot be read.
     """
     for source in sources:
-        format = reading.of(source.path)
-        if format in _RECORDS:
-            with open_text(str(source.path)) as lines:
-                yield from reading.fields.passages(_RECORDS[format](lines, str(source.path)), source.name, as_lines)
-            continue
-        cutter = Cutter(source.name, reading.passage_chars, markdown=format in _WITH_HEADINGS)
-        if format in _PAGES:
-            for page, text in enumerate(_PAGES[format](source.path, source.name), start=1):
-                yield from cutter.cut(_lines(text), page=page)
-        elif format == "xlsx":
-            yield from _rows(source, cutter)
-        elif format == "docx":
-            yield from cutter.cut(_lines(document_text(source.path, source.name)))
+        with or_excluded(source.name) if source.in_folder else nullcontext():
+            format = reading.of(source.path)
+            if format in _RECORDS:
+                yield from _records(source, format, reading, as_lines)
+            else:
+                yield from _texts(source, format, reading)
+
+
+def _records(source: Source, format: Format, reading: Reading, as_lines: Callable[[str], object]) -> Iterator[Passage]:
+    """Make passages of records, or of a text if it is JSON only by its name and has none."""
+    from fgr_retriever.evaluation.text_files import read_lines
+
+    name = str(source.path)
+    with open_text(name) as lines:
+        found = _RECORDS[format](lines, name)
+        if not isinstance(found, str):
+            yield from reading.fields.passages(found, source.name, as_lines)
+        elif reading.format == "auto":
+            pieces = read_lines(io.StringIO(found, newline=""), name, _LONGEST_LINE)
+            yield from Cutter(source.name, reading.passage_chars).cut(_checked(pieces, name))
         else:
-            with open_text(str(source.path), _LONGEST_LINE) as lines:
-                if format == "html":
-                    lines = _lines(html_text("".join(lines)))
-                elif format == "notebook":
-                    lines = _lines(notebook_text("".join(lines), source.name))
-                yield from cutter.cut(_texts(lines, str(source.path)))
+            raise InputError(f"{name}: must be an array of objects; for other JSON use --format text")
+
+
+def _texts(source: Source, format: Format, reading: Reading) -> Iterator[Passage]:
+    """Make passages of the text of a file."""
+    cutter = Cutter(source.name, reading.passage_chars, markdown=format in _WITH_HEADINGS)
+    if format in _PAGES:
+        for page, text in enumerate(_PAGES[format](source.path, source.name), start=1):
+            yield from cutter.cut(_lines(text), page=page)
+    elif format == "xlsx":
+        yield from _rows(source, cutter)
+    elif format == "docx":
+        yield from cutter.cut(_lines(document_text(source.path, source.name)))
+    else:
+        with open_text(str(source.path), _LONGEST_LINE) as lines:
+            if format == "html":
+                lines = _lines(html_text("".join(lines)))
+            elif format == "notebook":
+                lines = _lines(notebook_text("".join(lines), source.name))
+            yield from cutter.cut(_checked(lines, str(source.path)))
 
 
 def _rows(source: Source, cutter: Cutter) -> Iterator[Passage]:
@@ -202,7 +229,7 @@ def open_text(name: str, longest: int = -1) -> Iterator[Iterator[str]]:
             yield read_lines(file, name, longest)
 
 
-def _texts(lines: Iterable[str], name: str) -> Iterator[str]:
+def _checked(lines: Iterable[str], name: str) -> Iterator[str]:
     """Give lines of text.
 
     Raises:

@@ -25,11 +25,14 @@ class Fields:
 
     Args:
         id: Field with the passage's id; None takes `id` or `_id`, and numbers the records of a file that has neither.
+            An empty name numbers them all.
+        per_file: Whether the id of a record is unique in its file only: the passage's is then `FILE#ID`.
         text: Field with the passage's text, None for `text`; several, joined by commas, become lines of `field: value`.
         title: Field whose value is put before the text, a blank line between.
     """
 
     id: str | None = None
+    per_file: bool = False
     text: str | None = None
     title: str | None = None
 
@@ -61,9 +64,15 @@ class Fields:
             if not is_sheet:
                 yield self._passage(where, values, name, number)
             elif text := self._lines(values):
-                named = self.id if self.id in values else None
-                id = f"{name}#{number}" if named is None else _value(values, named, "--id-field", where)
-                yield self._made(str(id), text, values, name)
+                named = self.id if self.id and self.id in values else None
+                yield self._made(self._id(values, named, where, name, number), text, values, name)
+
+    def _id(self, values: dict[str, Any], field: str | None, where: str, name: str, number: int) -> str:
+        """Take the id of a record from a field, or number it."""
+        if field is None:
+            return f"{name}#{number}"
+        id = str(_value(values, field, "--id-field", where))
+        return f"{name}#{id}" if self.per_file else id
 
     def _texts(self, values: dict[str, Any]) -> list[str]:
         """List the fields that make the text."""
@@ -71,14 +80,14 @@ class Fields:
         return [text] if text in values else text.split(",")
 
     def _passage(self, where: str, values: dict[str, Any], name: str, number: int) -> Passage:
-        id_field = self.id or next((field for field in _ID_FIELDS if field in values), None)
-        id = f"{name}#{number}" if id_field is None else _value(values, id_field, "--id-field", where)
+        named = next((field for field in _ID_FIELDS if field in values), None)
+        id_field = named if self.id is None else self.id or None
         texts = self._texts(values)
         text = self._text(values, texts, where)
         if self.title is not None:
             text = f"{_value(values, self.title, '--title-field', where)}\n\n{text}"
         others = {key: value for key, value in values.items() if key not in (id_field, *texts)}
-        return self._made(str(id), text, others, name)
+        return self._made(self._id(values, id_field, where, name, number), text, others, name)
 
     def _made(self, id: str, text: str, fields: dict[str, Any], name: str) -> Passage:
         metadata = dict(fields)
@@ -121,18 +130,28 @@ def read_jsonl(lines: Iterable[str], name: str) -> Iterator[Record]:
     return parse_jsonl(lines, name)
 
 
-def read_json(lines: Iterable[str], name: str) -> Iterator[Record]:
-    """Read a JSON array of objects; the whole file is in memory.
+def read_json(lines: Iterable[str], name: str) -> Iterator[Record] | str:
+    """Read a JSON array of objects; the whole file is in memory. Other JSON comes back as the text that it is.
 
     Raises:
-        InputError: It is something else.
+        InputError: It is no JSON, or an array of objects and something else.
     """
+    text = "".join(lines)
     try:
-        found = json.loads("".join(lines))
+        found = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: not valid JSON: {error}") from error
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise InputError(f"{name}: must be an array of objects; for other JSON use --format text")
+    others = (
+        [number for number, one in enumerate(found, start=1) if not isinstance(one, dict)]
+        if isinstance(found, list)
+        else []
+    )
+    if not isinstance(found, list) or (others and len(others) == len(found)):
+        return text
+    if others:
+        raise InputError(
+            f"{name}: must be an array of objects, and record {others[0]} is none; for other JSON use --format text"
+        )
     return ((f"{name}: record {number}", one) for number, one in enumerate(found, start=1))
 
 
@@ -140,7 +159,7 @@ def read_csv(lines: Iterable[str], name: str) -> Iterator[Record]:
     """Read CSV with a header line; commas, semicolons or tabs, whichever the header has most of.
 
     Raises:
-        InputError: It is not valid CSV, or a row has not as many cells as the header.
+        InputError: It is not valid CSV, or a row has not as many cells as the header (empty ones at its end aside).
     """
     csv.field_size_limit(_MAX_CELL)
     following = iter(lines)
@@ -149,8 +168,13 @@ def read_csv(lines: Iterable[str], name: str) -> Iterator[Record]:
     rows = csv.DictReader(_from(header, following), strict=True, delimiter=delimiter)
     try:
         for row in rows:
-            if None in row or None in row.values():
-                raise InputError(f"{name}:{rows.line_num}: has not as many cells as the header line")
+            more = row.pop(None, [])  # as `csv` calls cells beyond those of the header
+            found, wanted = sum(value is not None for value in row.values()) + len(more), len(rows.fieldnames or ())
+            if found < wanted or any(cell.strip() for cell in more):
+                raise InputError(
+                    f"{name}:{rows.line_num}: {found} cells, and {wanted} in the header line: add what is "
+                    "missing, or quote a cell that has the separator in it"
+                )
             yield f"{name}:{rows.line_num}", dict(row)
     except csv.Error as error:
         raise InputError(f"{name}:{rows.line_num}: not valid CSV: {error}") from error

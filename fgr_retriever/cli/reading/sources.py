@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fgr_retriever.cli.reading.files import KINDS, STDIN
+from fgr_retriever.cli.reading.folders import Choice, LeftOut, files_in
 from fgr_retriever.errors import InputError
+from fgr_retriever.index.sources import is_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,29 @@ class Source:
     Args:
         name: Its name in the index.
         path: Where it is; `-` for stdin.
+        in_folder: Whether it was found in a folder; else it was given itself.
     """
 
     name: str
     path: Path
+    in_folder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that was given: what the index has of it and is not among the files is gone.
+
+    Args:
+        name: Its name in the index.
+        path: Where it is.
+    """
+
+    name: str
+    path: Path
+
+    def has(self, name: str) -> bool:
+        """Say whether a file that the index knows lies there still."""
+        return is_within(name, {self.name}) and (self.path / name[len(self.name) + 1 :]).is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +54,23 @@ class Sources:
 
     Args:
         files: The files, each once.
-        folders: Names of the folders that were given: what the index has of them and is not among the files is gone.
+        folders: The folders that were given.
+        left: What was left out of them.
     """
 
     files: tuple[Source, ...]
-    folders: tuple[str, ...]
+    folders: tuple[Folder, ...]
+    left: LeftOut
 
 
-def find_sources(given: Sequence[str]) -> Sources:
-    """Find the files that are meant; a folder stands for all files in it of a known kind.
+def find_sources(given: Sequence[str], choice: Choice = Choice()) -> Sources:  # noqa: B008 - immutable
+    """Find the files that are meant; a folder stands for all files in it of a known kind that are not left out.
 
     Raises:
         FileNotFoundError: A file is missing, or a folder has no such file.
-        InputError: Two files would have the same name in the index.
+        InputError: Two files would have the same name in the index, or a folder cannot be listed.
     """
-    files: list[Source] = []
-    folders = []
+    files, folders, left = list[Source](), list[Folder](), LeftOut()
     for name in given:
         path = Path(name)
         if name == STDIN or path.is_file():
@@ -56,19 +78,17 @@ def find_sources(given: Sequence[str]) -> Sources:
         elif not path.exists():
             raise FileNotFoundError(f"{name}: no such file or folder")
         else:
-            folder = path.resolve().name
-            inside = sorted(item for item in path.rglob("*") if _is_text(item))
+            folder = Folder(path.resolve().name, path)
+            inside = files_in(path, choice, left)
             if not inside:
-                raise FileNotFoundError(f"{name}: no file in this folder whose name ends in {', '.join(KINDS)}")
-            files += [Source((Path(folder) / item.relative_to(path)).as_posix(), item) for item in inside]
+                but = f"; {told}" if (told := left.told()) else ""
+                raise FileNotFoundError(f"{name}: no file in this folder whose name ends in {', '.join(KINDS)}{but}")
+            files += [
+                Source((Path(folder.name) / item.relative_to(path)).as_posix(), item, in_folder=True) for item in inside
+            ]
             folders.append(folder)
     _check_names(files)
-    return Sources(tuple(files), tuple(folders))
-
-
-def _is_text(path: Path) -> bool:
-    """Say whether this is a file of a known kind; `~$a.docx` only says who has `a.docx` open."""
-    return path.suffix.lower() in KINDS and not path.name.startswith("~$") and path.is_file()
+    return Sources(tuple(files), tuple(folders), left)
 
 
 def _check_names(files: Sequence[Source]) -> None:

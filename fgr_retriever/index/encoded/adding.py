@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -18,13 +19,21 @@ from fgr_retriever.model.tokens import EvidenceCode
 from fgr_retriever.types import Added, Passage
 
 
-def add_encoded(store: Store, corpus: EncodedCorpus, *, replacing: Iterable[str] = (), progress: bool = False) -> Added:
+def add_encoded(
+    store: Store,
+    corpus: EncodedCorpus,
+    *,
+    replacing: Iterable[str] = (),
+    within: Collection[str] | None = None,
+    progress: bool = False,
+) -> Added:
     """Add or replace passages: all of them or, on any error, none.
 
     Args:
         store: The index.
         corpus: The passages.
         replacing: Ids of passages to delete, unless they are in the corpus.
+        within: Names of the sources whose passages may be replaced; see `Intake`.
         progress: Show bars on stderr.
 
     Returns:
@@ -41,9 +50,8 @@ def add_encoded(store: Store, corpus: EncodedCorpus, *, replacing: Iterable[str]
     maker = CodeMaker(code, corpus.encode) if code else None
     with closing(corpus.passages()) as passages:
         shown = _shown(passages, len(corpus), progress)
-        return store.add(
-            shown, corpus.encode, maker, replacing=replacing, progress=progress, bordered=corpus.with_units
-        )
+        which: dict[str, Any] = {"replacing": replacing, "within": within, "bordered": corpus.with_units}
+        return store.add(shown, corpus.encode, maker, progress=progress, **which)
 
 
 def check_fits(folder: Path, kept: Manifest, encoded: Manifest) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from fgr_retriever.config import IndexConfig
-from fgr_retriever.errors import IndexCorruptError, IndexFormatError, InputError
+from fgr_retriever.errors import IndexCorruptError, IndexFormatError
 from fgr_retriever.index.encoded.arrays import remove_abandoned
 from fgr_retriever.index.encoded.passage_file import PassageFile, write_passages
 from fgr_retriever.index.encoded.shard import Shard, ends_file
 from fgr_retriever.index.encoded.shard_list import ShardList, write_list
+from fgr_retriever.index.sources import source_of, twice
 from fgr_retriever.index.storage.creation import new_manifest
 from fgr_retriever.index.storage.database import write_errors
 from fgr_retriever.index.storage.manifest import Manifest
@@ -97,15 +98,16 @@ class _Corpus:
         Raises:
             InputError: A passage cannot be stored, or its id came before.
         """
-        group, met = _Group(), set[str]()
+        group, met = _Group(), dict[str, str | None]()
         for position, passage in enumerate(self._passages):
             row = to_row(passage, units=False)
             self._digest.update(row.checksum)
             if not self._shard.has(passage.id):
                 continue
+            source = source_of(passage.metadata)
             if passage.id in met:
-                raise InputError(f"passage id {passage.id!r} comes twice: ids must be unique in a corpus")
-            met.add(passage.id)
+                raise twice(passage.id, source, met[passage.id])
+            met[passage.id] = source
             group.add(position, passage, row.checksum)
             if group.is_full:
                 yield group

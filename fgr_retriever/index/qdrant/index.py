@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,21 +88,30 @@ class QdrantIndex(QdrantStored):
             server.close()
             raise
 
-    def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
+    def add(
+        self,
+        passages: Iterable[Passage],
+        *,
+        replacing: Iterable[str] = (),
+        within: Collection[str] | None = None,
+        show_progress: bool = False,
+    ) -> Added:
         """Encode and store passages, batch by batch; do it again after an error, and the rest is stored.
 
         Args:
             passages: The passages to store, read once; each id may occur only once in a call. What is stored with
                 the same text is not encoded again.
             replacing: Ids of passages that are deleted in the end, unless they are among `passages`.
+            within: Names of sources: a stored passage of another one is not replaced, but by one of its own source.
+                None lets a passage replace any.
             show_progress: Show progress bars on stderr.
 
         Returns:
             How many passages were added, updated, unchanged and deleted.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string. What came before
-                it may be stored.
+            InputError: A passage cannot be stored, or its id occurs twice, or is that of another source; or an id is
+                not a string. What came before it may be stored.
             IndexServerError: The server does not answer, or refuses. What it acknowledged is stored.
             MissingExtraError: There are enough passages to learn centroids, and faiss is not installed.
         """
@@ -112,7 +121,7 @@ class QdrantIndex(QdrantStored):
         check_current(self._server)
         self._centroids.get(again=True)
         self._words.refresh()
-        writer = Writer(self._server, self._centroids.get, self._words, self._facts.dim)
+        writer = Writer(self._server, self._centroids.get, self._words, self._facts.dim, within)
         stored = writer.add(passages, partial(self._encode, show_progress=show_progress), show_progress)
         write(writer, self._centroids, stored, show_progress)
         writer.drop(gone)
@@ -228,18 +237,8 @@ class QdrantIndex(QdrantStored):
         if not asked:
             return [[] for _ in queries]
         size = 0 if config.exact else self._size(allowed)
-        found = iter(
-            best_points(
-                self._server,
-                asked,
-                k,
-                allowed,
-                config,
-                passages=size,
-                centroids=self._centroids.get(),
-                reading=reading,
-            )
-        )
+        options: dict[str, Any] = {"passages": size, "centroids": self._centroids.get(), "reading": reading}
+        found = iter(best_points(self._server, asked, k, allowed, config, **options))
         return [next(found) if len(query) else [] for query in queries]
 
     def _scored(self, query: Tensor, ids: Iterable[str], reading: Reading) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -181,13 +181,16 @@ class QdrantStored:
         keys = dict.fromkeys(key for key, _ in wanted_conditions(filter))
         return without([key for key in keys if not all_passages(self._server, exists(key))] if len(self) else [])
 
-    def plan(self, passages: Iterable[Passage], replacing: Iterable[str]) -> Added:
+    def plan(
+        self, passages: Iterable[Passage], replacing: Iterable[str], within: Collection[str] | None = None
+    ) -> Added:
         """Say what `add` would do with the same arguments, without doing it.
 
         Raises:
-            InputError: A passage cannot be stored, or its id occurs twice; or an id is not a string.
+            InputError: A passage cannot be stored, or its id occurs twice, or is that of another source; or an id is
+                not a string.
         """
-        return plan(self._server, passages, checked_ids(replacing))
+        return plan(self._server, passages, checked_ids(replacing), within)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete passages and return how many were deleted; unknown ids are ignored.

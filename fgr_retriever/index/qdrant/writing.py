@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from qdrant_client import models
@@ -22,6 +22,7 @@ from fgr_retriever.index.qdrant.layout import ROW, described, point_id, to_point
 from fgr_retriever.index.qdrant.reading import PAGE, all_passages, batches, retrieve
 from fgr_retriever.index.qdrant.server import Server
 from fgr_retriever.index.qdrant.words import Words
+from fgr_retriever.index.sources import refuse_taking, source_of, twice
 from fgr_retriever.index.storage.passage_row import READ_BYTES, ROW_BYTES, Row, to_row, with_units
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock
 from fgr_retriever.types import Added, Passage
@@ -38,16 +39,26 @@ class Writer:
         centroids: Gives those of the collection, once there are any.
         words: Those of the collection.
         dim: Width of a token vector.
+        within: Names of sources; a stored passage of another one is replaced by one of its own source only. None
+            lets a passage replace any.
 
     Attributes:
         server: The collection.
         words: Its words.
     """
 
-    def __init__(self, server: Server, centroids: Callable[[], Tensor | None], words: Words, dim: int) -> None:
+    def __init__(
+        self,
+        server: Server,
+        centroids: Callable[[], Tensor | None],
+        words: Words,
+        dim: int,
+        within: Collection[str] | None = None,
+    ) -> None:
+        self._within = within
         self.server, self._centroids, self.words, self._dim = server, centroids, words, dim
         self._next = time.time_ns() // 1000  # microseconds: later writes have higher numbers
-        self._met: set[str] = set()
+        self._met: dict[str, str | None] = {}
         self._pending: deque[tuple[Row, int, models.SparseVector | None]] = deque()
         self._points: list[models.PointStruct] = []
         self._tokens = 0
@@ -91,8 +102,8 @@ class Writer:
         """Take passages, and give the texts that must be encoded."""
         for some in batches(passages, _LOOKED_UP):
             changed, new = [], []
-            for row, stored in _looked_up(self.server, some, self._met):
-                if stored is not None and stored["check"][2 * READ_BYTES : 2 * ROW_BYTES] == _text_check(row):
+            for row, stored in _looked_up(self.server, some, self._met, self._within):
+                if stored is not None and _has_text(stored, row):
                     same = stored["check"][: 2 * READ_BYTES] == row.checksum[:READ_BYTES].hex()
                     self._counts["unchanged" if same else "updated"] += 1
                     if not same:
@@ -156,18 +167,20 @@ def write(writer: Writer, centroids: Centroids, stored: Iterator[int], progress:
         centroids.learn(progress=progress)
 
 
-def plan(server: Server, passages: Iterable[Passage], gone: Iterable[str]) -> Added:
+def plan(
+    server: Server, passages: Iterable[Passage], gone: Iterable[str], within: Collection[str] | None = None
+) -> Added:
     """Say what a write would do with passages, and with the ids of others that are to go, without doing it.
 
     Raises:
-        InputError: A passage cannot be stored, or its id came before.
+        InputError: A passage cannot be stored, or its id came before, or is that of another source (see `Writer`).
     """
-    counts, met = Counter[str](), set[str]()
+    counts, met = Counter[str](), dict[str, str | None]()
     for some in batches(passages, _LOOKED_UP):
-        for row, stored in _looked_up(server, some, met):
+        for row, stored in _looked_up(server, some, met, within):
             same = stored is not None and stored["check"][: 2 * ROW_BYTES] == row.checksum.hex()
             counts["added" if stored is None else "unchanged" if same else "updated"] += 1
-    deleted = sum(1 for _ in retrieve(server, map(point_id, set(gone) - met), ["id"]))
+    deleted = sum(1 for _ in retrieve(server, map(point_id, set(gone) - met.keys()), ["id"]))
     return Added(counts["added"], counts["updated"], counts["unchanged"], deleted)
 
 
@@ -182,20 +195,28 @@ def delete(server: Server, ids: Iterable[str]) -> int:
     return found
 
 
-def _looked_up(server: Server, passages: Iterable[Passage], met: set[str]) -> list[tuple[Row, dict[str, Any] | None]]:
+def _looked_up(
+    server: Server, passages: Sequence[Passage], met: dict[str, str | None], within: Collection[str] | None
+) -> list[tuple[Row, dict[str, Any] | None]]:
     """Pair passages with what is stored under their ids.
 
     Raises:
-        InputError: A passage cannot be stored, or its id came before.
+        InputError: A passage cannot be stored, or its id came before, or is that of another source.
     """
     rows = [to_row(passage, units=False) for passage in passages]
+    for passage in passages:
+        source = source_of(passage.metadata)
+        if passage.id in met:
+            raise twice(passage.id, source, met[passage.id])
+        met[passage.id] = source
+    points = retrieve(server, [point_id(row.id) for row in rows], ["check", ROW, "source"])
+    stored = {str(one.id): one.payload for one in points}
     for row in rows:
-        if row.id in met:
-            raise InputError(f"passage id {row.id!r} comes twice in one call: ids must be unique")
-        met.add(row.id)
-    stored = {str(one.id): one.payload for one in retrieve(server, [point_id(row.id) for row in rows], ["check", ROW])}
+        if within is not None and (found := stored.get(point_id(row.id))) is not None:
+            refuse_taking(row.id, met[row.id], found.get("source"), within, same=_has_text(found, row))
     return [(row, stored.get(point_id(row.id))) for row in rows]
 
 
-def _text_check(row: Row) -> str:
-    return row.checksum[READ_BYTES:ROW_BYTES].hex()
+def _has_text(stored: dict[str, Any], row: Row) -> bool:
+    """Say whether a stored passage has the text of this row."""
+    return bool(stored["check"][2 * READ_BYTES : 2 * ROW_BYTES] == row.checksum[READ_BYTES:ROW_BYTES].hex())

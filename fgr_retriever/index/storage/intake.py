@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from fgr_retriever.errors import IndexCorruptError, InputError
+from fgr_retriever.index.sources import refuse_taking, source_of, twice
 from fgr_retriever.index.storage import rows
 from fgr_retriever.index.storage.database import write_errors
-from fgr_retriever.index.storage.passage_row import Row, to_row, verify_row
+from fgr_retriever.index.storage.passage_row import Row, to_metadata, to_row, verify_row
 from fgr_retriever.types import Added, Passage
 
 
@@ -25,15 +26,23 @@ class Intake:
         connection: In the write transaction.
         bordered: Gives a row with the units of its text; None if units are not kept.
         rows: The rows that the segments have.
+        within: Names of sources; a stored passage of another one is replaced by one of its own source only. None
+            lets a passage replace any.
 
     Attributes:
         next: The row of the next passage that needs vectors.
     """
 
     def __init__(
-        self, folder: Path, connection: sqlite3.Connection, bordered: Callable[[Row], Row] | None, rows: range
+        self,
+        folder: Path,
+        connection: sqlite3.Connection,
+        bordered: Callable[[Row], Row] | None,
+        rows: range,
+        within: Collection[str] | None = None,
     ) -> None:
         """Take nothing yet."""
+        self._within = within
         self.next = self._first = rows.stop
         self._rows = rows
         self._folder, self._connection = folder, connection
@@ -73,7 +82,8 @@ class Intake:
             if not self._rows.start <= number < self.next:
                 raise IndexCorruptError(f"passage {row.id!r} has a row that no segment has: run `fgr repair`")
             if number >= self._first or self._met[number - self._rows.start]:
-                raise _twice(row.id)
+                raise _twice(row, stored)
+            _check_owner(stored, row, self._within)
             if stored.text == row.text and _is_intact(stored, self._units):
                 self._keep(number, stored, row)
                 return False
@@ -93,27 +103,46 @@ class Intake:
         self._updated += 1
 
 
-def plan(connection: sqlite3.Connection, passages: Iterable[Passage], gone: Iterable[str]) -> Added:
+def plan(
+    connection: sqlite3.Connection,
+    passages: Iterable[Passage],
+    gone: Iterable[str],
+    within: Collection[str] | None = None,
+) -> Added:
     """Say what a write would do with passages, and with the ids of others that are to go, without doing it.
 
     Raises:
-        InputError: A passage cannot be stored, or its id came before.
+        InputError: A passage cannot be stored, or its id came before, or is that of another source (see `Intake`).
     """
-    counts, met = Counter[str](), set[str]()
+    counts, met = Counter[str](), dict[str, str | None]()
     for passage in passages:
         row = to_row(passage, units=False)
+        source = source_of(passage.metadata)
         if row.id in met:
-            raise _twice(row.id)
-        met.add(row.id)
+            raise twice(row.id, source, met[row.id])
+        met[row.id] = source
         found = rows.find(connection, row.id, units=False)
+        if found is not None:
+            _check_owner(found[1], row, within)
         same = found is not None and (found[1].text, found[1].metadata) == (row.text, row.metadata)
         counts["added" if found is None else "unchanged" if same else "updated"] += 1
-    deleted = sum(number is not None for number in rows.numbers_of(connection, set(gone) - met))
+    deleted = sum(number is not None for number in rows.numbers_of(connection, set(gone) - met.keys()))
     return Added(counts["added"], counts["updated"], counts["unchanged"], deleted)
 
 
-def _twice(id: str) -> InputError:
-    return InputError(f"passage id {id!r} comes twice in one call: ids must be unique; nothing was stored")
+def _check_owner(stored: Row, row: Row, within: Collection[str] | None) -> None:
+    """Raise InputError if a row may not take the place of a stored one."""
+    if within is not None and row.metadata != stored.metadata:
+        refuse_taking(row.id, *_sources(row, stored), within, same=row.text == stored.text)
+
+
+def _twice(row: Row, stored: Row) -> InputError:
+    return twice(row.id, *_sources(row, stored))
+
+
+def _sources(row: Row, stored: Row) -> tuple[str | None, str | None]:
+    source, other = (source_of(to_metadata(one.id, one.metadata)) for one in (row, stored))
+    return source, other
 
 
 def _is_intact(row: Row, units: bool) -> bool:

@@ -15,7 +15,7 @@ A segment holds a run of consecutive rows. A row that was deleted or replaced ha
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,6 +90,7 @@ class Store:
         maker: CodeMaker | None = None,
         *,
         replacing: Iterable[str] = (),
+        within: Collection[str] | None = None,
         progress: bool = False,
         bordered: Callable[[Row], Row] = with_units,
     ) -> Added:
@@ -100,6 +101,7 @@ class Store:
             encode: Turns texts into token blocks, in order. It does not see texts that are stored already.
             maker: Does so with evidence codes, and is used where the index keeps these codes.
             replacing: Ids of passages to delete, unless they are among `passages`.
+            within: Names of the sources whose passages may be replaced; see `Intake`.
             progress: Show bars on stderr while segments are encoded and merged.
             bordered: Gives the row of the latest passage with the units of its text.
 
@@ -111,7 +113,7 @@ class Store:
             first = listed.stop
             if coded := maker is not None and maker.fits(manifest):
                 encode = maker.encode
-            intake = Intake(self.folder, connection, bordered if manifest.units else None, listed)
+            intake = Intake(self.folder, connection, bordered if manifest.units else None, listed, within)
             with growth.writer(evidence=coded) as segments:
                 writer = BlockWriter(segments, manifest.dim)
                 for block in encode(intake.texts(passages)):
