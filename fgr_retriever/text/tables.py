@@ -63,7 +63,7 @@ def tables(text: str) -> list[Table]:
         lines = [line for one in runs[place:read] for line in one] if read > place + 1 else run
         first = is_heading(text[slice(*lines[0])])
         if len(lines) > first + 1:
-            found += list(_ruled(text, lines)) or _separated(text, lines[first:])
+            found += list(_ruled(text, lines)) or _separated(text, lines[first:]) or _piped(text, lines[first:])
     return [one for one in found if one.end - one.start <= _LONGEST_HEADER]
 
 
@@ -103,6 +103,16 @@ def _separated(text: str, lines: Sequence[Line]) -> list[Table]:
     if not others or not _is_header(header, others):
         return []
     return [Table(*_bare(text, *rows[0]), rows[1][0], rows[-1][1])]
+
+
+def _piped(text: str, lines: Sequence[Line]) -> list[Table]:
+    """Find the header of rows with bars between their cells and no rule below the first one."""
+    if text.find("|", *lines[0]) < 0 or not all(is_table_row(text[slice(*line)]) for line in lines):
+        return []
+    header, *others = ([cell.strip() for cell in text[slice(*line)].strip(" \t|").split("|")] for line in lines)
+    if any(len(row) != len(header) for row in others) or not _is_header(header, others[:_ROWS_READ]):
+        return []
+    return [Table(*_bare(text, *lines[0]), lines[1][0], lines[-1][1])]
 
 
 def _is_header(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
