@@ -105,9 +105,10 @@ def verify_citations(
       content words of a sentence without numbers; if a number stands only in the row of something else; or if
       their sentence closest to it has an antonym, a negation, a limit or a number that contradicts it. It is
       None if the rules cannot tell: the words stand in another order, what it says is said of something else,
-      a number stands in another column, only the sentence has a negation ("fails to"), or a part of it is hardly
-      like anything in the sources. Otherwise it is True. Only the kept spans are read, not the passages that they
-      come from. The rules know English. They miss some errors, so do not take a True for a proof.
+      what it says of a record stands in another one, a number stands in another column, only the sentence has a
+      negation ("fails to"), or a part of it is hardly like anything in the sources. Otherwise it is True. Only the
+      kept spans are read, not the passages that they come from. The rules know English. They miss some errors, so
+      do not take a True for a proof.
 
     Args:
         answer: What the model wrote.

@@ -211,10 +211,10 @@ def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWor
 
 
 def _places(said: Statement, rows: Sequence[str]) -> Iterator[Doubt]:
-    """Find numbers that stand in another row or column than the claim names."""
+    """Find what stands in another row or column than the claim names."""
     for one in misplaced(said, rows):
-        number = said.text[one.number.start : one.number.end]
-        yield Doubt(f'the source says "{number}" of "{one.told}"', one.is_sure)
+        where = "in the column" if one.is_column else "of"
+        yield Doubt(f'the source says "{one.said}" {where} "{one.told}"', one.is_sure)
 
 
 def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collection[str]) -> Iterator[Doubt]:
