@@ -14,6 +14,7 @@ from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
 from fgr_retriever.agents.grounds import Ground, find_grounds
+from fgr_retriever.agents.names import is_name, replaced
 from fgr_retriever.agents.opposites import ORDINALS, is_undone, stem
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.evidence.support import Support, coverage
@@ -154,7 +155,16 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> V
     known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds)
     words = {word: 1.0 if word.start in sure else cosine for word, cosine in words.items()}
     doubted = [*_missing(said, words, told), *doubts(said, grounds, known, Statement(periods).amounts)]
+    foreign = said.words and said.stems[0] not in known and _content(said, words).get(said.words[0], 1.0)
+    if foreign and foreign < LEAST_NAME_MATCH:
+        doubted += replaced(said, grounds, rows, lambda word: _pieces(encoder, word) > 1)
     return Verdict(supporting, (*doubted, *_additions(said, words, known), *_places(said, rows)))
+
+
+def _pieces(encoder: TokenEncoder, word: str) -> int:
+    """Count the tokens of a word: a frequent word is one."""
+    (places,) = encoder.query_offsets([word])
+    return int((places[:, 1] > places[:, 0]).sum())
 
 
 def _alike(told: Support) -> NDArray[np.int64]:
@@ -190,9 +200,8 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
         numbers += [word for name, word in found.items() if name not in told.possible.get(kind, {})]
     verbatim = {word.text.casefold() for word in told.words}
     content = {word: cosine for word, cosine in _content(said, words).items() if word.text.casefold() not in verbatim}
-    first = min((word.start for word in words), default=0)
     initials = "".join(word.text[0] for word in told.words).casefold()
-    names = [word.text for word, cosine in content.items() if _is_name(word, first) and cosine < LEAST_NAME_MATCH]
+    names = [word.text for word, cosine in content.items() if is_name(word, said) and cosine < LEAST_NAME_MATCH]
     names = [name for name in names if not (name.isupper() and name.casefold() in initials)]  # VAT: value added tax
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
     weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
@@ -241,8 +250,3 @@ def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collect
 def listed(words: Iterable[str]) -> str:
     """Write words in quotation marks, each once."""
     return ", ".join(f'"{word}"' for word in dict.fromkeys(words))
-
-
-def _is_name(word: QueryWord, first: int) -> bool:
-    """Say whether a word has a capital that does not come from the begin of the sentence."""
-    return word.start > first and word.text[0].isupper()
