@@ -28,12 +28,14 @@ class Upkeep(Closing):
     Attributes:
         last_added: What the latest `add`, `refresh` or `add_encoded` of this engine did, also one that an adapter
             made; None before. A framework that finds by itself that nothing is new calls none of them.
+        closed: Whether `close` was called.
     """
 
     def __init__(self, index: PassageIndex) -> None:
         """Join nothing yet."""
         self._index = index
         self.last_added: Added | None = None
+        self.closed = False
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -231,6 +233,7 @@ class Upkeep(Closing):
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""
+        self.closed = True
         self._index.close()
 
     aget = in_thread(get)
