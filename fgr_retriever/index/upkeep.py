@@ -14,11 +14,13 @@ from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.sources import all_within, checked_names, is_within
+from fgr_retriever.names import strict_arguments
 from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)
 
 
+@strict_arguments()
 class Upkeep(Closing):
     """The part of an engine that needs its index alone.
 
