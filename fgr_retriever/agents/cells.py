@@ -12,12 +12,21 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from fgr_retriever.agents.amounts import Quantity
-from fgr_retriever.agents.source_rows import Row, content_stems, outside_names, rows_of
+from fgr_retriever.agents.source_rows import (
+    Row,
+    content_stems,
+    identifiers,
+    outside_names,
+    rows_of,
+    series,
+    without_names,
+)
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.agents.units import UNIT_OF
 
 _CLEARLY = 2  # so many more words of a claim make another row the one that it names
 _PERIODS = ("time", "months")
+_SEVERAL = 2  # sources
 _NOTHING: frozenset[object] = frozenset()
 
 
@@ -62,10 +71,8 @@ def misplaced(claim: Statement, sources: Sequence[str]) -> Iterator[Misplaced]:
         The numbers, at most once each. Or else what one row has where the claim gives it to the name of another.
     """
     text, tables = rows_of(sources)
-    if not tables:
-        return
     prose, asked = Statement(text), _Asked(claim)
-    numbers = list(_numbers(asked, tables, prose))
+    numbers = list(_numbers(asked, tables, prose)) or list(_of_others(asked, sources))
     yield from numbers
     if not numbers and not claim.negations:
         for rows in tables:
@@ -79,6 +86,24 @@ def _numbers(asked: _Asked, tables: Sequence[Sequence[Row]], prose: Statement) -
             found = [_in_table(one, asked, rows) for rows in tables if any(row.places(one) for row in rows)]
             if found and all(found):
                 yield min(filter(None, found), key=lambda other: not other.is_sure)
+
+
+def _of_others(asked: _Asked, sources: Sequence[str]) -> Iterator[Misplaced]:
+    """Find numbers that stand only in sources of another identifier than the claim has: "RP-024" for "RP-016"."""
+    named = identifiers(asked.claim.text)
+    kinds = set(map(series, named))
+    if not named or len(sources) < _SEVERAL:
+        return
+    told = [(identifiers(source), without_names(Statement(source))) for source in sources]
+    if not any(one in words for words, _ in told for one in named):
+        return
+    for number in asked.numbers:
+        holding = [words for words, amounts in told if number in amounts]
+        if any(not named.keys().isdisjoint(words) for words in holding):
+            continue
+        rivals = [[written for word, written in words.items() if series(word) in kinds] for words in holding]
+        if rivals and all(rivals):
+            yield Misplaced(asked.cut(number), rivals[0][0])
 
 
 class _Asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import dropwhile, groupby
@@ -17,7 +18,10 @@ from fgr_retriever.text.rows import cells, separated
 from fgr_retriever.text.stop_words import is_content
 
 _WORD = regex.compile(r"[\p{L}\p{N}]+(?:[.'\N{RIGHT SINGLE QUOTATION MARK}-][\p{L}\p{N}]+)*")
+_DIGITS = regex.compile(r"\p{N}+")
 _PIPE = "|"
+_AROUND_TITLE = "# \t:*"
+_TITLE = ""  # in the place of a key
 _SAME_KIND = 2  # so many common keys make records of one kind
 _AROUND_KEY = " \t:=\N{FULLWIDTH COLON}\"'*"
 
@@ -49,13 +53,13 @@ class Row:
     @cached_property
     def amounts(self) -> list[Amounts]:
         """The numbers of each cell, without those in names such as "RP-016"."""
-        return [_without_names(cell) for cell in self.cells]
+        return [without_names(cell) for cell in self.cells]
 
     def is_like(self, other: Row) -> bool:
         """Say whether another row, of any source, may stand in one table with it."""
         if self.is_record and other.is_record:
-            shared = len(set(self.names) & set(other.names))
-            return self.names[0] == other.names[0] or shared >= _SAME_KIND
+            shared = set(self.names) & set(other.names) - {_TITLE}
+            return self.names[0] in shared & {other.names[0]} or len(shared) >= _SAME_KIND
         return bool(self.names) and self.names == other.names
 
     def column(self, place: int) -> str | int:
@@ -83,8 +87,12 @@ def rows_of(sources: Sequence[str]) -> tuple[str, list[list[Row]]]:
     """
     prose: list[str] = []
     tables: list[list[Row]] = []
-    for source in sources:
-        text, found = _read(source)
+    titled = [_titled(source) for source in sources]
+    for source, row in zip(sources, titled, strict=True):
+        is_one = row is not None and any(
+            row.is_like(other) for other in titled if other is not None and other is not row
+        )
+        text, found = ("", [[row]]) if row is not None and is_one else _read(source)
         prose.append(text)
         for rows in found:
             same = next((table for table in tables if table[0].is_like(rows[0])), None)
@@ -116,7 +124,18 @@ def _tells(word: str) -> bool:
     return is_content(word) or (len(word) == 1 and word.isupper() and word not in "AI")
 
 
-def _without_names(cell: Statement) -> Amounts:
+def identifiers(text: str) -> dict[str, str]:
+    """Give the words that begin with a letter and have digits, such as "RP-016", by what they are in lower case."""
+    words = [word for word in _WORD.findall(text) if word[0].isalpha() and any(map(str.isdigit, word))]
+    return {word.casefold(): word for word in words}
+
+
+def series(identifier: str) -> str:
+    """Give what an identifier in lower case has in common with others of its kind: "rp-0"."""
+    return _DIGITS.sub("0", identifier)
+
+
+def without_names(cell: Statement) -> Amounts:
     """Give the numbers of a cell that are no part of a name."""
     free = outside_names(cell.text, cell.quantities)
     return cell.amounts if len(free) == len(cell.quantities) else Amounts(free)
@@ -128,7 +147,8 @@ def _read(text: str) -> tuple[str, list[list[Row]]]:
     tables: list[list[Row]] = []
     text, records = _without_keys(text)
     tables += records
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines, objects = _without_objects([line for line in text.splitlines() if line.strip()])
+    tables += objects
     for kind, group in groupby(lines, key=_kind):
         block = list(group)
         rows = _rows(kind, block)
@@ -137,6 +157,47 @@ def _read(text: str) -> tuple[str, list[list[Row]]]:
         else:
             prose += block
     return "\n".join(prose), tables
+
+
+def _without_objects(lines: Sequence[str]) -> tuple[list[str], list[list[Row]]]:
+    """Take lines that are JSON objects out of others: records."""
+    rest: list[str] = []
+    rows: list[list[Row]] = []
+    for line in lines:
+        found = _object(line.strip().rstrip(","))
+        if found:
+            rows.append([Row(list(found.values()), list(found), is_record=True)])
+        else:
+            rest.append(line)
+    return rest, rows
+
+
+def _object(line: str) -> dict[str, str]:
+    """Read a line as a JSON object, without what is nested in it; empty if it is none."""
+    if line[:1] != "{" or line[-1:] != "}":
+        return {}
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):  # looks like one
+        return {}
+    told = {key: value for key, value in found.items() if isinstance(value, (str, int, float))}
+    return {key.replace("_", " "): str(value) for key, value in told.items() if not isinstance(value, bool)}
+
+
+def _titled(text: str) -> Row | None:
+    """Read a whole source as one record: a line that names it, and keys with values, which may be items of a list."""
+    (lines, *more) = list(paragraphs(text, 0)) or [[]]
+    if more or len(lines) <= _SAME_KIND or marker(text, *lines[0]) or KEY.match(text, *lines[0]):
+        return None
+    items = [(match.end() if (match := marker(text, *line)) else line[0], line[1]) for line in lines[1:]]
+    pairs = dict(_pair(text, match) for item in items if (match := KEY.match(text, *item)))
+    title = text[slice(*lines[0])].strip(_AROUND_TITLE)
+    return Row([title, *pairs.values()], [_TITLE, *pairs], is_record=True) if len(pairs) == len(items) else None
+
+
+def _pair(text: str, match: regex.Match[str]) -> tuple[str, str]:
+    """Give the key and the value of a pair."""
+    return text[match.start() : match.start("value")].strip(_AROUND_KEY).replace("_", " "), match["value"].strip()
 
 
 def _without_keys(text: str) -> tuple[str, list[list[Row]]]:
@@ -162,11 +223,7 @@ def _paragraphs_of_pairs(text: str) -> Iterator[tuple[int, int, dict[str, str]]]
     for lines in paragraphs(text, 0) if ":" in text or "=" in text else ():
         body = list(dropwhile(lambda line: is_heading(text[slice(*line)]), lines))
         found = [KEY.match(text, *line) for line in body if not marker(text, *line)]
-        pairs = {
-            text[one.start() : one.start("value")].strip(_AROUND_KEY).replace("_", " "): one["value"].strip()
-            for one in found
-            if one
-        }
+        pairs = dict(_pair(text, one) for one in found if one)
         if pairs and len(pairs) == len(body):
             yield body[0][0], body[-1][1], pairs
 

@@ -1,5 +1,7 @@
 """Numbers of a claim in the rows and columns of its sources."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,7 +104,22 @@ def as_csv(*records):
     return [",".join(key for key, _ in row) + "\n" + ",".join(value for _, value in row) for row in rows]
 
 
-@pytest.mark.parametrize("written", [list, lambda some: as_csv(*some), lambda some: ["\n\n".join(some)]])
+def as_json(*records):
+    """The same records, each a JSON object on a line."""
+    rows = [dict(line.split(": ") for line in one.splitlines()) for one in records]
+    return [json.dumps({key: int(value) if value.isdigit() else value for key, value in row.items()}) for row in rows]
+
+
+def as_list(*records):
+    """The same records, each below its name."""
+    rows = [dict(line.split(": ") for line in one.splitlines()) for one in records]
+    return [
+        f"## {row.pop('name', None) or row.pop('description')}\n" + "\n".join(f"- **{k}:** {v}" for k, v in row.items())
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("written", [lambda *some: some, as_csv, as_json, as_list, lambda *some: ["\n\n".join(some)]])
 @pytest.mark.parametrize(
     ("records", "claim", "found"),
     [
@@ -124,7 +141,8 @@ def as_csv(*records):
     ],
 )
 def test_name_and_value_stand_in_one_record_which_may_be_a_source(written, records, claim, found):
-    assert [one for one, _ in told(claim, *written(records))] == ([] if found is None else [found])
+    names = {"RP-024": "Nylon mooring rope 24 mm per 100 m"} if written is as_list else {}
+    assert [one for one, _ in told(claim, *written(*records))] == ([] if found is None else [names.get(found, found)])
 
 
 @pytest.mark.parametrize(
@@ -155,6 +173,37 @@ def test_records_may_lack_keys_and_rows_cells():
     )
     first, second = (one.split("\n", 1)[1] for one in ROPES)  # without the first key
     assert [one for one, _ in told("The 16 mm rope costs 402 euros", f"sku: RP-024\n{first}", second)] == ["RP-024"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "found"),
+    [
+        ("RP-016 costs 189 euros", None),
+        ("RP-016 costs 402 euros", "RP-024"),
+        ("rp-016 costs 402 euros", "RP-024"),
+        ("RP-016 costs 402 euros less than RP-024", None),
+        ("RP-016 costs 5 euros", None),  # that nothing has it is found elsewhere
+        ("RP-099 costs 402 euros", None),
+        ("Q3 has RP-016 for 402 euros", "RP-024"),
+    ],
+)
+def test_a_number_of_a_source_about_another_identifier(claim, found):
+    texts = ("The thin rope (RP-016) costs 189 euros.", "The thick rope (RP-024) costs 402 euros.")
+    assert [one for one, _ in told(claim, *texts)] == ([] if found is None else [found])
+    assert told(claim, " ".join(texts)) == []
+
+
+def test_what_looks_like_an_object_is_prose():
+    for line in (
+        "{",
+        "{}",
+        "{a: 402}",
+        '{"a": 402',
+        "{[[[}",
+        '{"a": [402, {"b": true}], "c": null}',
+        "{" + "[" * 9999 + "}",
+    ):
+        assert told("The rope costs 402 euros", line, TICKETS[0]) == []
 
 
 def test_a_column_is_called_one():
