@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import string
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from typing_extensions import Self
 
 from fgr_retriever.errors import ConfigError
+from fgr_retriever.names import strict_arguments
 
 Unit = Literal["token", "phrase", "sentence"]
 OnEmpty = Literal["best_span", "keep", "drop"]
@@ -79,6 +81,7 @@ def _is_citation(template: str) -> bool:
         return False
 
 
+@strict_arguments(ConfigError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration(Strict):
     """How evidence probabilities are judged if `TrimConfig.threshold` is None.
@@ -103,6 +106,7 @@ class Calibration(Strict):
         check("cut", self.cut, self.cut in get_args(Cut), f"one of {get_args(Cut)}")
 
 
+@strict_arguments(ConfigError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexConfig(Strict):
     """How an index stores its vectors; fixed when the index is created.
@@ -136,6 +140,7 @@ class IndexConfig(Strict):
         check("refine", self.refine, not self.refine or self.nbits <= 4, "False, or `nbits` 1, 2 or 4")
 
 
+@strict_arguments(ConfigError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchConfig(Strict):
     """How a search runs; `SearchConfig.preset` gives good settings.
@@ -190,6 +195,7 @@ class SearchConfig(Strict):
         return settings[name]
 
 
+@strict_arguments(ConfigError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrimConfig(Strict):
     """How passages are cut down to their evidence.
@@ -267,12 +273,19 @@ class TrimConfig(Strict):
             check(name, value, isinstance(value, bool), "True or False")
 
 
-def trimming(trim: TrimConfig | None, name: str = "trim") -> TrimConfig:
-    """Take the settings of a trimming; None means the defaults.
+TrimSettings: TypeAlias = TrimConfig | Mapping[str, Any]
+"""How to trim: the settings, or a dict of their fields."""
+
+
+def trimming(trim: TrimSettings | None, name: str = "trim") -> TrimConfig:
+    """Take the settings of a trimming, or make them of a dict of their fields; None means the defaults.
 
     Raises:
-        ConfigError: They are something else.
+        ConfigError: They are something else, or there is no such field, or a value is out of range.
     """
+    if isinstance(trim, Mapping):
+        return TrimConfig(**trim)
     config = TrimConfig() if trim is None else trim
-    check(name, config, isinstance(config, TrimConfig), "None or a TrimConfig, such as TrimConfig(max_tokens=50)")
+    allowed = "None, a TrimConfig, such as TrimConfig(max_tokens=50), or a dict of its fields"
+    check(name, config, isinstance(config, TrimConfig), allowed)
     return config

@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import Self
 
 from fgr_retriever.calls import Stopwatch, in_thread, traced
-from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, check, trimming
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, TrimSettings, check, trimming
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -25,6 +25,7 @@ from fgr_retriever.index.search.lookup import checked_ids
 from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
+from fgr_retriever.names import strict_arguments
 from fgr_retriever.search.pipeline import Pipeline
 from fgr_retriever.search.stages import Request
 from fgr_retriever.trim.budget import TokenCounter
@@ -35,6 +36,7 @@ from fgr_retriever.types import Added, Passage
 logger = logging.getLogger(__name__)
 
 
+@strict_arguments(trim=TrimConfig, search=SearchConfig, config=IndexConfig)
 class Engine(Upkeep):
     """An index with its model. Make one with `Engine.open`.
 
@@ -145,7 +147,7 @@ class Engine(Upkeep):
         return self._noted(self._index.add(given, replacing=gone, show_progress=show_progress))
 
     def search(
-        self, query: str, k: int = 10, *, filter: Filter | None = None, trim: TrimConfig | None = None
+        self, query: str, k: int = 10, *, filter: Filter | None = None, trim: TrimSettings | None = None
     ) -> list[Hit]:
         """Find the best passages for a query, with their evidence.
 
@@ -154,7 +156,7 @@ class Engine(Upkeep):
             k: How many passages to find at most.
             filter: Condition on the metadata of the passages, such as `{"year": {"$gte": 1900}}`;
                 `fgr_retriever.index.filters` lists all operators.
-            trim: How evidence becomes spans; None uses the defaults.
+            trim: How evidence becomes spans: settings, or a dict of their fields; None uses the defaults.
 
         Returns:
             Hits, best first. Hits with equal scores are in the order in which they were added.
@@ -167,7 +169,7 @@ class Engine(Upkeep):
         return self.search_batch([query], k=k, filter=filter, trim=trim)[0]
 
     def search_batch(
-        self, queries: Sequence[str], k: int = 10, *, filter: Filter | None = None, trim: TrimConfig | None = None
+        self, queries: Sequence[str], k: int = 10, *, filter: Filter | None = None, trim: TrimSettings | None = None
     ) -> list[list[Hit]]:
         """Find the best passages for many queries at once; see `search`."""
         if isinstance(queries, str):
@@ -192,7 +194,7 @@ class Engine(Upkeep):
         k: int = 5,
         *,
         filter: Filter | None = None,
-        trim: TrimConfig | None = None,
+        trim: TrimSettings | None = None,
         count_tokens: TokenCounter | None = None,
     ) -> Context:
         """Find the best passages and trim them for a prompt.
@@ -202,7 +204,7 @@ class Engine(Upkeep):
             k: How many passages to find at most.
             filter: Condition on the metadata of the passages; see `search`. If it lets nothing through, the
                 notes of the report name those of its keys that no passage has, or has with such a type.
-            trim: How to trim; None uses the defaults.
+            trim: How to trim: settings, or a dict of their fields; None uses the defaults.
             count_tokens: Function that counts the tokens. None uses the tokenizer of `trim` if there
                 is a budget, and otherwise counts nothing, because a tokenizer may need a download.
 

@@ -1,5 +1,10 @@
 """What the engine and the trimmer refuse: always by name, never half stored."""
 
+import asyncio
+import copy
+import inspect
+import pickle
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -7,8 +12,11 @@ import numpy as np
 import pytest
 
 from fgr_retriever.agents.evidence_search import EvidenceSearch
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, FgrError, InputError
+from fgr_retriever.model.encoder import Encoder
+from fgr_retriever.serve.config import ServeConfig
 from fgr_retriever.trim.trimmer import Trimmer
 from fgr_retriever.types import Passage
 
@@ -142,9 +150,9 @@ def test_ids_that_no_passage_can_have_are_unknown(engine):
     assert "" not in engine
 
 
-@pytest.mark.parametrize("trim", [{"max_tokens": 50}, {}, 50, 0, "sentence"])
+@pytest.mark.parametrize("trim", [["max_tokens"], (), 50, 0, "sentence"])
 def test_the_settings_of_the_trim(engine, word_encoder, trim):
-    told = r"=.*: must be None or a TrimConfig, such as TrimConfig\(max_tokens=50\)"
+    told = r"=.*: must be None, a TrimConfig, such as TrimConfig\(max_tokens=50\), or a dict of its fields"
     for call in (engine.search, engine.retrieve, lambda query, trim: engine.search_batch([query], trim=trim)):
         with pytest.raises(ConfigError, match=f"trim{told}"):
             call("radium", trim=trim)
@@ -203,3 +211,85 @@ def test_a_question_with_half_a_character_is_refused_everywhere(engine, trimmer,
 
 def test_a_question_with_a_whole_emoji_is_welcome(engine):
     assert engine.search("radium \U0001f600")
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "meant"),
+    [
+        (TrimConfig, "max_token", "max_tokens"),
+        (SearchConfig, "n_probe", "nprobe"),
+        (IndexConfig, "bits", "nbits"),
+        (Calibration, "treshold", "threshold"),
+        (ServeConfig, "timeout_limit", "time_limit"),
+    ],
+)
+def test_a_wrong_name_of_a_setting_names_the_nearest(kind, wrong, meant):
+    for make in (lambda: kind(**{wrong: 5}), lambda: replace(kind(), **{wrong: 5})):
+        with pytest.raises(
+            ConfigError, match=rf"^{kind.__name__} takes no '{wrong}': did you mean '{meant}'\? It takes "
+        ):
+            make()
+    with pytest.raises(ConfigError, match=rf"^{kind.__name__}: too many positional arguments\. It takes by name: "):
+        kind(5)
+    assert pickle.loads(pickle.dumps(kind())) == copy.deepcopy(kind()) == kind()
+    assert meant in inspect.signature(kind).parameters
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        (
+            "retrieve",
+            {"max_tokens": 50},
+            r"retrieve takes no 'max_tokens': .* `trim`: trim=TrimConfig\(max_tokens=\.\.\.\)",
+        ),
+        ("search", {"top_k": 3}, "search takes no 'top_k': did you mean 'k'"),
+        ("asearch", {"top_k": 3}, "asearch takes no 'top_k': did you mean 'k'"),
+        ("rank", {"filters": {}}, "rank takes no 'filters': did you mean 'filter'"),
+        ("search_batch", {"query": "q"}, "search_batch takes no 'query': did you mean 'queries'"),
+        ("add", {"progress": True}, "add takes no 'progress': did you mean 'show_progress'"),
+        ("delete", {"id": "a"}, "delete takes no 'id': did you mean 'ids'"),
+    ],
+)
+def test_a_wrong_name_of_an_argument_names_the_nearest(engine, method, given, message):
+    call = getattr(engine, method)
+    with pytest.raises(InputError, match=f"^Engine.{message}"):
+        asyncio.run(call("q", **given)) if inspect.iscoroutinefunction(call) else call("q", **given)
+    with pytest.raises(InputError, match=rf"^Engine\.{method}: .*\. It takes in order: "):
+        asyncio.run(call()) if inspect.iscoroutinefunction(call) else call()
+    assert not set(given) & set(inspect.signature(call).parameters)
+
+
+def test_settings_of_an_index_are_no_arguments_of_open(tmp_path, word_encoder):
+    with pytest.raises(InputError, match=r"^Engine\.open takes no 'nbits': .* config=IndexConfig\(nbits="):
+        Engine.open(tmp_path / "other", encoder=word_encoder, nbits=4)
+    with pytest.raises(InputError, match=r"^Engine\.aopen takes no 'nprobe': .* search=SearchConfig\(nprobe="):
+        asyncio.run(Engine.aopen(tmp_path / "other", encoder=word_encoder, nprobe=4))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_trimmer_refuses_what_is_no_model(word_encoder):
+    for wrong in (TrimConfig(), "a/folder", None, type(word_encoder), Encoder):
+        with pytest.raises(InputError, match=r"^encoder=.*must be an open model, such as Encoder\.default\(\)"):
+            Trimmer(wrong)
+    with pytest.raises(InputError, match=r"^Trimmer takes no 'max_tokens': .* config=TrimConfig\(max_tokens="):
+        Trimmer(word_encoder, max_tokens=50)
+    with pytest.raises(InputError, match=r"^Trimmer\.acontext takes no 'topn': did you mean 'top_n'"):
+        asyncio.run(Trimmer(word_encoder).acontext("q", [], topn=3))
+
+
+def test_settings_of_a_trim_may_be_a_dict(engine, word_encoder):
+    settings = {"unit": "sentence", "citation": "[{number}] "}
+    asked, passages = "found", engine.get(engine.ids())
+    assert engine.retrieve(asked, trim=settings).text == engine.retrieve(asked, trim=TrimConfig(**settings)).text != ""
+    assert [hit.spans for hit in engine.search(asked, trim=settings)] == [
+        hit.spans for hit in engine.search(asked, trim=TrimConfig(**settings))
+    ]
+    texts = [Trimmer(word_encoder, one).context(asked, passages).text for one in (settings, TrimConfig(**settings))]
+    assert texts[0] == texts[1] != ""
+    assert EvidenceSearch.of(engine, trim=settings, count_tokens=len).trim.unit == "sentence"
+    for use in (lambda trim: engine.retrieve(asked, trim=trim), lambda trim: Trimmer(word_encoder, trim)):
+        with pytest.raises(ConfigError, match="TrimConfig takes no 'units': did you mean 'unit'"):
+            use({"units": "sentence"})
+        with pytest.raises(ConfigError, match=r"must be None, a TrimConfig, .* or a dict of its fields"):
+            use(50)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fgr_retriever.adapters.names import listed, makers, refuse_unknown
 from fgr_retriever.adapters.opening import checked_engine
-from fgr_retriever.config import TrimConfig
+from fgr_retriever.config import TrimConfig, trimming
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.model.choice import check_choice, choose_model
@@ -24,15 +23,14 @@ def trim_config(trim: TrimConfig | Mapping[str, Any] | None) -> TrimConfig | Non
     """Take the settings of a trimmer, or make them of a dict of their fields.
 
     Raises:
-        InputError: It is neither, or there is no such field.
-        ConfigError: A value is out of range.
+        InputError: It is neither.
+        ConfigError: There is no such field, or a value is out of range.
     """
     if trim is None or isinstance(trim, TrimConfig):
         return trim
     if not isinstance(trim, Mapping):
         raise InputError(f"trim={trim!r:.200}: must be a TrimConfig or a dict of its fields")
-    refuse_unknown("TrimConfig", trim, [one.name for one in fields_of(TrimConfig)])
-    return TrimConfig(**trim)
+    return trimming(trim)
 
 
 def budgeted(trim: TrimConfig | None, max_tokens: int | None) -> TrimConfig | None:

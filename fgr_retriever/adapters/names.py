@@ -1,4 +1,4 @@
-"""Names of arguments: what a function takes, and what is wrong about a name that it does not take."""
+"""Names of arguments that an adapter does not take: what they may mean beside a wrong spelling."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from difflib import SequenceMatcher
 from itertools import chain
 from typing import Any, TypeVar, cast
 
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
+from fgr_retriever.names import field_of, order_of, owner_of, unknown_name
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Options = TypeVar("_Options")
@@ -47,7 +47,7 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], kind:
         if name in names:
             continue
         if "trim" in names and name in _TRIM:
-            raise InputError(f"{owner} takes no {name!r}: it is a setting of `trim`: trim=TrimConfig({name}=...)")
+            raise InputError(field_of(owner, name, "trim", TrimConfig))
         if _is_embedding(name):
             raise InputError(f"{owner} takes no {name!r}: {NO_EMBEDDINGS}")
         if _KWARGS in names and name in _IN_KWARGS:
@@ -73,14 +73,6 @@ def listed(owner: str, functions: Sequence[str]) -> str:
     return f"{owner}.{', '.join(others)} or {last}" if others else f"{owner}.{last}"
 
 
-def unknown_name(owner: str, name: str, known: Iterable[str]) -> str:
-    """Say that there is no argument of this name; see `refuse_unknown`."""
-    names = list(known)
-    nearest = max(names, key=functools.partial(_likeness, name))
-    guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
-    return f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}"
-
-
 def takes(options: type | None = None) -> Callable[[_Function], _Function]:
     """Let a function refuse names of arguments that it does not take, with an InputError that has the nearest one.
 
@@ -101,14 +93,14 @@ def takes(options: type | None = None) -> Callable[[_Function], _Function]:
 
         @functools.wraps(function)
         def checked(*args: Any, **given: Any) -> Any:
-            owner, kind = _owner(function, own[0].name, args)
+            owner, kind = owner_of(function, args, own[0].name)
             _refuse_embeddings(owner, chain(args, given.values()))
             refuse_unknown(owner, given, known, kind)
             try:
                 signature.bind(*args, **given)
             except TypeError as error:
                 others = f"; or call {listed(owner, makers(kind))}" if makers(kind) else ""
-                raise InputError(f"{owner}: {error}. {_order(known, own)}{others}") from None
+                raise InputError(f"{owner}: {error}. {order_of(known, own)}{others}") from None
             return function(*args, **given)
 
         checked.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
@@ -122,23 +114,6 @@ def taken(given: Mapping[str, Any], options: type[_Options]) -> _Options:
     return cast(_Options, {name: given[name] for name in options.__annotations__ if name in given})
 
 
-def _owner(function: Callable[..., Any], first: str, args: Sequence[Any]) -> tuple[str, type | None]:
-    """Give the name of what is called, for a message, and the class if one is made with its `__init__`."""
-    if first not in ("self", "cls") or not args:
-        return function.__name__, None
-    kind = args[0] if first == "cls" else type(args[0])
-    is_making = function.__name__ == "__init__"
-    return kind.__name__ if is_making else f"{kind.__name__}.{function.__name__}", kind if is_making else None
-
-
-def _order(known: Iterable[str], own: Iterable[inspect.Parameter]) -> str:
-    """Say which arguments a function takes in order, and which by name."""
-    first = [one.name for one in own if one.kind is not one.KEYWORD_ONLY and one.name not in ("self", "cls")]
-    named = [name for name in known if name not in first]
-    parts = [("in order", first), ("by name", named)]
-    return "It takes " + "; ".join(f"{how}: {', '.join(names)}" for how, names in parts if names)
-
-
 def _refuse_embeddings(owner: str, given: Iterable[object]) -> None:
     for value in given:
         if any(callable(getattr(type(value), name, None)) for name in _EMBEDDERS):
@@ -147,9 +122,3 @@ def _refuse_embeddings(owner: str, given: Iterable[object]) -> None:
 
 def _is_embedding(name: str) -> bool:
     return name.startswith("embed")
-
-
-def _likeness(name: str, other: str) -> float:
-    """Say how much two names of arguments are alike, by their words and their letters; in [0, 2]."""
-    ours, theirs = set(name.lower().split("_")), set(other.split("_"))
-    return len(ours & theirs) / min(len(ours), len(theirs)) + SequenceMatcher(None, name.lower(), other).ratio()

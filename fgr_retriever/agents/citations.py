@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from fgr_retriever.agents.claim_check import Claim, Verdict, judge
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan, NumberedSources
 from fgr_retriever.agents.evidence_search import describe
+from fgr_retriever.engine import Engine
 from fgr_retriever.errors import InputError
 from fgr_retriever.model.tokens import TokenEncoder
 from fgr_retriever.text.sentences import sentences
+from fgr_retriever.text.valid import without_surrogates
 from fgr_retriever.trim.context import Context
-
-if TYPE_CHECKING:
-    from fgr_retriever.engine import Engine
 
 # Code is matched first, so that what looks like a citation in it is none.
 _MARK = re.compile(
@@ -35,6 +34,7 @@ _MARK = re.compile(
 )
 _RANGE = re.compile(r"([0-9]+)(?:\s*[-\u2013]\s*\^?([0-9]+))?")
 _KEYS = {"number", "spans"}
+_Answered: TypeAlias = "Context | NumberedSources | Sequence[Context | NumberedSources]"
 
 
 class HasEncoder(Protocol):
@@ -86,7 +86,7 @@ class Citation:
 
 def verify_citations(
     answer: str,
-    context: Context | NumberedSources | Sequence[Context | NumberedSources],
+    context: _Answered,
     *,
     encoder: TokenEncoder | HasEncoder | HasEngine | None = None,
 ) -> list[Citation]:
@@ -105,9 +105,11 @@ def verify_citations(
       content words of a sentence without numbers; if a number stands only in the row of something else; or if
       their sentence closest to it has an antonym, a negation, a limit or a number that contradicts it. It is
       None if the rules cannot tell: the words stand in another order, what it says is said of something else,
-      a number stands in another column, only the sentence has a negation ("fails to"), or a part of it is hardly
-      like anything in the sources. Otherwise it is True. Only the kept spans are read, not the passages that they
-      come from. The rules know English. They miss some errors, so do not take a True for a proof.
+      what it says of a record stands in another one, a number stands in another column, only the sentence has a
+      negation ("fails to"), or a part of it is hardly like anything in the sources. Otherwise it is True. The whole
+      sentences of the kept spans are read, if their passages are known: from a `Context`, or because `encoder` is or
+      has the open engine that stores them. Otherwise only the spans are read. The rules know English. They miss some
+      errors, so do not take a True for a proof.
 
     Args:
         answer: What the model wrote.
@@ -132,7 +134,8 @@ def verify_citations(
     if model is None:
         return [_existing(citation) for citation in found]
     claims = _claims(answer, found)
-    verdicts = dict(zip(claims, judge(model, list(claims.values())), strict=True))
+    passages = _passages(context, claims.values(), encoder) if claims else {}
+    verdicts = dict(zip(claims, judge(model, list(claims.values()), passages), strict=True))
     return [_judged(citation, verdicts) for citation in found]
 
 
@@ -148,10 +151,26 @@ def _model(encoder: object) -> TokenEncoder:
     )
 
 
-def _sources(context: Context | NumberedSources | Sequence[Context | NumberedSources]) -> dict[int, EvidenceSource]:
+def _several(context: _Answered) -> Sequence[Context | NumberedSources]:
+    return context if isinstance(context, Sequence) and not isinstance(context, str) else [context]
+
+
+def _passages(context: _Answered, claims: Iterable[Claim], encoder: object) -> dict[str, str]:
+    """Give the texts of the passages that claims cite: from the context, or else from the index of an open engine."""
+    known = {
+        hit.passage.id: hit.passage.text for one in _several(context) if isinstance(one, Context) for hit in one.hits
+    }
+    cited = {span.get("passage") for claim in claims for source in claim.sources for span in source["spans"]}
+    lacking = sorted(one for one in cited - known.keys() if isinstance(one, str))
+    engine = getattr(encoder, "engine", encoder)
+    if lacking and isinstance(engine, Engine) and not engine.closed:
+        known |= {one.id: one.text for one in engine.get(lacking)}
+    return {id: without_surrogates(text) for id, text in known.items()}
+
+
+def _sources(context: _Answered) -> dict[int, EvidenceSource]:
     """Give what the numbers of one or more searches stand for."""
-    several = context if isinstance(context, Sequence) and not isinstance(context, str) else [context]
-    sources = [source for one in several for source in _evidence(one)["sources"]]
+    sources = [source for one in _several(context) for source in _evidence(one)["sources"]]
     found: dict[int, EvidenceSource] = {}
     for source in sources:
         if found.setdefault(source["number"], source) != source:

@@ -14,7 +14,9 @@ from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
 from fgr_retriever.agents.grounds import Ground, find_grounds
+from fgr_retriever.agents.names import is_name, replaced
 from fgr_retriever.agents.opposites import ORDINALS, is_undone, stem
+from fgr_retriever.agents.readings import Reading
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.evidence.support import Support, coverage
 from fgr_retriever.evidence.token_evidence import Question, evidence_of, support
@@ -43,7 +45,6 @@ _INDEFINITE = frozenset(
     "somebody someone anybody anyone nobody everybody everyone something anything nothing everything people person "
     "roughly approximately place well make makes made".split()
 )
-_ELISION = " … "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,12 +74,11 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
-    """The kept text of one source, its spans in it, (s, 2), and its tokens."""
+class _Read:
+    """What is read of one source, and its tokens."""
 
-    source: EvidenceSource
+    reading: Reading
     text: str
-    ranges: NDArray[np.int64]
     tokens: StoredTokens
 
     @property
@@ -93,60 +93,48 @@ class _Kept:
         found: NDArray[np.int32] = self.tokens.offsets[self.visible]
         return found
 
-    def spans_at(self, places: NDArray[np.int32]) -> tuple[EvidenceSpan, ...]:
-        """Give the spans that hold one of some characters."""
-        owners = self.ranges[:, 0].searchsorted(places, "right") - 1
-        inside = (owners >= 0) & (places < self.ranges[owners, 1])
-        return tuple(self.source["spans"][i] for i in np.unique(owners[inside]).tolist())
 
-
-def judge(encoder: TokenEncoder, claims: Sequence[Claim]) -> list[Verdict]:
+def judge(encoder: TokenEncoder, claims: Sequence[Claim], passages: Mapping[str, str]) -> list[Verdict]:
     """Judge claims by what was kept of their sources.
 
     Args:
         encoder: The model; its calibration has the lowest probability with which a token is evidence.
         claims: Sentences with the sources that they cite. Equal numbers must mean the same source.
+        passages: The texts of passages by their ids, as far as they are known: of these, whole sentences are read.
 
     Returns:
         One verdict for each claim, in the same order.
     """
-    kept = _encoded(encoder, {source["number"]: source for claim in claims for source in claim.sources}.values())
+    sources = {source["number"]: source for claim in claims for source in claim.sources}
+    read = _encoded(encoder, [Reading(source, passages) for source in sources.values()])
     texts = [claim.text for claim in claims]
-    read = map(Question, texts, encoder.encode_queries(texts), encoder.query_offsets(texts))
+    asked = map(Question, texts, encoder.encode_queries(texts), encoder.query_offsets(texts))
     return [
-        _verdict(encoder, one, [kept[source["number"]] for source in claim.sources])
-        for claim, one in zip(claims, read, strict=True)
+        _verdict(encoder, one, [read[source["number"]] for source in claim.sources])
+        for claim, one in zip(claims, asked, strict=True)
     ]
 
 
-def _encoded(encoder: TokenEncoder, sources: Iterable[EvidenceSource]) -> dict[int, _Kept]:
-    """Encode what was kept of each source, as one text."""
-    listed = list(sources)
-    texts = [_ELISION.join(span["text"] for span in source["spans"]) for source in listed]
+def _encoded(encoder: TokenEncoder, readings: Sequence[Reading]) -> dict[int, _Read]:
+    """Encode what is read of each source, as one text."""
+    texts = [one.text for one in readings]
     blocks = groupby(encode_for_evidence(encoder, texts), key=lambda block: block.passage)
     return {
-        source["number"]: _Kept(source, text, _ranges(source), StoredTokens.of(list(group)))
-        for source, text, (_, group) in zip(listed, texts, blocks, strict=True)
+        one.number: _Read(one, text, StoredTokens.of(list(group)))
+        for one, text, (_, group) in zip(readings, texts, blocks, strict=True)
     }
 
 
-def _ranges(source: EvidenceSource) -> NDArray[np.int64]:
-    """Find the spans of a source in its joined text."""
-    lengths = np.array([len(span["text"]) for span in source["spans"]], dtype=np.int64)
-    ends = lengths.cumsum() + len(_ELISION) * np.arange(len(lengths))
-    return np.stack([ends - lengths, ends], axis=1)
-
-
-def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> Verdict:
+def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Read]) -> Verdict:
     found = evidence_of(encoder, claim.vectors, [one.tokens for one in kept])
     threshold = encoder.calibration.threshold
     supports = support(claim, [one.tokens.vectors[one.visible] for one in kept])
     supporting = {
-        one.source["number"]: one.spans_at(told.offsets[told.probabilities >= threshold, 0])
-        or one.spans_at(one.places[_alike(words), 0])
+        one.reading.number: one.reading.spans_at(told.offsets[told.probabilities >= threshold, 0])
+        or one.reading.spans_at(one.places[_alike(words), 0])
         for one, told, words in zip(kept, found, supports, strict=True)
     }
-    rows = ["\n\n".join(span["text"] for span in one.source["spans"]) for one in kept]
+    rows = [one.reading.rows for one in kept]
     periods = rates(rows)
     said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), periods]))
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
@@ -154,7 +142,16 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Kept]) -> V
     known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds)
     words = {word: 1.0 if word.start in sure else cosine for word, cosine in words.items()}
     doubted = [*_missing(said, words, told), *doubts(said, grounds, known, Statement(periods).amounts)]
+    foreign = said.words and said.stems[0] not in known and _content(said, words).get(said.words[0], 1.0)
+    if foreign and foreign < LEAST_NAME_MATCH:
+        doubted += replaced(said, grounds, rows, lambda word: _pieces(encoder, word) > 1)
     return Verdict(supporting, (*doubted, *_additions(said, words, known), *_places(said, rows)))
+
+
+def _pieces(encoder: TokenEncoder, word: str) -> int:
+    """Count the tokens of a word: a frequent word is one."""
+    (places,) = encoder.query_offsets([word])
+    return int((places[:, 1] > places[:, 0]).sum())
 
 
 def _alike(told: Support) -> NDArray[np.int64]:
@@ -190,9 +187,8 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
         numbers += [word for name, word in found.items() if name not in told.possible.get(kind, {})]
     verbatim = {word.text.casefold() for word in told.words}
     content = {word: cosine for word, cosine in _content(said, words).items() if word.text.casefold() not in verbatim}
-    first = min((word.start for word in words), default=0)
     initials = "".join(word.text[0] for word in told.words).casefold()
-    names = [word.text for word, cosine in content.items() if _is_name(word, first) and cosine < LEAST_NAME_MATCH]
+    names = [word.text for word, cosine in content.items() if is_name(word, said) and cosine < LEAST_NAME_MATCH]
     names = [name for name in names if not (name.isupper() and name.casefold() in initials)]  # VAT: value added tax
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
     weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
@@ -211,10 +207,10 @@ def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWor
 
 
 def _places(said: Statement, rows: Sequence[str]) -> Iterator[Doubt]:
-    """Find numbers that stand in another row or column than the claim names."""
+    """Find what stands in another row or column than the claim names."""
     for one in misplaced(said, rows):
-        number = said.text[one.number.start : one.number.end]
-        yield Doubt(f'the source says "{number}" of "{one.told}"', one.is_sure)
+        where = "in the column" if one.is_column else "of"
+        yield Doubt(f'the source says "{one.said}" {where} "{one.told}"', one.is_sure)
 
 
 def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collection[str]) -> Iterator[Doubt]:
@@ -241,8 +237,3 @@ def _additions(said: Statement, words: Mapping[QueryWord, float], known: Collect
 def listed(words: Iterable[str]) -> str:
     """Write words in quotation marks, each once."""
     return ", ".join(f'"{word}"' for word in dict.fromkeys(words))
-
-
-def _is_name(word: QueryWord, first: int) -> bool:
-    """Say whether a word has a capital that does not come from the begin of the sentence."""
-    return word.start > first and word.text[0].isupper()

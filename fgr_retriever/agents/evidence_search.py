@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.agents.evidence import Evidence, EvidencePassage, EvidenceSpan
-from fgr_retriever.config import TrimConfig, check, is_count, trimming
+from fgr_retriever.config import TrimConfig, TrimSettings, check, is_count, trimming
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
@@ -77,7 +77,7 @@ class EvidenceSearch:
         engine: Engine,
         *,
         k: int = 5,
-        trim: TrimConfig | None = None,
+        trim: TrimSettings | None = None,
         filter: Mapping[str, Any] | None = None,
         count_tokens: TokenCounter | None = None,
         start: int | None = None,
@@ -87,8 +87,9 @@ class EvidenceSearch:
         Args:
             engine: Where to search.
             k: How many passages to find at most.
-            trim: How passages are trimmed. Without a budget it gets `MAX_TOKENS`, without a citation
-                mark it gets `CITATION`. The mark has a line of its own, and so has each quoted line.
+            trim: How passages are trimmed: settings, or a dict of their fields. Without a budget it gets
+                `MAX_TOKENS`, without a citation mark it gets `CITATION`. The mark has a line of its own, and so has
+                each quoted line.
             filter: Condition on the metadata of the passages.
             count_tokens: Function that counts the tokens; None uses the tokenizer of `trim`.
             start: Number of the first source of the first call; each further call begins `k` numbers later, also

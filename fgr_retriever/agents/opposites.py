@@ -146,6 +146,11 @@ def implies_negation(word: str) -> bool:
     return stem(plain) in _IMPLYING or (len(plain) > 6 and is_undone(plain))
 
 
+def is_listed(word: str) -> bool:
+    """Say whether a word is in the lists of antonyms: an ordinary word, and no name."""
+    return stem(word) in _SIDES
+
+
 def is_undone(word: str) -> bool:
     """Say whether a word begins with the "un-" that negates the rest of it, as in "unused"."""
     plain = word.casefold()

@@ -14,11 +14,13 @@ from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.sources import all_within, checked_names, is_within
+from fgr_retriever.names import strict_arguments
 from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)
 
 
+@strict_arguments()
 class Upkeep(Closing):
     """The part of an engine that needs its index alone.
 
@@ -28,12 +30,14 @@ class Upkeep(Closing):
     Attributes:
         last_added: What the latest `add`, `refresh` or `add_encoded` of this engine did, also one that an adapter
             made; None before. A framework that finds by itself that nothing is new calls none of them.
+        closed: Whether `close` was called.
     """
 
     def __init__(self, index: PassageIndex) -> None:
         """Join nothing yet."""
         self._index = index
         self.last_added: Added | None = None
+        self.closed = False
 
     def get(self, ids: Iterable[str]) -> list[Passage]:
         """Fetch passages by id, in the order of the ids; unknown ids are left out.
@@ -239,6 +243,7 @@ class Upkeep(Closing):
 
     def close(self) -> None:
         """Close the files; every later call raises InputError."""
+        self.closed = True
         self._index.close()
 
     aget = in_thread(get)

@@ -41,12 +41,23 @@ def check_choice(encoder: object, model: object) -> None:
         raise InputError(f"encoder and model={str(model)!r:.200}: give one of them")
     if isinstance(encoder, (str, Path)):
         raise InputError(f"encoder={str(encoder)!r:.200}: must be an open model; pass a folder or hub id as model")
-    if encoder is not None and not callable(getattr(encoder, "encode_queries", None)):
-        raise InputError(
-            f"encoder={encoder!r:.200}: must be an open model, such as Encoder.default() or the `encoder` of an engine"
-        )
+    if encoder is not None:
+        check_model(encoder)
     if model is not None and not isinstance(model, (str, Path)):
         raise InputError(f"model={model!r:.200}: must be a folder or hub id; pass an open model as encoder")
+
+
+def check_model(encoder: object) -> None:
+    """Refuse what is no open model.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if isinstance(encoder, type) or not callable(getattr(encoder, "encode_queries", None)):
+        raise InputError(
+            f"encoder={encoder!r:.200}: must be an open model, such as Encoder.default(), "
+            "Encoder.from_pretrained(folder) or the `encoder` of an engine"
+        )
 
 
 @functools.cache

@@ -7,8 +7,11 @@ import os
 from dataclasses import dataclass
 
 from fgr_retriever.config import Strict, check, is_count, is_number
+from fgr_retriever.errors import ConfigError
+from fgr_retriever.names import strict_arguments
 
 
+@strict_arguments(ConfigError)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig(Strict):
     """What a server does at once, what it lets wait, and how long it waits itself.

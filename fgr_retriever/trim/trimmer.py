@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from fgr_retriever.calls import Stopwatch, check_time, traced
-from fgr_retriever.config import Calibration, TrimConfig, check, is_count, trimming
+from fgr_retriever.config import Calibration, TrimConfig, TrimSettings, check, is_count, trimming
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
 from fgr_retriever.evidence.token_evidence import read_hits, resolve_cut
 from fgr_retriever.index.match import Match
+from fgr_retriever.model.choice import check_model
 from fgr_retriever.model.maxsim import best_matches
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, encode_for_evidence
+from fgr_retriever.names import strict_arguments
 from fgr_retriever.trim.budget import TokenCounter, check_counter, count_with
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.context import Context, Trimmed
@@ -31,28 +33,31 @@ from fgr_retriever.types import Passage, TokenEvidence
 _GROUP_TOKENS = 8_192  # passage tokens after which their evidence is computed
 
 
+@strict_arguments(config=TrimConfig)
 class Trimmer:
     """Cuts texts down to the verbatim parts that support a question.
 
     Args:
         encoder: The model.
-        config: How to trim.
-        count_tokens: Function that counts the tokens of the budget; None uses `config.tokenizer`.
+        config: How to trim: settings, or a dict of their fields.
+        count_tokens: Function that counts the tokens of the budget, in every call; None uses `config.tokenizer`.
         show_progress: Show a progress bar on stderr while texts are encoded.
 
     Raises:
-        ConfigError: `count_tokens` is no function.
+        InputError: `encoder` is no open model.
+        ConfigError: `count_tokens` is no function, or a setting is unknown or out of range.
     """
 
     def __init__(
         self,
         encoder: TokenEncoder,
-        config: TrimConfig = TrimConfig(),  # noqa: B008 - immutable
+        config: TrimSettings = TrimConfig(),  # noqa: B008 - immutable
         *,
         count_tokens: TokenCounter | None = None,
         show_progress: bool = False,
     ) -> None:
         """Keep the model and the settings; nothing is computed yet."""
+        check_model(encoder)
         self._encoder, self._questions = encoder, Questions(encoder)
         self._config = trimming(config, "config")
         check_counter(count_tokens)

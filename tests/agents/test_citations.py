@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgr_retriever import Engine, Passage, TrimConfig, verify_citations
+from fgr_retriever import Context, Engine, Passage, TrimConfig, verify_citations
 from fgr_retriever.agents.evidence_search import CITATION, EvidenceSearch, describe
+from fgr_retriever.agents.readings import Reading
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.model.encoder import Encoder
 from fgr_retriever.testing import WordEncoder
@@ -199,6 +201,75 @@ def test_the_model_may_be_that_of_an_engine_or_of_what_has_one(tmp_path, context
     for one in ("a model", object(), Holder(None)):
         with pytest.raises(InputError, match=r"encoder must be a model, got .*Encoder\.default"):
             verify_citations("[1]", context, encoder=one)
+
+
+STAFF = "Lunch is at noon. Logs stay 30 days, and the cache holds 500 entries. Nobody enters at night."
+KEPT = STAFF[STAFF.index("and the cache") : STAFF.index(" Nobody")]
+
+
+def read(context, encoder, sentence="Logs stay 30 days, and the cache holds 500 entries"):
+    """Whether a sentence is supported, and the spans that support it."""
+    (citation,) = verify_citations(f"{sentence} [1].", context, encoder=encoder)
+    return citation.supported, [span["text"] for span in citation.spans]
+
+
+@pytest.fixture
+def staff(kept_in, tmp_path):
+    """An engine with one passage, and what it finds: a clause of it."""
+    with Engine.open(tmp_path / "index", encoder=WordEncoder()) as engine:
+        engine.add([Passage("staff", STAFF)])
+        found = engine.retrieve("the cache holds 500 entries", k=1)
+        assert [excerpt.text for excerpt in found.excerpts] == [KEPT]
+        yield engine, found
+
+
+def test_the_sentences_of_a_context_are_read_whole(staff):
+    engine, found = staff
+    assert read(found, engine.encoder) == (True, [KEPT])
+    assert read(Context.from_dict(found.to_dict()), engine.encoder) == (True, [KEPT])
+    assert read(found, engine.encoder, "Lunch is at noon") == (False, [])  # another sentence
+
+
+def test_the_sentences_of_an_artifact_are_read_whole_with_the_engine_that_stores_them(staff):
+    engine, found = staff
+    artifact = json.loads(json.dumps(describe(found)))
+    assert read(artifact, engine) == read(artifact, Holder(engine)) == (True, [KEPT])
+    assert read(artifact, engine.encoder)[0] is False
+    engine.add([Passage("staff", f"Now: {STAFF}")])
+    assert read(artifact, engine)[0] is False  # the text has no such span there any more
+    engine.close()
+    assert read(artifact, engine)[0] is False
+    assert read(found, engine)[0] is True
+
+
+def test_spans_of_one_sentence_and_of_a_text_without_stops():
+    long = "Cold " + "air " * 500
+    text = f"Not all pumps, valves, fans, and motors run at night. {long}engine {long}"
+    parts = ("valves", "motors run at night.", "engine")
+    spans = [
+        {"passage": "p", "start": text.index(one), "end": text.index(one) + len(one), "text": one} for one in parts
+    ]
+    reading = Reading({"number": 1, "title": "", "also_in": [], "passages": [], "spans": spans}, {"p": text})
+    assert reading.rows.split("\n\n") == [text[: text.index(" Cold")], "engine"]
+    assert [one["text"] for one in reading.spans_at(np.array([0]))] == ["valves", "motors run at night."]
+    assert [one["text"] for one in reading.spans_at(np.array([text.index("valves")]))] == ["valves"]
+    assert [one["text"] for one in reading.spans_at(np.array([len(reading.text) - 1]))] == ["engine"]
+
+
+@pytest.mark.golden
+def test_a_kept_clause_is_not_turned_round(tmp_path):
+    text = (
+        "Vests are worn. No visitor, even if accompanied by staff, may enter the engine room between 22:00 and 05:00."
+    )
+    clause = text[text.index("may enter") :]
+    span = {"passage": "p", "start": text.index(clause), "end": len(text), "text": clause}
+    source = {"number": 1, "title": "", "also_in": [], "passages": [], "spans": [span]}
+    with Engine.open(tmp_path / "index") as engine:
+        engine.add([Passage("p", text)])
+        assert read({"sources": [source]}, engine, "Visitors may enter the engine room between 22:00 and 05:00") == (
+            False,
+            [clause],
+        )
 
 
 def test_the_contexts_of_several_searches(tmp_path):

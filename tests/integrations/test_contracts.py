@@ -183,7 +183,7 @@ def test_settings_of_trimming_may_be_a_dict(tmp_path, word_encoder, documents):
     engine_of = {"engine": engine}
     for kind, first in ((LC, engine_of), (LI, engine_of), (COMPRESSOR, {}), (POSTPROCESSOR, {})):
         assert kind(**first, trim={"unit": "sentence"}).trim == TrimConfig(unit="sentence")
-        with pytest.raises(InputError, match="TrimConfig takes no 'units': did you mean 'unit'"):
+        with pytest.raises(ConfigError, match="TrimConfig takes no 'units': did you mean 'unit'"):
             kind(**first, trim={"units": "sentence"})
         with pytest.raises(ConfigError, match="unit='page'"):
             kind(**first, trim={"unit": "page"})
@@ -191,7 +191,7 @@ def test_settings_of_trimming_may_be_a_dict(tmp_path, word_encoder, documents):
             kind(**first, trim=9)
     for package in (langchain_fgr, llama_index.tools.fgr):
         assert package.evidence_tool(engine, trim={"unit": "sentence"}, count_tokens=len)
-        with pytest.raises(InputError, match="units"):
+        with pytest.raises(ConfigError, match="units"):
             package.evidence_tool(engine, trim={"units": "sentence"})
 
 

@@ -49,7 +49,7 @@ def test_a_limit_that_is_assigned_holds(retriever):
 def test_trim_may_be_assigned_as_a_dict(retriever):
     retriever.trim = {"max_tokens": 3}
     assert retriever.trim == TrimConfig(max_tokens=3)
-    with pytest.raises(InputError, match="did you mean 'max_tokens'"):
+    with pytest.raises(ConfigError, match="did you mean 'max_tokens'"):
         retriever.trim = {"max_token": 3}
     assert retriever.trim == TrimConfig(max_tokens=3)
 
