@@ -58,7 +58,7 @@ def test_tabs_and_a_column_of_row_numbers_without_a_name():
 def test_rows_with_bars_need_no_rule_below_their_header():
     rows = "Aro - Brema | 06:40 | daily | EUR 31\nBrema - Cales | 09:05 | daily | EUR 38"
     (table,) = tables(f"Timetable of summer\n\nRoute | Departs | Days | Car fare\n{rows}\n\nBook early.")
-    assert (table.start, table.end) == (21, 53)
+    assert (table.start, table.end) == (21, 54)
     assert tables(rows) == []
     assert tables("Home | News | Contact\nImprint | Terms | Privacy") == []
     assert tables(f"Route | Departs | Days\n{rows}") == []
