@@ -21,6 +21,7 @@ from fgr_retriever.agents.source_rows import (
     series,
     without_names,
 )
+from fgr_retriever.agents.source_sections import without_sections
 from fgr_retriever.agents.statement import Statement, clauses
 from fgr_retriever.agents.units import UNIT_OF
 
@@ -70,7 +71,9 @@ def misplaced(claim: Statement, sources: Sequence[str]) -> Iterator[Misplaced]:
     Yields:
         The numbers, at most once each. Or else what one row has where the claim gives it to the name of another.
     """
-    text, tables = rows_of(sources)
+    parted = [without_sections(source) for source in sources]
+    text, tables = rows_of([rest for rest, _ in parted])
+    tables += [table for _, found in parted for table in found]
     prose, asked = Statement(text), _Asked(claim)
     numbers = list(_numbers(asked, tables, prose)) or list(_of_others(asked, sources))
     yield from numbers

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
+from fgr_retriever.agents.source_sections import heading_above
 from fgr_retriever.text.sentences import sentences
 
 _ELISION = " … "
@@ -27,10 +28,12 @@ class _Stretch:
     Args:
         text: Its text.
         spans: The numbers of the spans in it, and where each begins and ends there.
+        heading: The heading above it.
     """
 
     text: str
     spans: Sequence[tuple[int, int, int]]
+    heading: str = ""
 
 
 class Reading:
@@ -56,8 +59,8 @@ class Reading:
 
     @property
     def rows(self) -> str:
-        """The text with a line for each row."""
-        return "\n\n".join(one.text for one in self._stretches)
+        """The text with a line for each row, and the heading above each stretch of it, where it is known."""
+        return "\n\n".join(f"{one.heading}\n\n{one.text}" if one.heading else one.text for one in self._stretches)
 
     def spans_at(self, places: NDArray[np.int32]) -> tuple[EvidenceSpan, ...]:
         """Give the spans that hold one of some characters; if only the text around them has them, all spans there."""
@@ -89,7 +92,7 @@ def _stretches(spans: Sequence[EvidenceSpan], passages: Mapping[str, str]) -> li
                 for number, (first, last) in zip(numbers, ranges, strict=True)
                 if start <= first and last <= end
             ]
-            found[min(inside)[0]] = _Stretch(passages[id][start:end], inside)
+            found[min(inside)[0]] = _Stretch(passages[id][start:end], inside, heading_above(passages[id], start))
     return [found[number] for number in sorted(found)]
 
 
