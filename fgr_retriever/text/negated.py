@@ -26,7 +26,7 @@ _NEGATION = regex.compile(
     r"|(?P<late>without|ohne|sans|sin|senza|sem|zonder|(?:with|at|for)\sno))(?![\w\-])"
     r"|(?<![\w\-/])[nN]['’](?=\p{L}{2})|(?P<verb>n['’]t)(?!\w))"
     # "Not only" and "no later than" negate nothing but the word behind them.
-    r"(?!\s(?i:only|just|later|earlier|sooner|less|fewer|nur|allein|bloß|seulement|s[oó]lo|solamente|soltanto|alleen)\b)"
+    r"(?!\s(?i:only|just|merely|simply|later|earlier|sooner|less|fewer|nur|bloß|seulement|s[oó]lo|solamente|soltanto|alleen)\b)"
 )
 _VERB = (
     r"(?i:(?:is|are|was|were|wo|would|ca|could|might|must|sha|should|has|have|had|does|do|did)n['’]t|is|are|was|were|will"
@@ -57,7 +57,7 @@ _ARTICLE = (
 # A subject of a few words, its verb, and something behind it.
 _SUBJECT = rf"(?:(?!{_VERB}|{_RELATIVE})[^\s,;:]++\s+){{1,6}}+{_VERB}\s+\w"
 _AND_SAYS = regex.compile(
-    rf"\s*(?i:and|or|so|und|oder|et|ou|y|e|o|en)\s+(?:(?P<pronoun>{_PRONOUN})|{_SUBJECT})"
+    rf"\s*(?i:and|or|so|und|oder|et|ou|y|e|o|en)\s+(?:(?P<pronoun>{_PRONOUN})|(?i:that|dass|daß|que|che)\s(?!of\s)|{_SUBJECT})"
 )
 _SAYS = regex.compile(rf"\s*[\"'“(]?(?:{_PRONOUN}|(?:(?={_ARTICLE})|(?=\p{{Lu}})){_SUBJECT})")
 # A subordinate clause behind a comma; and one that no negation before it governs, without a comma.
@@ -74,7 +74,7 @@ _FRONTED = regex.compile(
     r"|sebbene|poiché|embora|omdat|hoewel)(?!\w)"
 )
 _MAIN_CLAUSE = regex.compile(rf"\s*(?:{_PRONOUN}|{_ARTICLE}|\p{{Lu}}|{_VERB})")
-_FIRST_WORD = regex.compile(r"\s*(?:\w+\s+)?")
+_PREPOSITION = regex.compile(r"\s*(?:(?i:in|at|on|under|by|zu|auf|unter|en|sous|bajo|em|sob|op|onder)\s+)?")
 _INSERTED = "([—–-"
 
 
@@ -187,7 +187,7 @@ class _Sentence:
             self._first = self._denial = None  # a clause between two commas that has its own negation: "which is not"
         elif first is not None:
             self._fall(first + 1, phrase)
-        elif denied and phrase > self._statement + 1 and denied[0][0] <= self._second_word(phrase):
+        elif denied and phrase > self._statement + 1 and self._begins_denied(phrase, denied[0]):
             self._fall(self._statement + 1, phrase)  # "pays fines, as a rule, not at all"
 
     def _fall(self, first: int, last: int) -> None:
@@ -225,6 +225,7 @@ class _Sentence:
         """Say whether a phrase is all that stands in a bracket."""
         return phrase > 0 and self._marks[phrase - 1] == "open" and self._marks[phrase : phrase + 1] == ["close"]
 
-    def _second_word(self, phrase: int) -> int:
-        """Give where the second word of a phrase begins: "in no case" is a negation."""
-        return max(match.end() for match in [_FIRST_WORD.match(self._text, *self._edges[phrase : phrase + 2])] if match)
+    def _begins_denied(self, phrase: int, negation: Border) -> bool:
+        """Say whether a phrase begins with a negation, or with a preposition before one: "in no case"."""
+        match = _PREPOSITION.match(self._text, *self._edges[phrase : phrase + 2])
+        return negation[1]["late"] is None and match is not None and negation[0] <= match.end()
