@@ -73,8 +73,10 @@ _FRONTED = regex.compile(
     r"\W*(?i:although|though|because|since|while|whereas|as|weil|da|obwohl|während|nachdem|bien|puisque|aunque|porque"
     r"|sebbene|poiché|embora|omdat|hoewel)(?!\w)"
 )
+_SUBJECT_FIRST = regex.compile(rf"\s*(?:{_PRONOUN}|\p{{Lu}})")
 _MAIN_CLAUSE = regex.compile(rf"\s*(?:{_PRONOUN}|{_ARTICLE}|\p{{Lu}}|{_VERB})")
 _PREPOSITION = regex.compile(r"\s*(?:(?i:in|at|on|under|by|zu|auf|unter|en|sous|bajo|em|sob|op|onder)\s+)?")
+_WORD = regex.compile(r"\w")
 _INSERTED = "([—–-"
 
 
@@ -94,11 +96,13 @@ class _Denial:
         phrase: The number of the phrase that has it.
         verb: Its verb was there, so that what follows is no part of its subject.
         content: A clause that is denied as a whole follows.
+        whole: The verb was there, and something behind it.
     """
 
     phrase: int
     verb: bool
     content: bool
+    whole: bool
 
 
 def negations(text: str, start: int, end: int) -> list[Border]:
@@ -183,8 +187,9 @@ class _Sentence:
         resumes = _VERB_FIRST.match(self._text, low, high) is not None
         first = self._first if resumes else self._denial and self._denial.phrase
         denial = self._denial
-        if resumes and denial and denial.verb and self._before is _Start.ASIDE and first == denial.phrase == phrase - 1:
-            self._first = self._denial = None  # a clause between two commas that has its own negation: "which is not"
+        between = self._before is _Start.ASIDE and denial is not None and self._first == denial.phrase == phrase - 1
+        if between and denial and denial.whole and (resumes or _SUBJECT_FIRST.match(self._text, low, high)):
+            self._first = self._denial = None  # a clause between two commas has its own negation: "which is not sealed"
         elif first is not None:
             self._fall(first + 1, phrase)
         elif denied and phrase > self._statement + 1 and self._begins_denied(phrase, denied[0]):
@@ -217,9 +222,11 @@ class _Sentence:
     def _opened(self, phrase: int, negation: regex.Match[str]) -> _Denial:
         text, (low, high) = self._text, self._edges[phrase : phrase + 2]
         found = _VERB_OR_RELATIVE.search(text, negation.end(), high)
-        verb = negation["verb"] is not None or _VERB_BEFORE.match(text, low, negation.start()) is not None
-        verb |= found is not None and found["verb"] is not None
-        return _Denial(phrase, verb, _CONTENT.search(text, negation.end(), high) is not None)
+        behind = found is not None and found["verb"] is not None
+        verb = behind or negation["verb"] is not None or _VERB_BEFORE.match(text, low, negation.start()) is not None
+        said = found.end() if found and behind else negation.end()
+        content = _CONTENT.search(text, negation.end(), high) is not None
+        return _Denial(phrase, verb, content, whole=verb and _WORD.search(text, said, high) is not None)
 
     def _is_bracketed(self, phrase: int) -> bool:
         """Say whether a phrase is all that stands in a bracket."""

@@ -9,7 +9,7 @@ import regex
 from fgr_retriever import Encoder, Trimmer
 from fgr_retriever.text.parts import words_in
 from fgr_retriever.text.units import as_ranges
-from fgr_retriever.trim.negations import free_edges
+from fgr_retriever.trim.negations import Edges
 from tests.trim.test_scraps import kept
 
 # Each text with a stretch that a piece may hold or leave out, but not cut.
@@ -54,7 +54,7 @@ def test_the_embedded_model_keeps_no_half_of_a_negation():
 def joined(text):
     """List what stays together, of more than one word."""
     words = as_ranges(list(words_in(text, 0, len(text))))
-    edges = free_edges(text, words).nonzero()[0].tolist()
+    edges = Edges.of(text, words).end.nonzero()[0].tolist()
     pairs = [(low, high) for low, high in pairwise(edges) if high - low > 1]
     return [text[words[low, 0] : words[high - 1, 1]] for low, high in pairs]
 
