@@ -43,7 +43,9 @@ _CONDITION = regex.compile(
     r"(?i:if|unless|when|whenever|once|before|until|provided|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
 )
 _WHEN = r"(?:if|when|before|after|until|unless|once)"
-_EXCEPT = r"(?:except(?:ing)?|other\sthan|außer|ausgenommen|sauf|excepté|hormis|salvo|excepto|exceto|tranne|eccetto|behalve)"
+_EXCEPT = (
+    r"(?:except(?:ing)?|other\sthan|außer|ausgenommen|sauf|excepté|hormis|salvo|excepto|exceto|tranne|eccetto|behalve)"
+)
 # A comma before these does not end what the verb before it says; nor what holds only under a condition, or in time, or
 # with an exception.
 _GOVERNED = regex.compile(

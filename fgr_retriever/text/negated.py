@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import regex
 
@@ -36,7 +36,8 @@ _VERB = (
     r"|devono|hanno|é|são|pode|podem|devem|tem|foi|kan|kunnen|mag|mogen|moet|moeten|heeft|zijn)(?!\w)"
 )
 _RELATIVE = (
-    r"(?i:that|which|who|whom|whose|where|when|if|because|while|dass|daß|weil|wenn|qui|que|qu['’]\w+|dont|che|dat)(?!\w)"
+    r"(?i:that|which|who|whom|whose|where|when|if|because|while"
+    r"|dass|daß|weil|wenn|qui|que|qu['’]\w+|dont|che|dat)(?!\w)"
 )
 _VERB_FIRST = regex.compile(rf"\s*[\"'“(]?{_VERB}")
 _VERB_BEFORE = regex.compile(rf"(?r)(?<!\w){_VERB}\s+(?:(?!(?i:that|dass|daß|que|che)\s)\w+\s+)?")
@@ -44,7 +45,7 @@ _VERB_OR_RELATIVE = regex.compile(rf"(?<!\w)(?:(?P<verb>{_VERB})|{_RELATIVE})")
 # What follows these is denied as a whole: "It is not true that ...".
 _CONTENT = regex.compile(r"(?<!\w)(?i:that|whether|how|why|what|dass|daß|ob|que|qu['’]\w+|che|dat)(?!\w)")
 _TURN = regex.compile(
-    r"\s*(?i:but|yet|however|instead|aber|sondern|jedoch|doch|mais|cependant|pero|sino|ma|però|mas|porém|maar)(?!\w)"
+    r"\s*(?i:but|yet|however(?=,)|instead|aber|sondern|jedoch|doch|mais|cependant|pero|sino|ma|però|mas|porém|maar)(?!\w)"
 )
 _PRONOUN = (
     r"(?i:I|you|he|she|it|we|they|there|this|these|those|ich|er|sie|wir|ihr|man|je|j['’]\w+|il|elle|on|nous|vous|ils|elles"
@@ -62,7 +63,7 @@ _AND_SAYS = regex.compile(
 _SAYS = regex.compile(rf"\s*[\"'“(]?(?:{_PRONOUN}|(?:(?={_ARTICLE})|(?=\p{{Lu}})){_SUBJECT})")
 # A subordinate clause behind a comma; and one that no negation before it governs, without a comma.
 _ASIDE = regex.compile(
-    r"\s*(?:(?i:and|even)\s+)?(?i:which|who|whom|whose|where|while|whereas|although|though|because|since|as|so|for|weil|da"
+    r"\s*(?:(?i:and|even)\s+)?(?i:which|who|whom|whose|where|while|whereas|although|though|because|since|as|so|weil|da"
     r"|denn|während|obwohl|wobei|welche\w?|qui|dont|où|parce|car|puisque|tandis|alors|bien|quien|quienes|cuyo|donde"
     r"|porque|pues|aunque|mientras|cui|dove|perché|poiché|mentre|sebbene|onde|pois|embora|enquanto|omdat|want|terwijl"
     r"|hoewel|waar)(?!\w)"
@@ -150,7 +151,8 @@ class _Sentence:
         self._steps = [0] * (len(edges) + 1)  # up where a range of borders that fall begins, down behind it
         self._statement = 0  # the phrase with which the statement began that is being read
         self._denial: _Denial | None = None  # in this statement
-        self._first: int | None = None  # the phrase of the first negation in the sentence that is open
+        self._interrupted: _Denial | None = None  # in the statement before, if that may go on behind this one
+        self._first: _Denial | None = None  # the first one in the sentence that is open
         self._before = _Start.OWN
 
     def standing(self) -> list[int]:
@@ -169,47 +171,51 @@ class _Sentence:
     def _read(self, phrase: int, denied: Sequence[Border]) -> None:
         start = self._start(phrase) if phrase else _Start.OWN
         if start is _Start.OWN:
+            self._interrupted = self._denial if phrase and self._text[self._edges[phrase] - 1] == "," else None
             self._statement, self._denial = phrase, None
         elif start is _Start.ON:
             self._go_on(phrase, denied)
-        if self._denial is not None and start is _Start.ON:
-            low, high = self._edges[phrase : phrase + 2]
-            self._denial.verb |= _VERB_FIRST.match(self._text, low, high) is not None
-            self._denial.content |= _CONTENT.search(self._text, low, high) is not None
         if denied and self._denial is None and not self._is_bracketed(phrase):
             self._denial = self._opened(phrase, denied[0][1])
-            self._first = phrase if self._first is None else self._first
+            self._first = self._first or self._denial
         self._before = start
 
     def _go_on(self, phrase: int, denied: Sequence[Border]) -> None:
         """Let the borders fall between a negation and a phrase that goes on with its statement."""
-        low, high = self._edges[phrase : phrase + 2]
+        low, high = self._range(phrase)
         resumes = _VERB_FIRST.match(self._text, low, high) is not None
-        first = self._first if resumes else self._denial and self._denial.phrase
-        denial = self._denial
-        between = self._before is _Start.ASIDE and denial is not None and self._first == denial.phrase == phrase - 1
-        if between and denial and denial.whole and (resumes or _SUBJECT_FIRST.match(self._text, low, high)):
-            self._first = self._denial = None  # a clause between two commas has its own negation: "which is not sealed"
-        elif first is not None:
-            self._fall(first + 1, phrase)
+        denial = self._denial or (self._interrupted if phrase == self._statement + 1 else None)
+        denial = self._first if resumes else denial
+        if denial is not None and self._has_ended(denial, phrase, resumes=resumes):
+            self._first = self._denial = None
+        elif denial is not None:
+            self._fall(denial.phrase + 1, phrase)
+            denial.verb |= resumes
+            denial.content |= _CONTENT.search(self._text, low, high) is not None
+            self._denial = denial
         elif denied and phrase > self._statement + 1 and self._begins_denied(phrase, denied[0]):
             self._fall(self._statement + 1, phrase)  # "pays fines, as a rule, not at all"
+
+    def _has_ended(self, denial: _Denial, phrase: int, *, resumes: bool) -> bool:
+        """Say whether a negation is that of a clause between commas, before a phrase: ", which is not sealed,"."""
+        if self._before is not _Start.ASIDE or denial is not self._first or denial.phrase != phrase - 1:
+            return False
+        return denial.whole and (resumes or _SUBJECT_FIRST.match(self._text, *self._range(phrase)) is not None)
 
     def _fall(self, first: int, last: int) -> None:
         self._steps[first] += 1
         self._steps[last + 1] -= 1
 
     def _start(self, phrase: int) -> _Start:
-        text, (low, high) = self._text, self._edges[phrase : phrase + 2]
+        text, (low, high) = self._text, self._range(phrase)
         mark, denial = self._marks[phrase - 1], self._denial
         if mark in ("open", "close"):
             return _Start.ASIDE if mark == "open" else _Start.ON
         own = _Start.ASIDE if text[low - 1] in _INSERTED else _Start.OWN
         if _TURN.match(text, low, high):
             return own if denial is None or denial.verb else _Start.ASIDE
-        if phrase == self._statement + 1 and _FRONTED.match(text, self._edges[phrase - 1], low):
-            if _MAIN_CLAUSE.match(text, low, high):
-                return _Start.OWN
+        if self._is_fronted(phrase - 1) and _MAIN_CLAUSE.match(text, low, high):
+            return _Start.OWN
         joined = _AND_SAYS.match(text, low, high)
         if denial is None or (denial.verb and not denial.content):
             if joined or _SAYS.match(text, low, high):
@@ -219,8 +225,12 @@ class _Sentence:
         aside = _CONTRAST if mark == "word" else _ASIDE
         return _Start.ASIDE if aside.match(text, low, high) else _Start.ON
 
+    def _is_fronted(self, phrase: int) -> bool:
+        """Say whether a statement begins with a phrase that is a subordinate clause."""
+        return phrase == self._statement and _FRONTED.match(self._text, *self._range(phrase)) is not None
+
     def _opened(self, phrase: int, negation: regex.Match[str]) -> _Denial:
-        text, (low, high) = self._text, self._edges[phrase : phrase + 2]
+        text, (low, high) = self._text, self._range(phrase)
         found = _VERB_OR_RELATIVE.search(text, negation.end(), high)
         behind = found is not None and found["verb"] is not None
         verb = behind or negation["verb"] is not None or _VERB_BEFORE.match(text, low, negation.start()) is not None
@@ -234,5 +244,8 @@ class _Sentence:
 
     def _begins_denied(self, phrase: int, negation: Border) -> bool:
         """Say whether a phrase begins with a negation, or with a preposition before one: "in no case"."""
-        match = _PREPOSITION.match(self._text, *self._edges[phrase : phrase + 2])
+        match = _PREPOSITION.match(self._text, *self._range(phrase))
         return negation[1]["late"] is None and match is not None and negation[0] <= match.end()
+
+    def _range(self, phrase: int) -> tuple[int, int]:
+        return self._edges[phrase], self._edges[phrase + 1]

@@ -1,4 +1,4 @@
-"""What no phrase border and no negation outside of it concerns: the brackets of a call, a formula, a short quotation."""
+"""What is one to the sentence around it: the brackets of a call, a formula, a short quotation."""
 
 from __future__ import annotations
 
