@@ -36,16 +36,13 @@ _PIPES = regex.compile(r"(?:[^|\\\r\n]|\\.|\\)+")
 _TABS = regex.compile(r"[^\t\r\n]+")
 _PAIRS = regex.compile(r"[,{](?=\s*\"[^\"\r\n]{1,60}\"\s*:)")  # before each pair of an object
 _AROUND_CELL, _AROUND_PAIR = ' \t\r\n"', " \t\r\n{}"
-_NUMBER = (
-    r"(?<![\p{L}\p{N}.,_])(?:\p{N}{1,3}(?:[ \u00a0\u202f]\p{N}{3})++(?!\p{N})(?:[.,]\p{N}++)?+"
-    r"|\p{N}(?:[\p{N}.,]*\p{N})?+)"
-)
+_NUMBER = r"(?<![\p{L}\p{N}.,_])(?:\p{N}{1,3}(?:[ \u00a0\u202f]\p{N}{3})++(?!\p{N})(?:[.,]\p{N}++)?+|\p{N}[\p{N}.,]*+)"
 _TO = r"[ \u00a0]?(?:[–-]|(?<=[ \u00a0])(?:to|bis|à|a|al|till?|until)(?=[ \u00a0]))[ \u00a0]?"  # noqa: RUF001
 _TOGETHER = regex.compile(
     r"(?<![\w.\-/])[\w.\-/]++=(?:\"[^\"\r\n]{0,100}\"|[^\s,;|\"]+)"  # key=value
     r"|\"[^\"\r\n]{1,60}\"\s*:\s*(?:\"[^\"\r\n]{0,60}\"|[^\s,\"\[{]+)"  # "key": value
     r"|(?m:^)\p{L}[\w \-]{0,40}:[ ]\S{1,60}(?m:$)"  # a line with a key and a short value
-    rf"|{_NUMBER}(?:{_TO}{_NUMBER})?+(?:[ \u00a0](?P<unit>\p{{L}}+))?+"  # a number or a range, with its unit of measure
+    rf"|{_NUMBER}(?:{_TO}{_NUMBER})?+(?:(?<!,)[ \u00a0](?P<unit>\p{{L}}+))?+"  # a number or a range, with its unit
     r"|(?<![\p{L}\p{N}])(?P<name>\p{Lu}\p{Ll}[\p{L}\p{M}]*+(?:[ ]\p{Lu}\p{Ll}[\p{L}\p{M}]*+)++)"  # a name
 )
 
