@@ -8,12 +8,13 @@ and what stands in the brackets of a call, in a formula or in short quotation ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import regex
 
-from fgr_retriever.text.atoms import outside_atoms
 from fgr_retriever.text.groups import number_groups
+from fgr_retriever.text.negated import ungoverned
+from fgr_retriever.text.shields import Border, outside_shields
 from fgr_retriever.text.stops import EXTEND
 
 # A run of marks is tried once, from its first one: from each of them would take quadratic time. Words are told apart
@@ -33,14 +34,6 @@ MIN_WORDS_BEFORE_CONJUNCTION = 4
 MIN_WORDS_AFTER_CONJUNCTION = 3
 _WORDS = regex.compile(r"\w+")
 _LAST_WORD_CHARACTER = regex.compile(r"(?r)\w")
-# What is never cut inside: the brackets of a call, a formula, a short quotation. Bounded, for stray marks.
-_SHIELD = regex.compile(
-    r"(?<=[\w\\])(?:\((?:[^()\r\n]|\([^()\r\n]{0,100}\)){0,300}\)|\[[^\[\]\r\n]{0,200}\])"
-    r"|\{[^{}\r\n]{0,200}\}|(?<=\s)\([^()\r\n]{1,60}\)"
-    r"|(?<![\w$])\$(?![\s$])[^$\r\n]{1,200}(?<![\s$\\])\$(?![\w$])"
-    r"|(?<!\w)\"(?=\S)[^\"\r\n]{1,80}(?<=\S)\"(?!\w)|“[^“”\r\n]{1,80}”|«[^«»\r\n]{1,80}»|„[^„“”\r\n]{1,80}[“”]"
-)
-_SHIELD_MARK = regex.compile(r"[({\[$\"“«„]")
 _LABEL_WORDS = 4  # words before a colon that make a label
 # A sentence that begins so is no label, even if a colon comes soon: "It was so: ...".
 _CLAUSE_BEFORE = regex.compile(
@@ -49,11 +42,19 @@ _CLAUSE_BEFORE = regex.compile(
 _CONDITION = regex.compile(
     r"(?i:if|unless|when|whenever|once|before|until|provided|wenn|falls|sobald|sofern|si|cuando|quand|lorsque|se|quando)\b|[Ss]['’]il"
 )
-# A comma before these does not end what the verb before it says; nor what holds only under a condition, or in time.
-_GOVERNED = regex.compile(
-    r"\s+(?:dass|daß|ob|že|että|hogy|что|(?i:(?:but\s|and\s)?(?:only\s|even\s)?(?:if|when|before|after|until|unless|once)"
-    r"|provided|except|wenn|falls|sobald|sofern|bevor|nachdem|bis))\s"
+_WHEN = r"(?:if|when|before|after|until|unless|once)"
+_EXCEPT = (
+    r"(?:except(?:ing)?|other\sthan|außer|ausgenommen|sauf|excepté|hormis|salvo|excepto|exceto|tranne|eccetto|behalve)"
 )
+# A comma before these does not end what the verb before it says; nor what holds only under a condition, or in time, or
+# with an exception.
+_GOVERNED = regex.compile(
+    rf"\s+(?:dass|daß|ob|že|että|hogy|что|(?i:(?:but\s|and\s)?(?:(?:only\s|even\s|not\s)?{_WHEN}|(?:only|even|not)\swhere)"
+    rf"|provided|{_EXCEPT}|save\s(?:where|that|for|as|in|by|{_WHEN})|wenn|falls|sobald|sofern|bevor|nachdem|bis"
+    rf"|es\ssei\sdenn|à\smoins|a\smenos|a\smeno|tenzij))\s"
+)
+# An exception keeps what tells about it: "except in cases | where a court ordered it".
+_EXCEPTION_BEFORE = regex.compile(rf"(?r)(?<!\w)(?i:(?:{_EXCEPT}|save|unless)\s[^,;:()]*?|(?:only|even|not)\s)")
 _NAME_BEFORE = regex.compile(r"(?r)(?<![\p{L}\p{N}])(?:\p{Lu}[\p{L}\p{M}\p{N}.'’&\-]*|\p{N}[\p{N}.:,\-–]*),?\s*")
 _NAME_BEHIND = regex.compile(
     r"\s*(?:(?:and|or|und|oder|et|ou|y|e|&|of|for|the|für|de|del|des|der|la|las|los)\s+){0,3}(?:\p{Lu}\p{L}|\p{N})"
@@ -76,6 +77,7 @@ _AMOUNT_BEHIND = regex.compile(
     rf"(?:(?i:half|halves|quarters?|thirds?|halbe?|halben|viertel|drittel|demie?|quart|medi[ao]|cuarto)\b|{_NUMBER}\b(?!\s(?:of|von)\b))"
 )
 _WORD_BEHIND = 40
+_EXCEPTION = 80  # characters of an exception before the words that tell about it
 
 
 def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
@@ -86,6 +88,11 @@ def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
         start: First character of the sentence.
         end: One past its last character.
     """
+    yield from ungoverned(text, start, end, list(_borders(text, start, end)))
+
+
+def _borders(text: str, start: int, end: int) -> Iterator[Border]:
+    """Yield where the phrases meet of a sentence that has no negation."""
     borders = [
         (match.end() if match.lastgroup in ("mark", "close") else match.start(), match)
         for match in _BORDER.finditer(text, start, end)
@@ -97,7 +104,7 @@ def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
     last = start
     opened = False  # a bracket that holds a phrase
     condition = _CONDITION.match(text, start, end) is not None  # until the comma behind it
-    for border, match in _outside_shields(text, start, end, borders):
+    for border, match in outside_shields(text, start, end, borders):
         if match.lastgroup == "close" and not opened:
             continue
         if match.lastgroup in ("open", "close"):
@@ -114,24 +121,7 @@ def clause_borders(text: str, start: int, end: int) -> Iterator[int]:
             condition = False
             continue
         last, word = border, _WORDS.search(text, border, end)
-        yield border
-
-
-def _outside_shields(
-    text: str, start: int, end: int, borders: Iterable[tuple[int, regex.Match[str]]]
-) -> Iterator[tuple[int, regex.Match[str]]]:
-    """Yield the borders that lie in no inline code, link, call, formula or quotation."""
-    free = outside_atoms(text, start, end, borders)
-    if _SHIELD_MARK.search(text, start, end) is None:
-        yield from free
-        return
-    shields = (shield.span() for shield in _SHIELD.finditer(text, start, end))
-    shield = next(shields, (end, end))
-    for border, match in free:
-        while shield[1] < border:
-            shield = next(shields, (end, end))
-        if not shield[0] < border < shield[1]:
-            yield border, match
+        yield border, match
 
 
 def _holds_together(text: str, start: int, mark: regex.Match[str], end: int) -> bool:
@@ -179,11 +169,16 @@ def _parts_phrases(text: str, last: int, border: int, end: int) -> bool:
     behind = min(end, border + _WORD_BEHIND)
     if _is_name(text, last, border, behind, _NAME_BEHIND) or _is_amount(text, last, border, behind):
         return False
-    if _GOVERNED.match(text, border - 1, behind):
+    if _GOVERNED.match(text, border - 1, behind) or _excepts(text, last, border):
         return False
     return _has_words(text, last, border, MIN_WORDS_BEFORE_CONJUNCTION) and _has_words(
         text, border, end, MIN_WORDS_AFTER_CONJUNCTION
     )
+
+
+def _excepts(text: str, last: int, border: int) -> bool:
+    """Say whether a relative word tells about what is excepted before it."""
+    return text[border] in "wWtT" and _EXCEPTION_BEFORE.match(text, max(last, border - _EXCEPTION), border) is not None
 
 
 def _has_words(text: str, start: int, end: int, least: int) -> bool:

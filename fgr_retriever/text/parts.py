@@ -41,7 +41,8 @@ _TO = r"[ \u00a0]?(?:[–-]|(?<=[ \u00a0])(?:to|bis|à|a|al|till?|until)(?=[ \u0
 _TOGETHER = regex.compile(
     r"(?<![\w.\-/])[\w.\-/]++=(?:\"[^\"\r\n]{0,100}\"|[^\s,;|\"]+)"  # key=value
     r"|\"[^\"\r\n]{1,60}\"\s*:\s*(?:\"[^\"\r\n]{0,60}\"|[^\s,\"\[{]+)"  # "key": value
-    rf"|{_NUMBER}(?:{_TO}{_NUMBER})?+(?:[ \u00a0](?P<unit>\p{{L}}+))?+"  # a number or a range, with its unit of measure
+    r"|(?m:^)\p{L}[\w \-]{0,40}:[ ]\S{1,60}(?m:$)"  # a line with a key and a short value
+    rf"|{_NUMBER}(?:{_TO}{_NUMBER})?+(?:(?<!,)[ \u00a0](?P<unit>\p{{L}}+))?+"  # a number or a range, with its unit
     r"|(?<![\p{L}\p{N}])(?P<name>\p{Lu}\p{Ll}[\p{L}\p{M}]*+(?:[ ]\p{Lu}\p{Ll}[\p{L}\p{M}]*+)++)"  # a name
 )
 

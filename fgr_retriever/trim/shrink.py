@@ -46,7 +46,9 @@ def _shrink_prose(passage: Scored, span: Span, asked: frozenset[str], fits: Fits
     weights = weights_of_units(passage.text, wholes, asked)
     owners = np.maximum(wholes[:, 0].searchsorted(words[:, 0], "right") - 1, 0)
     tells = telling(passage.text, words, asked)
-    evidence = WordEvidence.of(passage, words, tells, weights[owners] if len(weights) else 1.0)
+    evidence = WordEvidence.of(
+        passage, words, tells, weights[owners] if len(weights) else 1.0, phrases=as_ranges(clauses)
+    )
     run = evidence.richest_run(fits)
     if run is None:
         return None

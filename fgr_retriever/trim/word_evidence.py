@@ -15,7 +15,7 @@ from fgr_retriever.text.lines import marker
 from fgr_retriever.text.query_words import query_words, stems
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
-from fgr_retriever.trim.negations import free_edges, is_negation
+from fgr_retriever.trim.negations import Edges, is_negation
 from fgr_retriever.types import Span
 
 # Share of its evidence with which a word counts that tells the reader nothing new: a word of the question or a
@@ -41,18 +41,23 @@ class WordEvidence:
         words: The words, (n, 2), ascending.
         mass: Running sum of their evidence, as far as it is news, (n + 1,).
         told: Running count of those that tell something, (n + 1,).
-        free: Where a run of words may begin and end, (n + 1,): it cuts off no negation.
+        edges: Where a run of words may begin and end: it cuts off no negation.
     """
 
     sums: EvidenceSums
     words: Ranges
     mass: NDArray[np.float64]
     told: NDArray[np.int64]
-    free: NDArray[np.bool_]
+    edges: Edges
 
     @classmethod
     def of(
-        cls, passage: Scored, words: Ranges, tells: NDArray[np.bool_], weights: NDArray[np.float64] | float = 1.0
+        cls,
+        passage: Scored,
+        words: Ranges,
+        tells: NDArray[np.bool_],
+        weights: NDArray[np.float64] | float = 1.0,
+        phrases: Ranges | None = None,
     ) -> Self:
         """Weigh words by whether they tell a reader who knows the question anything.
 
@@ -61,16 +66,17 @@ class WordEvidence:
             words: Ranges of it, ascending, (n, 2).
             tells: Which of them do, (n,); see `telling`.
             weights: Other weights of the words, (n,).
+            phrases: The phrases that hold them, (m, 2); by default they are worked out.
         """
         sums = EvidenceSums.of(passage.evidence)
         counts = np.where(tells | wordless(passage.text, words), 1.0, _NOTHING_NEW)
         worths = sums.masses(words) * counts * weights
-        free = free_edges(passage.text, words)
-        return cls(sums, words, np.append(0.0, worths.cumsum()), np.append(0, tells.cumsum()), free)
+        edges = Edges.of(passage.text, words, phrases)
+        return cls(sums, words, np.append(0.0, worths.cumsum()), np.append(0, tells.cumsum()), edges)
 
     def unbroken(self) -> Ranges:
         """Give the words, (m, 2): those of a negation that belong together as one range."""
-        (edges,) = self.free.nonzero()
+        (edges,) = (self.edges.begin & self.edges.end).nonzero()
         found: Ranges = np.stack([self.words[edges[:-1], 0], self.words[edges[1:] - 1, 1]], axis=1)
         return found
 
@@ -100,20 +106,20 @@ class WordEvidence:
             owners: The unit of each word, (n,), beyond which no run goes; None if there is but one.
         """
         units = np.zeros(len(self.words), dtype=np.int64) if owners is None else owners
-        edges = np.maximum.accumulate(np.where(self.free, np.arange(len(self.free)), 0))
+        places, last = np.arange(len(units)), units.searchsorted(units, "right")
+        edges = np.maximum.accumulate(np.where(self.edges.end, np.arange(len(units) + 1), 0))
 
         def run(count: int) -> Span | None:
-            starts, ends = np.arange(len(units) - count + 1), edges[count:]  # shorter where it would cut off a negation
-            allowed = (units[count - 1 :] == units[: len(units) - count + 1]) & self.free[:-count]
-            allowed &= (ends > starts) & (self.told[ends] > self.told[starts])
+            ends = edges[np.minimum(places + count, last)]  # shorter where it would cut off a negation
+            allowed = self.edges.begin[:-1] & (ends > places) & (self.told[ends] > self.told[:-1])
             if not allowed.any():
                 return None
-            first = int(np.where(allowed, self.mass[ends] - self.mass[starts], -1.0).argmax())
+            first = int(np.where(allowed, self.mass[ends] - self.mass[:-1], -1.0).argmax())
             return self.span(self.words[first, 0], self.words[ends[first] - 1, 1])
 
         def is_fitting(count: int) -> bool:
             found = run(count)
-            return found is not None and fits(found)
+            return found is None or fits(found)  # a longer one may hold a whole negation
 
         fitting = most(int(np.bincount(units, minlength=1).max()), is_fitting)
         return run(fitting) if fitting else None

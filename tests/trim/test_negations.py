@@ -9,7 +9,7 @@ import regex
 from fgr_retriever import Encoder, Trimmer
 from fgr_retriever.text.parts import words_in
 from fgr_retriever.text.units import as_ranges
-from fgr_retriever.trim.negations import free_edges
+from fgr_retriever.trim.negations import Edges
 from tests.trim.test_scraps import kept
 
 # Each text with a stretch that a piece may hold or leave out, but not cut.
@@ -54,7 +54,7 @@ def test_the_embedded_model_keeps_no_half_of_a_negation():
 def joined(text):
     """List what stays together, of more than one word."""
     words = as_ranges(list(words_in(text, 0, len(text))))
-    edges = free_edges(text, words).nonzero()[0].tolist()
+    edges = Edges.of(text, words).end.nonzero()[0].tolist()
     pairs = [(low, high) for low, high in pairwise(edges) if high - low > 1]
     return [text[words[low, 0] : words[high - 1, 1]] for low, high in pairs]
 
@@ -71,3 +71,53 @@ def joined(text):
 )
 def test_a_negation_reaches_to_the_next_words_of_its_sentence(text, found):
     assert joined(text) == found
+
+
+DENIED = (
+    "Nobody without a yellow badge may enter the engine room between 22:00 and 05:00.",
+    "Under no circumstances will the company reimburse alcohol, tobacco or parking fines above EUR 20.",
+    "Neither cut ropes nor opened paint can be returned within 14 days of delivery.",
+    "Contractors do not receive the 26 weeks of paid leave that employees receive.",
+    "Never reboot the gateway in the office between 06:00 and 18:00 on any day.",
+    "- Never reboot the gateway in the office between 06:00 and 18:00 on any day",
+    "Kein Besucher ohne gelben Ausweis darf den Maschinenraum zwischen 22 und 5 Uhr betreten.",
+)
+
+
+@pytest.mark.parametrize("text", DENIED)
+def test_a_piece_does_not_begin_behind_its_negation(text):
+    """Whatever the evidence and the budget."""
+    for likely in (word.group() for word in regex.finditer(r"\p{L}{3,}|\p{N}+", text)):
+        for limit in range(1, len(text.split()) + 1):
+            for piece in kept("What is it?", text, (likely,), limit):
+                denied = regex.search("(?i)no |nobody|neither|not|never|kein", text)
+                assert denied is not None
+                assert text.index(piece) <= denied.start(), piece
+
+
+def test_a_piece_may_begin_at_a_phrase_border_behind_a_negation():
+    text = "Nobody may smoke in the old building, and the guard will ask you to leave at once."
+    assert kept("What is it?", text, ("guard", "ask", "leave"), 9) == ["the guard will ask you to leave at once"]
+
+
+def test_a_whole_negation_is_kept_where_no_shorter_run_is_allowed():
+    text = "Contractors do not receive it."
+    assert kept("What is it?", text, ("receive",), 4) == ["Contractors do not receive"]
+
+
+def test_no_piece_begins_with_a_mark_of_the_word_before_it():
+    text = "The rates rise on three months' written notice to all customers of the northern depot."
+    for limit in range(1, 8):
+        for piece in kept("What is it?", text, ("written", "notice"), limit):
+            assert piece[0].isalnum(), piece
+
+
+def test_a_short_value_keeps_the_key_of_its_line():
+    text = "month: 2026-08\nEUR_DKK: 7.460\nEUR_PLN: 4.271"
+    words = [text[start:end] for start, end in words_in(text, 0, len(text))]
+    assert words == ["month: 2026-08", "EUR_DKK: 7.460", "EUR_PLN: 4.271"]
+
+
+def test_a_number_has_no_exception_for_a_unit():
+    text = "The party pays EUR 75,000, except a court says no."
+    assert "75,000, except" not in [text[start:end] for start, end in words_in(text, 0, len(text))]
