@@ -141,8 +141,8 @@ def _turned(
         if (negated[0] < 0) == (negated[1] < 0):
             antonyms.append(_differ(region.words[other].text, part.words[place].text))
     implied = [part.words[place].text for place in said] + [region.words[place].text for place in told]
-    unclear = any(part.negated(place) not in region.stems for place in mine) or any(
-        region.negated(place) not in part.stems for place in theirs
+    unclear = not all(part.negates_any(place, region.stems) for place in mine) or not all(
+        region.negates_any(place, part.stems) for place in theirs
     )
     if (len(mine) + len(theirs)) % 2 == 0 or unclear or any(map(implies_negation, implied)):
         return antonyms, None

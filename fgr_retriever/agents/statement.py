@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,6 +23,9 @@ _PASSED_OVER = frozenset(
     "have has had do does did is are was were can could may might must shall should will would".split()
 )
 _LEADING = frozenset("able allowed entitled need needs obliged permitted required supposed".split())  # "not able to go"
+_FRONTED = frozenset(  # "at no time", "under no circumstances": what follows is negated
+    "account case circumstance circumstances condition conditions event means occasion point reason time way".split()
+)
 _REACH = 5  # words between a negation and the limit that it turns round: "should not need it more than twice"
 
 
@@ -173,6 +176,8 @@ class Statement:
         """The places of the words that negate; "less useful" has one, limits and "not until" have none."""
         lower = [word.text.casefold() for word in self.words]
         found = [place for place in self.free if is_negation(lower[place]) and not self._postponed(place)]
+        if "neither" in lower:  # with "nor" it is one
+            found = [place for place in found if lower[place] != "nor"]
         less = [place for place in self.free if lower[place] == "less" and place + 1 < len(lower)]
         return found + [place for place in less if "than" not in lower[place : place + 4]]
 
@@ -188,13 +193,25 @@ class Statement:
             return True
         return (short == "fail" and following == ["to"]) or (short == "lack" and following not in ([], ["of"]))
 
+    def negates_any(self, place: int, stems: Collection[str]) -> bool:
+        """Say whether the negation at a place may negate one of some words, given by their stems.
+
+        Of an adverb, as in "at no time", or of "neither", it negates a whole clause.
+        """
+        return self._is_fronted(place) or self.stems[place] == "neither" or self.negated(place) in stems
+
     def negated(self, place: int) -> str:
         """Give the stem of the first word behind a negation that is no auxiliary or article; empty without one."""
-        following = [word.text.casefold() for word in self.words[place + 1 :]]
+        following = [word.text.casefold() for word in self.words[place + 1 + self._is_fronted(place) :]]
         for word, after in zip(following, [*following[1:], ""], strict=False):
             if word not in _PASSED_OVER and not (word in _LEADING and after == "to"):
                 return stem(word)
         return ""
+
+    def _is_fronted(self, place: int) -> bool:
+        """Say whether a negation is that of an adverb: "at no time"."""
+        following = [word.text.casefold() for word in self.words[place : place + 2]]
+        return len(following) > 1 and following[0] == "no" and following[1] in _FRONTED
 
     def _postponed(self, place: int) -> bool:
         """Say whether "until" or the like follows a negation."""
@@ -204,7 +221,9 @@ class Statement:
     @cached_property
     def _read(self) -> tuple[list[Limit], list[int]]:
         """Find the limits, and the words that do not belong to one."""
-        negations = {place for place, word in enumerate(self.words) if is_negation(word.text)}
+        negations = {
+            place + self._is_fronted(place): place for place, word in enumerate(self.words) if is_negation(word.text)
+        }
         starts = [word.start for word in self.words]
         limits: list[Limit] = []
         taken: set[int] = set()
@@ -215,7 +234,7 @@ class Statement:
             places = range(bisect_left(starts, found.start), bisect_left(starts, found.end))
             words, upper = self.text[found.start : found.end], found.upper
             taken.update(places)
-            turning = [place for place in range(places.start - _REACH, places.start) if place in negations]
+            turning = [negations[one] for one in range(places.start - _REACH, places.start) if one in negations]
             if turning and found.is_comparison:
                 words, upper = self.text[starts[turning[-1]] : found.end], not upper
                 taken.add(turning[-1])
