@@ -22,6 +22,7 @@ from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.opening import Place, open_index
 from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.search.lookup import checked_ids
+from fgr_retriever.index.unmet import LETS_NOTHING
 from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
@@ -216,7 +217,7 @@ class Engine(Upkeep):
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
             if filter is not None and not hits and (unmet := self._index.unmet(filter)):
-                watch.notes.append(f"the filter lets nothing through: {'; '.join(unmet)}")
+                watch.notes.append(f"{LETS_NOTHING}: {'; '.join(unmet)}")
             context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
             note({"hits": len(hits), **context.report.to_dict()})
         return context

@@ -21,6 +21,7 @@ from fgr_retriever.config import TrimConfig, check, is_count, trimming
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
+from fgr_retriever.index.unmet import LETS_NOTHING
 from fgr_retriever.text.quotation import quoted, shown
 from fgr_retriever.text.valid import valid
 from fgr_retriever.trim.budget import TokenCounter, check_counter
@@ -47,6 +48,7 @@ QUERY = "One self-contained question or topic, in plain words."
 _SEARCH = "Search again in other words, or say that the library does not tell."
 _NARROW = "Search for what was left out alone, in a narrower question."
 _RAISE = "Say that whoever set up this tool must raise max_tokens."
+_FILTER = "Say that whoever set up this tool must correct its filter."
 _BUDGET = "the budget of this tool (max_tokens)"
 _MOST_WORDS = 8  # of the question that a note names
 
@@ -255,6 +257,8 @@ def _passage(context: Context, position: int) -> EvidencePassage:
 def _note(context: Context) -> str:
     """Say in a line what the evidence lacks, and what to do about it."""
     report, said, advice = context.report, [], []
+    if unmet := [one for one in report.notes if one.startswith(LETS_NOTHING)]:
+        return f"Note: there is nothing to show: {'; '.join(unmet)}. {_FILTER}"
     if not context.text and report.needed is None:
         reason = context.trimmed[0].reason if context.trimmed else "no passage was found"
         return f"Note: there is nothing to show: {reason}. {_SEARCH}"

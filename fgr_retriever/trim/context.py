@@ -233,7 +233,8 @@ def _body(context: Context) -> str:
     ]
     facts = f"{saving(context.tokens_before, context.tokens_after)}. Marked: evidence and its probability."
     missing = ", ".join(context.report.uncovered)
-    warning = f'\n<p class="facts" dir="auto">Nothing supports: {escaped(missing)}</p>' if missing else ""
+    warnings = [*context.report.notes, *([f"Nothing supports: {missing}"] if missing else [])]
+    warning = "".join(f'\n<p class="facts" dir="auto">{escaped(one)}</p>' for one in warnings)
     hits = "\n".join(articles) or "<p>No passage found.</p>"
     return f'<h1 dir="auto">{escaped(context.query)}</h1>\n<p class="facts">{facts}</p>{warning}\n{hits}'
 

@@ -128,6 +128,16 @@ def test_an_empty_library_says_that_nothing_was_found(tmp_path, counter):
     assert message.artifact["sources"] == []
 
 
+def test_a_filter_that_lets_nothing_through_is_not_for_the_model_to_mend(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter)
+    message = call(evidence_tool(retriever, filter={"sorce": "x"}), "radium")
+    assert message.content == (
+        "Note: there is nothing to show: the filter lets nothing through: no passage has the metadata 'sorce'. "
+        "Say that whoever set up this tool must correct its filter."
+    )
+    assert message.artifact["note"] == message.content
+
+
 def test_sources_without_evidence_can_be_left_out(engine, counter):
     retriever = FGRRetriever(engine=engine, trim=TrimConfig(on_empty="drop"), count_tokens=counter)
     message = call(evidence_tool(retriever), "radium")
