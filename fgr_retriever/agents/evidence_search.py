@@ -46,6 +46,7 @@ DESCRIPTION = (
 QUERY = "One self-contained question or topic, in plain words."
 
 _SEARCH = "Search again in other words, or say that the library does not tell."
+_REWORDED = "See whether they say the same in others."
 _NARROW = "Search for what was left out alone, in a narrower question."
 _RAISE = "Say that whoever set up this tool must raise max_tokens."
 _FILTER = "Say that whoever set up this tool must correct its filter."
@@ -272,8 +273,12 @@ def _note(context: Context) -> str:
         advice.append(_SEARCH)
     unfound = [word for word in report.uncovered if word not in report.beyond_budget]
     if unfound and context.text:
-        said.append(f"nothing above supports {_named(unfound)}")
-        advice.append(_SEARCH)
+        if report.weak or not set(unfound) <= set(report.reworded):
+            said.append(f"nothing above supports {_named(unfound)}")
+            advice.append(_SEARCH)
+        else:
+            said.append(f"the sources above do not have the word{'s' * (len(unfound) > 1)} {_named(unfound)}")
+            advice.append(_REWORDED)
     if report.beyond_budget and not is_short:
         said.append(f"{_BUDGET} left out what was found about {_named(report.beyond_budget)}")
         advice.append(_NARROW)
