@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
+from langchain_text_splitters import MarkdownHeaderTextSplitter
 from langgraph.checkpoint.memory import InMemorySaver
 
 from fgr_retriever import Engine, TrimConfig, verify_citations
@@ -105,6 +106,19 @@ def test_ids_that_only_machines_read_cost_the_model_no_tokens(texts):
         assert message.artifact["report"]["tokens_after"] < count(named)
         (cited,) = verify_citations("Marie Curie found radium in 1898 [1].", message.artifact, encoder=WordEncoder())
         assert (cited.supported, cited.spans[0]["passage"]) == (True, stored)
+
+
+PLANS = "# Gold plans\n\n## Silver\n\nThe fee is 65 EUR.\n\n## Platinum\n\nThe response time is 2 hours.\n"
+
+
+def test_pieces_of_langchains_splitter_have_the_file_and_the_headings_as_title():
+    pieces = MarkdownHeaderTextSplitter([("#", "Header 1"), ("##", "Header 2")]).split_text(PLANS)
+    for piece in pieces:
+        piece.metadata["source"] = "docs/plans.md"
+    message = call(evidence_tool(FGRRetriever.from_documents(pieces, encoder=WordEncoder(), k=1)), "response time")
+    assert message.content.startswith("[1] plans.md > Gold plans > Platinum\n> ")
+    (cited,) = verify_citations("Platinum has a response time of 2 hours [1].", message.artifact, encoder=WordEncoder())
+    assert cited.supported
 
 
 def test_the_last_line_names_what_nothing_supports(tool):
