@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import Self
 
 from fgr_retriever.calls import Stopwatch, in_thread, traced
-from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, check, trimming
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, check, trimming, whole_number
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -182,6 +182,7 @@ class Engine(Upkeep):
             Ids and scores of the hits that `search` gives for the same arguments, best first. `rank`
             also raises the same errors as `search`.
         """
+        k = whole_number("k", k, 1)
         (question,) = self._questions.encode([query])
         if self._pipeline is None:
             return self._index.rank(question.vectors, k, filter, self._search_config)
@@ -277,6 +278,7 @@ class Engine(Upkeep):
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
     ) -> list[list[Hit]]:
         """Search, and turn what the index found into hits with evidence."""
+        k = whole_number("k", k, 1)
         with traced("search") as note:
             with watch("encode"):
                 questions = self._questions.encode(queries)

@@ -70,7 +70,7 @@ def test_the_number_of_hits_may_be_the_second_argument(engine):
     assert len(engine.search("radium", 2)) == len(engine.search_batch(["radium"], 2)[0]) == 2
     assert engine.rank("radium", 2) == engine.rank("radium", k=2)
     assert engine.retrieve("radium", 2).text == engine.retrieve("radium", k=2).text
-    with pytest.raises(ConfigError, match="k='penicillin'.*integer"):
+    with pytest.raises(ConfigError, match=r"k='penicillin'.*integer"):
         engine.search("radium", "penicillin")
 
 

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.agents.evidence import Evidence, EvidencePassage, EvidenceSpan
-from fgr_retriever.config import TrimConfig, check, is_count, trimming
+from fgr_retriever.config import TrimConfig, trimming, whole_number
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
@@ -108,11 +108,11 @@ class EvidenceSearch:
                 f"an evidence search needs an Engine, or an adapter's retriever or vector store, got "
                 f"{type(engine).__name__}: Engine.open(path) opens one"
             )
-        check("k", k, is_count(k, 1), "an integer of at least 1")
+        k = whole_number("k", k, 1)
         check_counter(count_tokens)
         if filter is not None:
             compile_filter(filter)  # what is wrong with it shows now, not to the agent
-        check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")
+        first = None if start is None else whole_number("start", start, 1)
         given = trimming(trim)
         budget = MAX_TOKENS if given.max_tokens is None else given.max_tokens
         mark = (given.citation or CITATION).rstrip("\n") + "\n"  # quoted lines are whole lines
@@ -128,7 +128,7 @@ class EvidenceSearch:
             trim=config,
             filter=filter,
             count_tokens=count,
-            numbers=None if start is None else itertools.count(start, k),  # one step of it is atomic
+            numbers=None if first is None else itertools.count(first, k),  # one step of it is atomic
         )
 
     def search(self, query: str) -> tuple[str, Evidence]:
