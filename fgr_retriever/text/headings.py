@@ -65,12 +65,19 @@ def heading_of(lines: Sequence[str]) -> Heading | None:
         return Heading(_LATEX_LEVELS.get(latex[1], _BOLD_LEVEL), latex[2])
     if is_heading(lines[0]) or _DOCUMENT.match(line):
         signs = _SIGNS.match(line)
-        return Heading(len(signs[1]), line.strip("=* ")) if signs else Heading(1)
+        if signs:
+            return Heading(len(signs[1]), line.strip("=* "))
+        return Heading(1 if len(lines) > 1 and "=" in lines[1] else LOWEST)  # a section of settings, or "[Music]"
     if end := _underlined(lines):
         level = 0 if end > 2 else _LEVELS_BELOW.get(lines[1].strip()[0], 6)
         return Heading(level, lines[end - 2].strip())
     alone = _level_alone(lines)
     return None if alone is None else Heading(alone)
+
+
+def is_heading_in(line: str, paragraph: Sequence[str]) -> bool:
+    """Say whether a line of a paragraph is marked as a heading; `** b` in a list that begins with `* a` is an item."""
+    return is_heading(line) and not (line.startswith("*") and paragraph[0].startswith(("* ", "- ")))
 
 
 def belongs_to_next(lines: Sequence[str], following: Sequence[str]) -> bool:
@@ -88,7 +95,7 @@ def belongs_to_next(lines: Sequence[str], following: Sequence[str]) -> bool:
     line = lines[last - 1].strip()
     if FENCE.match(lines[last - 1]):
         return False
-    if is_heading(lines[last - 1]) or latex_kind(lines[last - 1]) == "head" or _underlined(lines) == last:
+    if is_heading_in(lines[last - 1], lines) or latex_kind(lines[last - 1]) == "head" or _underlined(lines) == last:
         return True
     if last == 1 and _DOCUMENT.match(line):
         return True
@@ -116,7 +123,7 @@ def _level_of(line: str) -> int | None:
     if len(line) > _LONGEST_LINE:
         return None
     if law := _LAW.match(line):
-        return (1 if law["high"] else 2 if law["middle"] else 3) if is_plain_heading(line.rstrip(".:") + "A") else None
+        return (1 if law["high"] else 2 if law["middle"] else 3) if is_plain_heading(line.rstrip(".:")) else None
     if _BARE_NUMBER.fullmatch(line):
         return line.strip(".").count(".") + 1
     if is_plain_heading(line):

@@ -139,6 +139,19 @@ class TestHeadings:
         assert all(len(one) < 600 for one in found)
         assert len(found) < 12
 
+    def test_nested_items_are_no_headings(self):
+        text = "".join(f"* item {n}\n** one below it\n** and one more\n" for n in range(20)) + f"\n{WORDS * 3}\n"
+        first, *_ = Cutter("f.adoc", 900).cut(io.StringIO(text))
+        assert first.text == text[: text.index(WORDS)].strip()
+
+    def test_a_line_in_brackets_begins_a_section_of_settings_only(self):
+        settings = "".join(f"[part{n}]\nkey = {WORDS}\nother = {WORDS}\n" for n in range(4))
+        assert [one.text[:7] for one in Cutter("f.ini", 500).cut(io.StringIO(settings))] == [
+            f"[part{n}]"[:7] for n in range(4)
+        ]
+        told = "\n\n".join(f"[Music]\n\n{WORDS * 3}" for _ in range(2))
+        assert len(list(Cutter("f.txt", 900).cut(io.StringIO(told)))) == 1
+
     def test_an_item_of_a_list_is_no_heading(self):
         text = "\n\n".join(f"{n}. Apples" for n in range(9))
         assert next(Cutter("f.txt", 40).cut(io.StringIO(text))).text == "0. Apples\n\n1. Apples\n\n2. Apples"

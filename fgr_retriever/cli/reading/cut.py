@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fgr_retriever.text.headings import LOWEST, Heading, belongs_to_next, heading_of
-from fgr_retriever.text.lines import FENCE, is_heading
+from fgr_retriever.text.headings import LOWEST, Heading, belongs_to_next, heading_of, is_heading_in
+from fgr_retriever.text.lines import FENCE
 from fgr_retriever.types import Json, Passage
 
 _LONGEST_PARAGRAPH = 4
@@ -157,10 +157,13 @@ class _Group:
         Returns:
             How many of the first paragraphs to cut off; 0 if the next one is to be added first.
         """
+        fits = behind is not None and self.size + len(behind.text.rstrip()) <= limit
+        if behind is not None and fits and behind.level >= LOWEST:
+            return 0
+        if (place := self._before_heading(limit)) or fits:
+            return place
         if behind is None:
-            return self._before_heading(limit) or len(self.paragraphs)
-        if self.size + len(behind.text.rstrip()) <= limit:
-            return self._before_heading(limit) if behind.level < LOWEST else 0
+            return len(self.paragraphs)
         borders = list(_borders([*self.paragraphs, behind]))
         marked = [one for one in borders if one.level < LOWEST and one.size >= limit * _ENOUGH]
         unmarked = [one for one in borders if one.level == LOWEST and one.size >= limit * _ENOUGH_UNMARKED]
@@ -212,7 +215,7 @@ def _texts_of_paragraphs(lines: Iterable[str], longest: int) -> Iterator[tuple[s
     held: list[str] = []
     size, fence, is_code = 0, "", False
     for line in lines:
-        begins = bool(held) and bool(line.strip()) and (not held[-1].strip() or (not fence and is_heading(line)))
+        begins = bool(held and line.strip()) and (not held[-1].strip() or (not fence and is_heading_in(line, held)))
         if held and (begins or size + len(line) > longest):
             stays = not begins and len(held) > 1 and bool(held[-1].strip()) and belongs_to_next(held[-1:], [line])
             yield "".join(held[: len(held) - stays]), is_code
