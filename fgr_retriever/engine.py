@@ -182,7 +182,6 @@ class Engine(Upkeep):
             Ids and scores of the hits that `search` gives for the same arguments, best first. `rank`
             also raises the same errors as `search`.
         """
-        k = whole_number("k", k, 1)
         (question,) = self._questions.encode([query])
         if self._pipeline is None:
             return self._index.rank(question.vectors, k, filter, self._search_config)
