@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from typing_extensions import Self
 
+from fgr_retriever.arguments import check, is_count, is_number, strict_arguments, whole_number
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.names import strict_arguments
 
 Unit = Literal["token", "phrase", "sentence"]
 OnEmpty = Literal["best_span", "keep", "drop"]
@@ -29,6 +29,11 @@ class Strict:
     """JSON in and out for a frozen dataclass, refusing anything that does not fit."""
 
     __slots__ = ()
+
+    def _take_counts(self, least: int, *names: str) -> None:
+        """Check fields that are integers of at least `least`, and keep them as integers of Python."""
+        for name in names:
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
 
     def to_json(self) -> str:
         """Write every field as a JSON object."""
@@ -51,22 +56,6 @@ class Strict:
         if wrong := sorted(known ^ values.keys()):
             raise ConfigError(f"{cls.__name__} has unknown or missing keys {wrong}; it has exactly {sorted(known)}")
         return cls(**values)
-
-
-def check(name: str, value: Any, ok: bool, allowed: str) -> None:
-    """Raise ConfigError unless `ok`; the message has the field, its value and what is allowed."""
-    if not ok:
-        raise ConfigError(f"{name}={value!r}: must be {allowed}")
-
-
-def is_count(value: Any, least: int) -> bool:
-    """Say whether `value` is an integer (and not a bool) of at least `least`."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def is_number(value: Any) -> bool:
-    """Say whether `value` is an integer or a float (and not a bool)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _CITATION_FIELDS = ("{number}", "{title}", "{id}")
@@ -133,7 +122,7 @@ class IndexConfig(Strict):
         """Check every field."""
         known = is_count(self.nbits, 1) and self.nbits in (1, 2, 4, 8, 16)
         check("nbits", self.nbits, known, "1, 2, 4, 8 or 16")
-        check("segment_tokens", self.segment_tokens, is_count(self.segment_tokens, 1), "an integer of at least 1")
+        self._take_counts(1, "nbits", "segment_tokens")
         check("words", self.words, isinstance(self.words, str), "a string")
         check("importance", self.importance, isinstance(self.importance, bool), "True or False")
         check("refine", self.refine, isinstance(self.refine, bool), "True or False")
@@ -168,9 +157,7 @@ class SearchConfig(Strict):
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("nprobe", "candidates", "refined", "chunk_tokens"):
-            value = getattr(self, name)
-            check(name, value, is_count(value, 1), "an integer of at least 1")
+        self._take_counts(1, "nprobe", "candidates", "refined", "chunk_tokens")
         check("exact", self.exact, isinstance(self.exact, bool), "True or False")
 
     @classmethod
@@ -257,12 +244,12 @@ class TrimConfig(Strict):
         check("threshold", self.threshold, in_range, "None or a probability from 0 to 1")
         check("unit", self.unit, self.unit in get_args(Unit), f"one of {get_args(Unit)}")
         check("on_empty", self.on_empty, self.on_empty in get_args(OnEmpty), f"one of {get_args(OnEmpty)}")
-        for name in ("merge_gap", "min_length", "context_sentences"):
-            value = getattr(self, name)
-            check(name, value, is_count(value, 0), "an integer of at least 0")
-        check("first_number", self.first_number, is_count(self.first_number, 1), "an integer of at least 1")
+        self._take_counts(0, "merge_gap", "min_length", "context_sentences")
+        self._take_counts(1, "first_number")
         limited = self.max_tokens is None or is_count(self.max_tokens, 0)
         check("max_tokens", self.max_tokens, limited, "None or an integer of at least 0")
+        if self.max_tokens is not None:
+            self._take_counts(0, "max_tokens")
         for name in ("tokenizer", "separator", "passage_separator", "citation"):
             value = getattr(self, name)
             check(name, value, isinstance(value, str), "a string")

@@ -11,8 +11,9 @@ from typing import Any
 
 from typing_extensions import Self
 
+from fgr_retriever.arguments import check, strict_arguments, whole_number
 from fgr_retriever.calls import Stopwatch, in_thread, traced
-from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, TrimSettings, check, trimming
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, TrimConfig, TrimSettings, trimming
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -22,10 +23,10 @@ from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.opening import Place, open_index
 from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.search.lookup import checked_ids
+from fgr_retriever.index.unmet import LETS_NOTHING
 from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
-from fgr_retriever.names import strict_arguments
 from fgr_retriever.search.pipeline import Pipeline
 from fgr_retriever.search.stages import Request
 from fgr_retriever.trim.budget import TokenCounter
@@ -42,8 +43,7 @@ class Engine(Upkeep):
 
     You can use it from many threads. A search never waits for a write, and it sees the index as it
     was when the search began. Only one write runs at a time, across all processes: those of one engine
-    wait for each other, others are refused. Every method has an async twin with the prefix `a`, which does
-    the same in a worker thread.
+    wait for each other, others are refused. Every method has an async twin in a worker thread, with the prefix `a`.
 
     A copy, a deep copy and a pickle open the same folder once more, with the same model and settings: each is an
     engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
@@ -62,8 +62,7 @@ class Engine(Upkeep):
         """Join an open index with its model; use `Engine.open`."""
         if isinstance(index, (str, Path)) or encoder is None:
             raise InputError(f"Engine({index!r:.200}): open the index with Engine.open(path)")
-        is_search = isinstance(search, SearchConfig)
-        check("search", search, is_search, "a SearchConfig, such as SearchConfig.preset('exact')")
+        check("search", search, isinstance(search, SearchConfig), "a SearchConfig, as SearchConfig.preset('exact') is")
         check("pipeline", pipeline, pipeline is None or isinstance(pipeline, Pipeline), "None or a Pipeline")
         super().__init__(index)
         self._encoder, self._questions = encoder, Questions(encoder)
@@ -143,8 +142,8 @@ class Engine(Upkeep):
             IndexWriteError: The disk refused the write.
         """
         gone = checked_ids(replacing)
-        given = unless_emptying(passages, gone, self.ids) if gone else passages
-        return self._noted(self._index.add(given, replacing=gone, show_progress=show_progress))
+        passages = unless_emptying(passages, gone, self.ids)
+        return self._noted(self._index.add(passages, replacing=gone, show_progress=show_progress))
 
     def search(
         self, query: str, k: int = 10, *, filter: Filter | None = None, trim: TrimSettings | None = None
@@ -205,8 +204,8 @@ class Engine(Upkeep):
             filter: Condition on the metadata of the passages; see `search`. If it lets nothing through, the
                 notes of the report name those of its keys that no passage has, or has with such a type.
             trim: How to trim: settings, or a dict of their fields; None uses the defaults.
-            count_tokens: Function that counts the tokens. None uses the tokenizer of `trim` if there
-                is a budget, and otherwise counts nothing, because a tokenizer may need a download.
+            count_tokens: Counts the tokens of a text. None uses the tokenizer of `trim` if there is a budget, and
+                otherwise counts nothing, because a tokenizer may need a download.
 
         Raises:
             InputError: The query is blank or the filter is invalid.
@@ -218,7 +217,7 @@ class Engine(Upkeep):
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
             if filter is not None and not hits and (unmet := self._index.unmet(filter)):
-                watch.notes.append(f"the filter lets nothing through: {'; '.join(unmet)}")
+                watch.notes.append(f"{LETS_NOTHING}: {'; '.join(unmet)}")
             context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
             note({"hits": len(hits), **context.report.to_dict()})
         return context
@@ -278,6 +277,7 @@ class Engine(Upkeep):
         self, queries: Sequence[str], k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
     ) -> list[list[Hit]]:
         """Search, and turn what the index found into hits with evidence."""
+        k = whole_number("k", k, 1)
         with traced("search") as note:
             with watch("encode"):
                 questions = self._questions.encode(queries)
@@ -296,5 +296,5 @@ class Engine(Upkeep):
         self, question: Question, k: int, filter: Filter | None, config: TrimConfig, watch: Stopwatch
     ) -> Request:
         """Say what the stages of the pipeline work on."""
-        given = filter, self._index, self._encoder, k, config, watch, self._search_config
-        return Request(question.text, question.vectors, *given)
+        where = filter, self._index, self._encoder
+        return Request(question.text, question.vectors, *where, k, config, watch, self._search_config)

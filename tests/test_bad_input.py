@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import inspect
+import json
 import pickle
 from dataclasses import replace
 from enum import Enum
@@ -128,6 +129,21 @@ def test_k(engine, k):
         engine.search("radium", k=k)
     with pytest.raises(FgrError, match="k="):
         engine.retrieve("radium", k=k, count_tokens=len)
+
+
+def test_integers_of_numpy_are_integers(engine, trimmer):
+    two = np.int64(2)
+    found = engine.retrieve("radium", k=two, trim=TrimConfig(max_tokens=np.int32(9)), count_tokens=len)
+    assert len(found.hits) == 2
+    assert (engine.rank("radium", two), len(engine.search_batch(["radium"], k=two)[0])) == (engine.rank("radium", 2), 2)
+    assert len(trimmer.context("radium", [Passage("a", "radium"), Passage("b", "gold")], top_n=np.uint8(1)).hits) == 1
+    search = EvidenceSearch.of(engine, k=two, start=np.int64(7), trim=TrimConfig(first_number=two), count_tokens=len)
+    assert [one["number"] for one in json.loads(json.dumps(search.search("radium")[1]))["sources"]] == [7, 8]
+    for config in (SearchConfig(nprobe=two), TrimConfig(max_tokens=two), IndexConfig(nbits=two)):
+        assert type(config).from_json(config.to_json()) == config
+    for wrong in (np.float64(2), np.bool_(True), np.array([2])):
+        with pytest.raises(ConfigError, match="k="):
+            engine.search("radium", k=wrong)
 
 
 @pytest.mark.parametrize("filter", ["year", ["year"], {"year": {"$near": 1}}, {"$where": "1"}])

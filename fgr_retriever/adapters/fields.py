@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from fgr_retriever.adapters.names import listed, makers, refuse_unknown
@@ -110,7 +112,12 @@ class NamedFields:
         check_counter(fields.get("count_tokens"))
         if fields.get("filter") is not None:
             compile_filter(fields["filter"])  # what is wrong with it shows now, not at the first question
-        return {**fields, "trim": trim_config(fields["trim"])} if "trim" in fields else fields
+        taken: dict[str, Any] = {
+            # Pydantic takes integers of Python only.
+            name: operator.index(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+            for name, value in fields.items()
+        }
+        return {**taken, "trim": trim_config(taken["trim"])} if "trim" in taken else taken
 
 
 class TrimmerFields(NamedFields):

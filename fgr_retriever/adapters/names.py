@@ -9,9 +9,9 @@ from dataclasses import fields
 from itertools import chain
 from typing import Any, TypeVar, cast
 
+from fgr_retriever.arguments import field_of, order_of, owner_of, unknown_name
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
-from fgr_retriever.names import field_of, order_of, owner_of, unknown_name
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Options = TypeVar("_Options")

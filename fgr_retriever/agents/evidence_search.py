@@ -17,10 +17,12 @@ from typing_extensions import Self
 
 from fgr_retriever.adapters import visible_metadata
 from fgr_retriever.agents.evidence import Evidence, EvidencePassage, EvidenceSpan
-from fgr_retriever.config import TrimConfig, TrimSettings, check, is_count, trimming
+from fgr_retriever.arguments import whole_number
+from fgr_retriever.config import TrimConfig, TrimSettings, trimming
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import ConfigError, InputError
 from fgr_retriever.index.filters import compile_filter
+from fgr_retriever.index.unmet import LETS_NOTHING
 from fgr_retriever.text.quotation import quoted, shown
 from fgr_retriever.text.valid import valid
 from fgr_retriever.trim.budget import TokenCounter, check_counter
@@ -45,8 +47,10 @@ DESCRIPTION = (
 QUERY = "One self-contained question or topic, in plain words."
 
 _SEARCH = "Search again in other words, or say that the library does not tell."
+_REWORDED = "See whether they say the same in others."
 _NARROW = "Search for what was left out alone, in a narrower question."
 _RAISE = "Say that whoever set up this tool must raise max_tokens."
+_FILTER = "Say that whoever set up this tool must correct its filter."
 _BUDGET = "the budget of this tool (max_tokens)"
 _MOST_WORDS = 8  # of the question that a note names
 
@@ -106,11 +110,11 @@ class EvidenceSearch:
                 f"an evidence search needs an Engine, or an adapter's retriever or vector store, got "
                 f"{type(engine).__name__}: Engine.open(path) opens one"
             )
-        check("k", k, is_count(k, 1), "an integer of at least 1")
+        k = whole_number("k", k, 1)
         check_counter(count_tokens)
         if filter is not None:
             compile_filter(filter)  # what is wrong with it shows now, not to the agent
-        check("start", start, start is None or is_count(start, 1), "None or an integer of at least 1")
+        first = None if start is None else whole_number("start", start, 1)
         given = trimming(trim)
         budget = MAX_TOKENS if given.max_tokens is None else given.max_tokens
         mark = (given.citation or CITATION).rstrip("\n") + "\n"  # quoted lines are whole lines
@@ -126,7 +130,7 @@ class EvidenceSearch:
             trim=config,
             filter=filter,
             count_tokens=count,
-            numbers=None if start is None else itertools.count(start, k),  # one step of it is atomic
+            numbers=None if first is None else itertools.count(first, k),  # one step of it is atomic
         )
 
     def search(self, query: str) -> tuple[str, Evidence]:
@@ -256,6 +260,8 @@ def _passage(context: Context, position: int) -> EvidencePassage:
 def _note(context: Context) -> str:
     """Say in a line what the evidence lacks, and what to do about it."""
     report, said, advice = context.report, [], []
+    if unmet := [one for one in report.notes if one.startswith(LETS_NOTHING)]:
+        return f"Note: there is nothing to show: {'; '.join(unmet)}. {_FILTER}"
     if not context.text and report.needed is None:
         reason = context.trimmed[0].reason if context.trimmed else "no passage was found"
         return f"Note: there is nothing to show: {reason}. {_SEARCH}"
@@ -269,8 +275,12 @@ def _note(context: Context) -> str:
         advice.append(_SEARCH)
     unfound = [word for word in report.uncovered if word not in report.beyond_budget]
     if unfound and context.text:
-        said.append(f"nothing above supports {_named(unfound)}")
-        advice.append(_SEARCH)
+        if report.weak or not set(unfound) <= set(report.reworded):
+            said.append(f"nothing above supports {_named(unfound)}")
+            advice.append(_SEARCH)
+        else:
+            said.append(f"the sources above do not have the word{'s' * (len(unfound) > 1)} {_named(unfound)}")
+            advice.append(_REWORDED)
     if report.beyond_budget and not is_short:
         said.append(f"{_BUDGET} left out what was found about {_named(report.beyond_budget)}")
         advice.append(_NARROW)

@@ -55,7 +55,7 @@ TextField = Annotated[
 ]
 TitleField = Annotated[str | None, typer.Option(help="Field to put before the text; by default titles stay metadata.")]
 PassageChars = Annotated[
-    int, typer.Option(min=1, help="Texts are cut at blank lines into passages of about this size.")
+    int, typer.Option(min=1, help="Texts are cut before headings and at blank lines, into passages of about this size.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Query = Annotated[str, typer.Argument(help="The question.", show_default=False, callback=_check_query)]

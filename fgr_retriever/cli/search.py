@@ -81,6 +81,7 @@ def search(
         write_json(_describe(context))
     else:
         show(terminal(), context)
+    _note_all(context)
 
 
 def trim(
@@ -107,11 +108,19 @@ def trim(
     count = None if max_tokens is None else choose_counter(tokenizer)
     passages = [Passage(name, text) for name, text in zip(names, texts, strict=True)]
     context = Trimmer(load_encoder(model, device), config, count_tokens=count).context(query, passages)
+    _note_all(context)
     if not as_json:
         return write_text(context.text)
+    notes = list(context.report.notes)
     for name, text, result in zip(names, texts, context.trimmed, strict=True):
         found = {"query": query, "file": name, "text": result.text, "spans": _spans(text, result.spans)}
-        write_json({**found, "kept": result.kept, "score": result.score, "tokens": result.tokens})
+        write_json({**found, "kept": result.kept, "score": result.score, "tokens": result.tokens, "notes": notes})
+
+
+def _note_all(context: Context) -> None:
+    """Write what the report notes to stderr: results go to stdout alone."""
+    for remark in context.report.notes:
+        note(remark)
 
 
 def _read(name: str) -> str:
@@ -135,7 +144,7 @@ def _describe(context: Context) -> dict[str, Any]:
         for hit, trimmed in zip(context.hits, context.trimmed, strict=True)
     ]
     counts = {"tokens_before": context.tokens_before, "tokens_after": context.tokens_after}
-    return {"query": context.query, "hits": hits, **counts}
+    return {"query": context.query, "hits": hits, **counts, "notes": list(context.report.notes)}
 
 
 def _spans(text: str, spans: Sequence[Span]) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from fgr_retriever.config import IndexConfig, check
+from fgr_retriever.arguments import check
+from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.index.qdrant.place import QdrantCollection, is_url
 from fgr_retriever.index.seam import PassageIndex, Stored

@@ -8,6 +8,9 @@ from typing import Any
 from fgr_retriever.index.filters import Filter, operators_of, values_at, wanted_conditions
 from fgr_retriever.types import Metadata
 
+LETS_NOTHING = "the filter lets nothing through"
+"""How the note of a report begins that gives these reasons."""
+
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "true or false"),  # before the numbers, of which Python says it is one
     ((int, float), "a number"),

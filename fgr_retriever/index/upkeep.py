@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from fgr_retriever.arguments import strict_arguments
 from fgr_retriever.calls import Closing, in_thread
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.info import IndexInfo
 from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.sources import all_within, checked_names, is_within
-from fgr_retriever.names import strict_arguments
 from fgr_retriever.types import Added, Passage
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import check, is_count
 from fgr_retriever.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import math
 import os
 from dataclasses import dataclass
 
-from fgr_retriever.config import Strict, check, is_count, is_number
+from fgr_retriever.arguments import check, is_count, is_number, strict_arguments
+from fgr_retriever.config import Strict
 from fgr_retriever.errors import ConfigError
-from fgr_retriever.names import strict_arguments
 
 
 @strict_arguments(ConfigError)

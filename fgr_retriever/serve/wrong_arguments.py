@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from fgr_retriever.names import unknown_name
+from fgr_retriever.arguments import unknown_name
 
 # What a value must be, by pydantic's kind of error; in braces, what pydantic says of the limit.
 _MUST = {

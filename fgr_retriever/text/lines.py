@@ -24,8 +24,8 @@ MARKER = regex.compile(
     r"[^\S\r\n]*(?:(?:[-*+•‣◦▪●–]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]|\(?[A-Z]\))[^\S\r\n]+|\\item\b)"
 )
 HEADING = regex.compile(
-    r"[ ]{0,3}\#{1,6}\s+\S|\*{2,6}[ ]+\S[^*]*$|(={2,6})[ ]\S.*[ ]\1\s*$"
-    r"|\s*\\(?:part|chapter|(?:sub){0,2}section|paragraph)\*?\{|\[[^\]\[,\"]{1,60}\]\s*$"
+    r"[ ]{0,3}\#{1,6}\s+\S|\*{2,6}[ ]+\S[^*]*$|={2,6}[ ]+[^\s=]|(={2,6})[^\s=].*[^\s=]\1\s*$"
+    r"|\s*\\(?:part|chapter|(?:sub){0,2}section|(?:sub)?paragraph)\*?(?:\[[^\]]*\])?\{|\[[^\]\[,\"]{1,60}\]\s*$"
 )
 QUESTION = regex.compile(
     r"(?:\*\*)?(?:[QF][ ]?\d{0,3}|(?i:question|frage|pregunta|domanda|pergunta)[ ]?\d{0,3})[.:)]\**[ ].*\?(?:\*\*)?$"

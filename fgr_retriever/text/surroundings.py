@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fgr_retriever.arguments import is_count
 from fgr_retriever.errors import InputError
 from fgr_retriever.text.sentences import sentences
 
@@ -25,7 +26,7 @@ def widen(text: str, start: int, end: int, count: int) -> tuple[int, int]:
     """
     if not 0 <= start <= end <= len(text):
         raise InputError(f"span ({start}, {end}): the passage has the characters 0 to {len(text)}")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+    if not is_count(count, 0):
         raise InputError(f"sentences={count!r}: must be an integer of at least 0")
     ranges = np.array(sentences(text), dtype=np.int64).reshape(-1, 2)
     if not len(ranges):

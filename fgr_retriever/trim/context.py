@@ -11,7 +11,7 @@ from typing_extensions import Self
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit, check_spans, checked, score_text
 from fgr_retriever.text.html import document, escaped, fragment
-from fgr_retriever.text.json_values import from_json, to_json
+from fgr_retriever.text.json_values import from_json, same, to_json
 from fgr_retriever.text.surroundings import widen
 from fgr_retriever.trim.trust import TrustReport
 from fgr_retriever.types import Json, Span
@@ -138,6 +138,14 @@ class Context:
     excerpts: tuple[Excerpt, ...]
     report: TrustReport
 
+    def __eq__(self, other: object) -> bool:
+        """Say whether all values are equal, with every span, score and token."""
+        return same(self, other) if isinstance(other, Context) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Hash what equal contexts have in common."""
+        return hash((self.query, self.text))
+
     def to_dict(self) -> dict[str, Json]:
         """Write the context in plain JSON, with its hits: what a checkpoint can hold.
 
@@ -233,7 +241,8 @@ def _body(context: Context) -> str:
     ]
     facts = f"{saving(context.tokens_before, context.tokens_after)}. Marked: evidence and its probability."
     missing = ", ".join(context.report.uncovered)
-    warning = f'\n<p class="facts" dir="auto">Nothing supports: {escaped(missing)}</p>' if missing else ""
+    warnings = [*context.report.notes, *([f"Nothing supports: {missing}"] if missing else [])]
+    warning = "".join(f'\n<p class="facts" dir="auto">{escaped(one)}</p>' for one in warnings)
     hits = "\n".join(articles) or "<p>No passage found.</p>"
     return f'<h1 dir="auto">{escaped(context.query)}</h1>\n<p class="facts">{facts}</p>{warning}\n{hits}'
 

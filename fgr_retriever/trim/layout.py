@@ -18,7 +18,7 @@ from fgr_retriever.text.quotation import in_line
 from fgr_retriever.text.sentences import title
 from fgr_retriever.text.tables import Table
 from fgr_retriever.trim.context import Excerpt, Source
-from fgr_retriever.trim.origin import Origin
+from fgr_retriever.trim.origin import Origin, common_title
 from fgr_retriever.types import Span, TokenEvidence
 
 _TITLE = re.compile(r"\s*(?<!\{)\(?\{title\}\)?(?!\})")  # in a citation mark, with what only belongs to it
@@ -122,7 +122,7 @@ class Layout:
             pieces = self._pieces(block, spans)
             positions = tuple(dict.fromkeys(i for i, _ in pieces))
             number = self.config.first_number + len(sources)
-            sources.append(Source(number, positions, self.passages[positions[0]].origin.title))
+            sources.append(Source(number, positions, common_title([self.passages[i].origin.title for i in positions])))
             text += (self.config.passage_separator if excerpts else "") + self._mark(sources[-1])
             for one in shared:
                 if (one.kept_in,) == positions:

@@ -6,8 +6,9 @@ Frameworks keep this in the metadata, each under its own keys; this module knows
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,6 +22,8 @@ _SOURCE_KEYS = ("doc_id", "source", "file_path")
 _PAGE_KEYS = ("page", "page_number", "page_label")  # loaders count characters from the top of the page
 _HEADING_KEYS = tuple(f"Header {level}" for level in range(1, 7))  # as LangChain's splitters are shown to name them
 _HEADING_PATH = "header_path"  # of LlamaIndex: "/Guide/Install/"
+_BELOW = " > "  # between a file and the headings in it, as `fgr index` writes titles
+_OWN_HEADING = re.compile(r"#{1,6} (.+)")
 _PLACE_KEYS = (("start_index", "end_index"), ("start_char_idx", "end_char_idx"))
 # UUIDs, ULIDs and hashes, with the ending of a file: no reader knows anything by them, and each costs some 25 tokens.
 _MADE_BY_MACHINE = re.compile(
@@ -55,7 +58,8 @@ class Origin:
         The source is LlamaIndex's source node, or else the metadata `doc_id`, `source` or
         `file_path`; the start is `start_index` or `start_char_idx`, if it can be true; the title is
         `title`, or else the first of these that is not only a UUID, ULID or hash: `file_name`, the last part of
-        `source` or `file_path`, the headings, the passage's id.
+        `source` or `file_path`; and behind it the headings, such as "plans.md > Gold > Platinum". If there is nothing
+        of all this, it is the passage's id.
         """
         metadata = passage.metadata
         stored = _mapping(metadata.get(RESERVED_KEY))
@@ -78,16 +82,27 @@ class Origin:
 def _title(passage: Passage) -> str:
     """Give what tells a reader the most about where a passage comes from, or nothing."""
     metadata = passage.metadata
-    file = _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
-    others = _first_text(metadata, ("file_name",)), file, _headings(metadata), passage.id
-    return _first_text(metadata, ("title",)) or next(filter(_is_readable, others), "")
+    files = _first_text(metadata, ("file_name",)), _last_part(_first_text(metadata, _SOURCE_KEYS[1:]))
+    name = _first_text(metadata, ("title",)) or next(filter(_is_readable, files), "")
+    known = name.split(_BELOW)
+    above = [one for one in _headings(passage) if one not in known]
+    return _BELOW.join(filter(None, (name, *above))) or (passage.id if _is_readable(passage.id) else "")
 
 
-def _headings(metadata: Metadata) -> str:
-    """Give the headings above a passage, outermost first."""
-    path = _first_text(metadata, (_HEADING_PATH,))
-    found = path.split("/") if path else [_first_text(metadata, (key,)) for key in _HEADING_KEYS]
-    return " > ".join(filter(None, found))
+def common_title(titles: Sequence[str]) -> str:
+    """Give the title of pieces of one source: what their titles have in common, at a heading; else the first."""
+    levels = zip(*(title.split(_BELOW) for title in titles), strict=False)
+    return _BELOW.join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels)) or titles[0]
+
+
+def _headings(passage: Passage) -> list[str]:
+    """Give the headings above a passage, outermost first; LlamaIndex leaves out the one that the text begins with."""
+    if path := _first_text(passage.metadata, (_HEADING_PATH,)):
+        own = _OWN_HEADING.match(passage.text)
+        found = [*path.split("/"), own[1] if own else ""]
+    else:
+        found = [_first_text(passage.metadata, (key,)) for key in _HEADING_KEYS]
+    return [one for one in found if one.strip()]
 
 
 def _is_readable(name: str) -> bool:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fgr_retriever.calls import Stopwatch
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.spans import EvidenceSums, Ranges, as_ranges
-from fgr_retriever.evidence.support import LEAST_MATCH, coverage
-from fgr_retriever.text.query_words import query_words, stems
-from fgr_retriever.trim.context import Source
 from fgr_retriever.trim.layout import Scored
+from fgr_retriever.trim.missing import missing_words, reworded
 from fgr_retriever.trim.offer import Trimming
 from fgr_retriever.trim.trust import Dropped, Repeated, TrustReport
 from fgr_retriever.types import Span
@@ -41,12 +36,12 @@ def make_report(
     share = mass_share(passages, kept)
     sources = trimming.assembly.sources
     dropped = largest_dropped(passages, [hit.spans for hit in hits], kept)
-    missing = uncovered(query, hits, passages, kept, sources)
+    missing = missing_words(query, hits, passages, kept, sources)
     unfound = missing
     if dropped and missing:
         evidence = [[(span.start, span.end) for span in hit.spans] for hit in hits]
         found = [_union([*own, *map(tuple, ranges.tolist())]) for own, ranges in zip(evidence, kept, strict=True)]
-        unfound = uncovered(query, hits, passages, found, sources)
+        unfound = missing_words(query, hits, passages, found, sources)
     return TrustReport(
         *tokens,
         mass_kept=share,
@@ -55,31 +50,13 @@ def make_report(
         repeated=tuple(
             Repeated(hits[one.position].passage.id, one.span, hits[one.kept_in].passage.id) for one in trimming.repeats
         ),
-        uncovered=missing,
+        uncovered=tuple(word.text for word in missing),
         weak=not any(hit.spans for hit in hits),
         times_ms=dict(watch.times_ms),
         notes=tuple(watch.notes),
-        beyond_budget=tuple(word for word in missing if word not in unfound),
+        beyond_budget=tuple(word.text for word in missing if word not in unfound),
         needed=trimming.needed or None,
-    )
-
-
-def uncovered(
-    query: str, hits: Sequence[Hit], passages: Sequence[Scored], kept: Sequence[Ranges], sources: Sequence[Source]
-) -> tuple[str, ...]:
-    """List the content words of the question that neither a kept token nor the name of a cited source matches.
-
-    A word that the model did not read, because the question is too long, counts as not matched.
-    """
-    tokens = [kept_tokens(passage, ranges) for passage, ranges in zip(passages, kept, strict=True)]
-    matches = coverage([hit.support for hit in hits], tokens)
-    origins = [passages[i].origin for source in sources for i in source.positions]
-    return tuple(
-        word.text
-        for word in query_words(query)
-        if word.is_content
-        and matches.get(word, -1.0) < LEAST_MATCH
-        and not any(origin.names(set(stems(word.text))) for origin in origins)
+        reworded=reworded(query, missing),
     )
 
 
@@ -122,14 +99,6 @@ def largest_dropped(
             (span,) = EvidenceSums.of(passage.evidence).spans(left[[int(masses.argmax())]])
             found = Dropped(passage.origin.id, span)
     return found
-
-
-def kept_tokens(passage: Scored, kept: Ranges) -> NDArray[np.bool_]:
-    """Say which tokens of a passage lie in the kept ranges, (t,) bool."""
-    anchors = EvidenceSums.of(passage.evidence).anchors
-    place = kept[:, 0].searchsorted(anchors, "right") - 1
-    inside: NDArray[np.bool_] = (place >= 0) & (anchors < np.append(kept[:, 1], 0)[place])
-    return inside
 
 
 def _union(ranges: list[tuple[int, int]]) -> Ranges:

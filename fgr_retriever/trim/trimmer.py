@@ -10,8 +10,9 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from fgr_retriever.arguments import check, is_count, strict_arguments
 from fgr_retriever.calls import Stopwatch, check_time, traced
-from fgr_retriever.config import Calibration, TrimConfig, TrimSettings, check, is_count, trimming
+from fgr_retriever.config import Calibration, TrimConfig, TrimSettings, trimming
 from fgr_retriever.errors import InputError
 from fgr_retriever.evidence.hit import Hit
 from fgr_retriever.evidence.questions import Questions
@@ -20,7 +21,6 @@ from fgr_retriever.index.match import Match
 from fgr_retriever.model.choice import check_model
 from fgr_retriever.model.maxsim import best_matches
 from fgr_retriever.model.tokens import StoredTokens, TokenBlock, TokenEncoder, encode_for_evidence
-from fgr_retriever.names import strict_arguments
 from fgr_retriever.trim.budget import TokenCounter, check_counter, count_with
 from fgr_retriever.trim.choice import trim
 from fgr_retriever.trim.context import Context, Trimmed

@@ -62,6 +62,8 @@ class TrustReport:
             it, or a question about this alone.
         needed: The least budget that shows a part of the best evidence, if that of this call has no room for any
             part of it; else None.
+        reworded: Those of `uncovered` that the kept text may say in other words: no names, no numbers, and no
+            strangers to the kept text.
     """
 
     tokens_before: int | None
@@ -76,6 +78,7 @@ class TrustReport:
     notes: tuple[str, ...] = ()
     beyond_budget: tuple[str, ...] = ()
     needed: int | None = None
+    reworded: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Json]:
         """Write the report in plain JSON; a span is [start, end, score]."""

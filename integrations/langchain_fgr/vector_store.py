@@ -13,7 +13,7 @@ from typing_extensions import Self, Unpack
 
 from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
 from fgr_retriever.adapters.names import NO_EMBEDDINGS, takes
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import check, whole_number
 from fgr_retriever.errors import ConfigError, InputError
 from langchain_fgr.documents import from_passage, only_documents, text_documents
 from langchain_fgr.options import StoreOptions, checked_kwargs
@@ -198,7 +198,8 @@ class FGRVectorStore(DocumentStorage, VectorStore):  # type: ignore[misc]  # arg
             self._select_relevance_score_fn()
         check("search_type", search_type, search_type == "similarity", '"similarity"')
         kwargs = checked_kwargs(search_kwargs, ("k", "filter"))
-        check("k", kwargs.get("k"), "k" not in kwargs or is_count(kwargs["k"], 1), "an integer of at least 1")
+        if "k" in kwargs:
+            kwargs["k"] = whole_number("k", kwargs["k"], 1)
         return super().as_retriever(
             search_type=search_type, search_kwargs=kwargs, name=name, tags=tags, metadata=metadata
         )

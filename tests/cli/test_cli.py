@@ -213,6 +213,24 @@ class TestCommands:
         assert [hit["id"] for hit in found["hits"]] == ["penicillin"]
         assert found["tokens_after"] <= 4 < found["tokens_before"]
 
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (["--filter", '{"yaer": 1898}'], "no passage has the metadata 'yaer'"),
+            (["--max-tokens", "0"], "no room for any evidence: give a larger budget, of at least"),
+        ],
+    )
+    def test_search_says_why_there_is_nothing(self, index, model, capsys, tmp_path, options, said):
+        html = tmp_path / "hits.html"
+        arguments = ["search", str(index), "radium", *options, "--tokenizer", model, "--model", model]
+        assert main([*arguments, "--html", str(html)]) == 0
+        assert said in capsys.readouterr().err
+        assert said.split("'")[0] in html.read_text(encoding="utf-8")
+        assert main([*arguments, "--json"]) == 0
+        found = capsys.readouterr()
+        assert said in found.err
+        assert any(said in one for one in json.loads(found.out)["notes"])
+
     def test_search_for_people_is_plain_without_a_terminal(self, index, model, capsys, tmp_path):
         html = tmp_path / "hits.html"
         arguments = ["search", str(index), "who found radium?", "--tokenizer", model, "--model", model]
@@ -279,7 +297,13 @@ class TestCommands:
         stdin(b"Radium glows. Cats sleep.")
         budget = ["--max-tokens", "0", "--tokenizer", model]
         assert main(["trim", "radium", "--json", "--model", model, *budget]) == 0
-        assert json.loads(capsys.readouterr().out)["text"] == ""
+        found = capsys.readouterr()
+        (said,) = json.loads(found.out)["notes"]
+        assert (json.loads(found.out)["text"], said) == ("", found.err.strip())
+        assert said.startswith("max_tokens=0 has no room for any evidence: give a larger budget, of at least ")
+        stdin(b"Radium glows. Cats sleep.")
+        assert main(["trim", "radium", "--model", model, *budget]) == 0
+        assert capsys.readouterr().err.strip() == said
 
     @pytest.mark.golden
     def test_fill_spends_the_rest_of_the_budget(self, stdin, capsys):

@@ -321,18 +321,16 @@ class TestHeadings:
         text = "intro\n\n# Guide\n\ntext\n\n## Install ##\nsteps\n\nmore\n\n# Others\n\nend\n"
         assert self.cut(text) == [
             ("intro", "f.md", 1),
-            ("# Guide", "f.md > Guide", 3),
-            ("text", "f.md > Guide", 5),
+            ("# Guide\n\ntext", "f.md > Guide", 3),
             ("## Install ##\nsteps", "f.md > Guide > Install", 7),
             ("more", "f.md > Guide > Install", 10),
-            ("# Others", "f.md > Others", 12),
-            ("end", "f.md > Others", 14),
+            ("# Others\n\nend", "f.md > Others", 12),
         ]
 
     def test_a_comment_in_code_is_no_heading(self):
         assert [title for _, title, _ in self.cut("# A\n\n```\n# not one\n\n# nor this\n```\n\nend")] == [
             "f.md > A"
-        ] * 4
+        ] * 3
 
     def test_plain_text_has_none(self):
         (passage,) = Cutter("f.py", 100).cut(["# a comment\n"])

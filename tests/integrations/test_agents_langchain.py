@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
+from langchain_text_splitters import MarkdownHeaderTextSplitter
 from langgraph.checkpoint.memory import InMemorySaver
 
 from fgr_retriever import Engine, TrimConfig, verify_citations
@@ -107,6 +108,19 @@ def test_ids_that_only_machines_read_cost_the_model_no_tokens(texts):
         assert (cited.supported, cited.spans[0]["passage"]) == (True, stored)
 
 
+PLANS = "# Gold plans\n\n## Silver\n\nThe fee is 65 EUR.\n\n## Platinum\n\nThe response time is 2 hours.\n"
+
+
+def test_pieces_of_langchains_splitter_have_the_file_and_the_headings_as_title():
+    pieces = MarkdownHeaderTextSplitter([("#", "Header 1"), ("##", "Header 2")]).split_text(PLANS)
+    for piece in pieces:
+        piece.metadata["source"] = "docs/plans.md"
+    message = call(evidence_tool(FGRRetriever.from_documents(pieces, encoder=WordEncoder(), k=1)), "response time")
+    assert message.content.startswith("[1] plans.md > Gold plans > Platinum\n> ")
+    (cited,) = verify_citations("Platinum has a response time of 2 hours [1].", message.artifact, encoder=WordEncoder())
+    assert cited.supported
+
+
 def test_the_last_line_names_what_nothing_supports(tool):
     message = call(tool, "who found radium by zeppelin")
     assert message.content.splitlines()[-1].startswith('Note: nothing above supports "zeppelin". Search again')
@@ -126,6 +140,16 @@ def test_an_empty_library_says_that_nothing_was_found(tmp_path, counter):
     message = call(evidence_tool(FGRRetriever(engine=engine, count_tokens=counter)), "radium")
     assert message.content.startswith("Note: there is nothing to show: no passage was found. Search again")
     assert message.artifact["sources"] == []
+
+
+def test_a_filter_that_lets_nothing_through_is_not_for_the_model_to_mend(engine, counter):
+    retriever = FGRRetriever(engine=engine, count_tokens=counter)
+    message = call(evidence_tool(retriever, filter={"sorce": "x"}), "radium")
+    assert message.content == (
+        "Note: there is nothing to show: the filter lets nothing through: no passage has the metadata 'sorce'. "
+        "Say that whoever set up this tool must correct its filter."
+    )
+    assert message.artifact["note"] == message.content
 
 
 def test_sources_without_evidence_can_be_left_out(engine, counter):

@@ -12,6 +12,8 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Completi
 from llama_index.core.llms import MockLLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.node_parser import MarkdownNodeParser
+from llama_index.core.schema import Document
 from llama_index.core.tools import AsyncBaseTool, ToolOutput
 from llama_index.core.tools.calling import acall_tool, call_tool
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
@@ -28,6 +30,15 @@ from llama_index.vector_stores.fgr import FGRVectorStore
 @pytest.fixture
 def tool(engine, counter):
     return evidence_tool(FGRRetriever(engine, similarity_top_k=2, count_tokens=counter))
+
+
+def test_nodes_of_the_markdown_parser_have_the_file_and_the_headings_as_title(counter):
+    text = "# Gold plans\n\n## Silver\n\nThe fee is 65 EUR.\n\n## Platinum\n\nThe response time is 2 hours.\n"
+    document = Document(text=text, metadata={"file_name": "plans.md"})
+    nodes = MarkdownNodeParser().get_nodes_from_documents([document])
+    made = FGRRetriever.from_nodes(nodes, encoder=WordEncoder(), similarity_top_k=1, count_tokens=counter)
+    found = evidence_tool(made).call(query="response time")
+    assert found.raw_output["sources"][0]["title"] == "plans.md > Gold plans > Platinum"
 
 
 async def one_piece(answer):

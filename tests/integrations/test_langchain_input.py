@@ -1,5 +1,6 @@
 """What the adapters of LangChain say of wrong input."""
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -194,6 +195,23 @@ def test_ids_of_documents_are_a_list_of_strings(retriever, documents):
     for ids, told in (("abcde", "must be a list with one for each of the 5"), ([1] * 5, "ids has 1")):
         with pytest.raises(InputError, match=told):
             retriever.add_documents(documents, ids=ids)
+
+
+def test_integers_of_numpy_are_taken(engine, retriever):
+    one = np.int64(1)
+    made = FGRRetriever(engine=engine, k=one, max_tokens=np.int32(9), count_tokens=len)
+    assert (made.k, type(made.k), made.trim.max_tokens) == (1, int, 9)
+    retriever.k = one
+    store = FGRVectorStore(engine)
+    for found in (
+        made.invoke("radium"),
+        retriever.invoke("radium"),
+        FGRRetriever(engine=engine).invoke("radium", k=one),
+        store.similarity_search("radium", one),
+        store.as_retriever(search_kwargs={"k": one}).invoke("radium"),
+        FGRCompressor(encoder=WordEncoder(), top_n=one).compress_documents([Document("a"), Document("b")], "a"),
+    ):
+        assert len(found) == 1
 
 
 @pytest.mark.parametrize("k", [0, -1, "3", 2.0, True, None])

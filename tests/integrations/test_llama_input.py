@@ -4,6 +4,7 @@ import copy
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager
@@ -14,6 +15,7 @@ from llama_index.core.vector_stores import MetadataFilter, MetadataFilters
 
 from fgr_retriever import TrimConfig
 from fgr_retriever.errors import ConfigError, InputError
+from fgr_retriever.testing import WordEncoder
 from llama_index.postprocessor.fgr import FGRPostprocessor
 from llama_index.retrievers.fgr import FGRRetriever
 from llama_index.tools.fgr import evidence_tool
@@ -225,6 +227,19 @@ def test_transformations_are_a_list(retriever, tmp_path, steps, reason):
     assert not (tmp_path / "new").exists()
     with pytest.raises(InputError, match=reason):
         retriever.insert(PAGE, steps)
+
+
+@pytest.mark.folders
+def test_integers_of_numpy_are_taken(retriever):
+    one = np.int64(1)
+    assert len(FGRRetriever(retriever.engine, similarity_top_k=one).retrieve("radium")) == 1
+    retriever.similarity_top_k = one
+    assert type(retriever.similarity_top_k) is int
+    index = VectorStoreIndex.from_vector_store(FGRVectorStore(retriever.engine), embed_model=MockEmbedding(embed_dim=1))
+    assert len(index.as_retriever(similarity_top_k=one).retrieve("radium")) == 1
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("radium", "gold")]
+    made = FGRPostprocessor(encoder=WordEncoder(), top_n=one)
+    assert len(made.postprocess_nodes(nodes, query_str="radium")) == 1
 
 
 @pytest.mark.folders

@@ -49,9 +49,22 @@ def same(one, other):
 def test_a_context_comes_back_as_it_was(query, passages):
     context = Trimmer(WordEncoder(), TrimConfig(max_tokens=30)).context(query, passages)
     assert same(Context.from_dict(context.to_dict()), context)
+    assert Context.from_dict(context.to_dict()) == context
+    assert hash(Context.from_dict(context.to_dict())) == hash(context)
     assert same(Context.from_dict(json.loads(json.dumps(context.to_dict(), allow_nan=False))), context)
     for hit in context.hits:
         assert same(Hit.from_dict(json.loads(json.dumps(hit.to_dict(), allow_nan=False))), hit)
+
+
+def test_contexts_that_differ_in_one_number_are_not_equal(context):
+    for path, value in ((("hits", 0, "token_scores", "probabilities", 0), 0.123), (("hits", 0, "rank"), 9)):
+        values = copy.deepcopy(context.to_dict())
+        place = values
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        assert Context.from_dict(values) != context
+    assert context != context.text
 
 
 @given(

@@ -203,6 +203,26 @@ def test_a_name_that_many_documents_share_merges_nothing():
     assert [source.positions for source in context.sources] == [(0,), (1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize(
+    ("titles", "title"),
+    [
+        (("f.md > A > B", "f.md > A > C"), "f.md > A"),
+        (("f.md > A", "f.md"), "f.md"),
+        (("f.md > A", "f.md > A"), "f.md > A"),
+        (("f.md > A > C", "f.md > B > C"), "f.md"),
+        (("one", "two"), "one"),
+    ],
+)
+def test_the_title_of_merged_chunks_is_what_their_titles_have_in_common(titles, title):
+    found = [
+        Passage("a", TEXT[:20], {"source": "f.md", "start_index": 0, "title": titles[0]}),
+        Passage("b", TEXT[20:], {"source": "f.md", "start_index": 20, "title": titles[1]}),
+    ]
+    context = context_of(found, "found radium Paris", unit="sentence", citation="[{number}] {title}: ")
+    assert [source.title for source in context.sources] == [title]
+    assert context.text.startswith(f"[1] {title}: ")
+
+
 def test_chunks_stay_apart_on_request():
     found = [
         Passage("b", TEXT[20:], {"source": "curie", "start_index": 20}),
@@ -294,7 +314,17 @@ def test_the_budget_counts_titles():
         ({"Header 1": "Guide", "Header 2": "Install"}, None, None, "Guide > Install"),
         ({"header_path": "/Guide/Install/"}, None, None, "Guide > Install"),
         ({"header_path": "/"}, None, None, "id"),
-        ({"Header 1": "Guide", "source": "guide.md"}, ("guide.md",), None, "guide.md"),
+        ({"header_path": "/", "file_name": "guide.md"}, None, None, "guide.md"),
+        ({"header_path": "/Guide/", "file_name": "guide.md"}, None, None, "guide.md > Guide"),
+        (
+            {"Header 2": "Platinum", "source": "docs/plans.md", "Header 1": "Gold plans"},
+            ("docs/plans.md",),
+            None,
+            "plans.md > Gold plans > Platinum",
+        ),
+        ({"title": "Plans", "Header 1": "Plans", "Header 2": "Gold"}, None, None, "Plans > Gold"),
+        ({"title": "f.md > Plans > Gold", "Header 1": "Plans", "Header 2": "Gold"}, None, None, "f.md > Plans > Gold"),
+        ({"Header 1": "Guide", "source": "guide.md"}, ("guide.md",), None, "guide.md > Guide"),
     ],
 )
 def test_origin(metadata, source, start, title):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import check, is_count
 from fgr_retriever.errors import MissingExtraError
 from fgr_retriever.index.encoded.writing import EncodedShard, encode_shard
 from fgr_retriever.model.tokens import TokenEncoder

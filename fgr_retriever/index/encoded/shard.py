@@ -10,7 +10,7 @@ from pathlib import Path
 
 from typing_extensions import Self
 
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import check, is_count
 
 _WRITTEN = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 _SHARDS = "i/n with i from 0 to n - 1, such as 0/16 for the first of 16 shards and 15/16 for the last"

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from qdrant_client import models
 from torch import Tensor, from_numpy
 
-from fgr_retriever.config import Calibration, is_count
+from fgr_retriever.arguments import is_count
+from fgr_retriever.config import Calibration
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError
 from fgr_retriever.index.qdrant.layout import Shape
 from fgr_retriever.index.qdrant.server import Server

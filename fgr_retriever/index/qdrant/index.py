@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import Self
 
-from fgr_retriever.config import Calibration, IndexConfig, SearchConfig, check, is_count
+from fgr_retriever.arguments import whole_number
+from fgr_retriever.config import Calibration, IndexConfig, SearchConfig
 from fgr_retriever.errors import ConfigError, IndexNotFoundError, InputError
 from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.match import Match
@@ -232,7 +233,7 @@ class QdrantIndex(QdrantStored):
         self, queries: Sequence[Tensor], k: int, filter: Filter | None, config: SearchConfig, reading: Reading
     ) -> list[list[Any]]:
         """Search for some queries; one without tokens finds nothing."""
-        check("k", k, is_count(k, 1), "an integer of at least 1")
+        k = whole_number("k", k, 1)
         allowed, asked = conditions(filter), [query for query in queries if len(query)]
         if not asked:
             return [[] for _ in queries]

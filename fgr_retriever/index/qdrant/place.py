@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from typing_extensions import Self
 
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import check, is_count
 from fgr_retriever.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:

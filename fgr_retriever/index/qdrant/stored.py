@@ -11,7 +11,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from typing_extensions import Self
 
-from fgr_retriever.config import IndexConfig, check, is_count
+from fgr_retriever.arguments import whole_number
+from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import IndexNotFoundError, InputError
 from fgr_retriever.index.contents import Contents
 from fgr_retriever.index.filters import Filter, wanted_conditions
@@ -135,7 +136,7 @@ class QdrantStored:
             MissingExtraError: The stemmer is not installed.
             IndexServerError: The server does not answer, or refuses.
         """
-        check("k", k, is_count(k, 1), "an integer of at least 1")
+        k = whole_number("k", k, 1)
         if not isinstance(query, str):
             raise InputError(f"query {query!r:.200}: must be a string")
         allowed, asked = conditions(filter), self._words.query(query)

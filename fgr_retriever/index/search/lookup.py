@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fgr_retriever.config import SearchConfig, check, is_count
+from fgr_retriever.arguments import whole_number
+from fgr_retriever.config import SearchConfig
 from fgr_retriever.errors import InputError
 from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.match import Match
@@ -136,7 +137,7 @@ class Lookup:
             MissingExtraError: The stemmer is not installed.
             IndexCorruptError: The stored data is damaged.
         """
-        check("k", k, is_count(k, 1), "an integer of at least 1")
+        k = whole_number("k", k, 1)
         if not isinstance(query, str):
             raise InputError(f"query {query!r:.200}: must be a string")
         wanted = None if ids is None else checked_ids(ids)
@@ -253,7 +254,7 @@ def _best(
     config: SearchConfig,
 ) -> list[_Found]:
     """Search one state of the index; a query without tokens finds nothing."""
-    check("k", k, is_count(k, 1), "an integer of at least 1")
+    k = whole_number("k", k, 1)
     allowed = snapshot.alive
     if filter is not None:
         matching = rows.numbers_where(connection, compile_filter(filter))

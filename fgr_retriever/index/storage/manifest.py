@@ -12,7 +12,8 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fgr_retriever.config import IndexConfig, is_count
+from fgr_retriever.arguments import is_count
+from fgr_retriever.config import IndexConfig
 from fgr_retriever.errors import ConfigError, IndexCorruptError, IndexFormatError, IndexNotFoundError
 from fgr_retriever.index.storage import columns
 from fgr_retriever.index.storage.folders import MANIFEST, check_own

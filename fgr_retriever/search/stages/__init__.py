@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from fgr_retriever.arguments import check, whole_number
 from fgr_retriever.calls import Stopwatch
-from fgr_retriever.config import SearchConfig, TrimConfig, check, is_count
+from fgr_retriever.config import SearchConfig, TrimConfig
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.index.filters import Filter, compile_filter
 from fgr_retriever.index.seam import PassageIndex
@@ -76,7 +77,7 @@ class Request:
 
     def __post_init__(self) -> None:
         """Check what a stage may not look at."""
-        check("k", self.k, is_count(self.k, 1), "an integer of at least 1")
+        object.__setattr__(self, "k", whole_number("k", self.k, 1))
         if self.filter is not None:
             compile_filter(self.filter)
 
@@ -107,7 +108,7 @@ class Stage(ABC):
 
     def __post_init__(self) -> None:
         """Check count and name."""
-        check("count", self.count, is_count(self.count, 1), "an integer of at least 1")
+        object.__setattr__(self, "count", whole_number("count", self.count, 1))
         free = isinstance(self.name, str) and self.name not in {*stage_kinds()} - {self.kind}
         check("name", self.name, free, "a string that is not the kind of another stage")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
-from fgr_retriever.config import check
+from fgr_retriever.arguments import check
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.evidence.token_evidence import evidence_of, resolve_cut
 from fgr_retriever.search.stages import Candidate, Request

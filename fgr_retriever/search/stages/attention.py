@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fgr_retriever.config import check, is_number
+from fgr_retriever.arguments import check, is_number
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.importance import dequantise

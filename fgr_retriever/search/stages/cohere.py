@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fgr_retriever.config import check, is_count, is_number
+from fgr_retriever.arguments import check, is_count, is_number
 from fgr_retriever.errors import ConfigError, MissingExtraError
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first
 from fgr_retriever.search.stages._reranked_text import Text, check_text, with_texts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import check, is_count
 from fgr_retriever.errors import CheckpointError
 from fgr_retriever.model.precision import best_dtype
 from fgr_retriever.search.stages import Candidate, Request, Stage, best_first

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from fgr_retriever.config import check
+from fgr_retriever.arguments import check
 from fgr_retriever.errors import CheckpointError, ConfigError, MissingExtraError
 from fgr_retriever.index.filters import compile_filter
 from fgr_retriever.index.index import Index

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from fgr_retriever.config import check, is_number
+from fgr_retriever.arguments import check, is_number
 from fgr_retriever.errors import ConfigError
 from fgr_retriever.search.stages import Candidate, Request, Stage, run_stage
 

@@ -11,7 +11,7 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from fgr_retriever import TrimConfig
 from fgr_retriever.adapters import TokenCounter, budgeted, check_counter, trim_config
 from fgr_retriever.adapters.names import refuse_unknown
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import whole_number
 from llama_index.retrievers.fgr.filters import to_filter
 
 
@@ -47,8 +47,7 @@ class AssignedSettings:
 
     @similarity_top_k.setter
     def similarity_top_k(self, count: int) -> None:
-        check("similarity_top_k", count, is_count(count, 1), "an integer of at least 1")
-        self._similarity_top_k = count
+        self._similarity_top_k = whole_number("similarity_top_k", count, 1)
 
     @property
     def trim(self) -> TrimConfig | None:

@@ -20,7 +20,7 @@ from typing_extensions import Self, Unpack
 
 from fgr_retriever.adapters import OpenOptions, checked_engine, find_whole, open_engine
 from fgr_retriever.adapters.names import takes
-from fgr_retriever.config import check, is_count
+from fgr_retriever.arguments import whole_number
 from fgr_retriever.errors import ConfigError, InputError
 from llama_index.postprocessor.fgr.pickling import PickledWhole
 from llama_index.retrievers.fgr.filters import to_filter
@@ -150,10 +150,8 @@ class FGRVectorStore(PickledWhole, NodeStorage, BasePydanticVectorStore):
             raise ConfigError("node_ids and doc_ids cannot be searched among: use filters on the metadata")
         if query.query_str is None:
             raise InputError("the query has no text: this store searches by query_str, not by query_embedding")
-        check(
-            "similarity_top_k", query.similarity_top_k, is_count(query.similarity_top_k, 1), "an integer of at least 1"
-        )
-        found = find_whole(self.engine, query.query_str, k=query.similarity_top_k, filter=to_filter(query.filters))
+        k = whole_number("similarity_top_k", query.similarity_top_k, 1)
+        found = find_whole(self.engine, query.query_str, k=k, filter=to_filter(query.filters))
         nodes: list[BaseNode] = [from_passage(passage) for passage, _ in found]
         ids = [passage.id for passage, _ in found]
         return VectorStoreQueryResult(nodes=nodes, similarities=[score for _, score in found], ids=ids)

@@ -1,17 +1,45 @@
-"""Names of arguments: what a function takes, and what is wrong about a name that it does not take."""
+"""Arguments: what a function takes, and what is wrong about a name or a value that it does not take."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import SequenceMatcher
+from numbers import Integral
 from typing import Any, TypeVar
 
-from fgr_retriever.errors import FgrError, InputError
+from fgr_retriever.errors import ConfigError, FgrError, InputError
 
 _Kind = TypeVar("_Kind", bound=type)
+
+
+def check(name: str, value: Any, ok: bool, allowed: str) -> None:
+    """Raise ConfigError unless `ok`; the message has the field, its value and what is allowed."""
+    if not ok:
+        raise ConfigError(f"{name}={value!r}: must be {allowed}")
+
+
+def is_count(value: Any, least: int) -> bool:
+    """Say whether `value` is an integer (and not a bool), of NumPy, too, of at least `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and operator.index(value) >= least
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """Take an integer of at least `least` as one of Python, which JSON, SQLite and clients of servers know.
+
+    Raises:
+        ConfigError: It is none; the message has `name` and the value.
+    """
+    check(name, value, is_count(value, least), f"an integer of at least {least}")
+    return operator.index(value)
+
+
+def is_number(value: Any) -> bool:
+    """Say whether `value` is an integer or a float (and not a bool)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def strict_arguments(error: type[FgrError] = InputError, **settings: type) -> Callable[[_Kind], _Kind]:
