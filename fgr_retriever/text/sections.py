@@ -1,7 +1,8 @@
 r"""The sections of a text, as its marked headings tell, and which of them are built alike.
 
 Of sections that are built alike, such as one for each plan, depot or server, nothing but the heading says what a
-sentence is about: their words are mostly the same.
+sentence is about: their words are mostly the same. A search looks at each of its passages, so only headings with a
+mark are read here; `headings.py` knows more of them.
 """
 
 from __future__ import annotations
