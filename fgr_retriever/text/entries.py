@@ -4,7 +4,7 @@
 An entry is about what its own words say, and also about what stands above it: the header of its table, and the
 headings of the sections that it lies in. "Frankfurt" below "Amazon Web Services" is no place of Google. Objects of
 JSON, mappings of YAML and lines of a log are entries if some begin with the same key; sections and the items of a
-list, if they have most words in common.
+list, if they have most words in common; and what has identifiers of one kind.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ _FIRST_KEY = regex.compile(
 _LOGGED_KEY = regex.compile(r"[ ](?P<key>[\w.\-]{1,40})=\S[^\r\n]*?[ ][\w.\-]{1,40}=")
 _MAPPING = re.compile(r"^[ \t]*-[ ]+[^\W\d][\w .\-/]{0,40}:[ ]", re.MULTILINE)
 _ITEM = re.compile(
-    r"^(?P<indent>[ \t]*)(?:[-*+•]|\d{1,3}[.)])[ \t]+(?=(?P<name>\S[^\r\n]{0,60}?)(?:[:|]| [–—-] ))", re.MULTILINE
+    r"^(?P<indent>[ \t]*)(?:(?:[-*+•]|\d{1,3}[.)])[ \t]+)?(?=(?P<name>[^\s|:][^\r\n:|]{0,90}?)(?:[:|][ \t]| [–—-] ))",
+    re.MULTILINE,
 )
 # As for sections. A long note in some items lowers it: 0.39 keeps 75 % in place of 96 (`benchmarks.trimming.records`).
 _ALIKE = 0.3
+_DIGIT = re.compile(r"\d")
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
 
 
@@ -85,6 +87,7 @@ def entries(text: str, known: frozenset[str], borders: Sequence[Line] | None = N
         (_at(text, headings, one) for one in _sections(text, heads, known)),
         (_at(text, headings, one) for one in _records(text, borders)),
         (_at(text, headings, one) for one in _items(text, known)),
+        (_at(text, headings, one) for one in _identified(text, known, borders)),
     ):
         found.sort()
         group = zip(numbers, groups, strict=False)
@@ -178,7 +181,7 @@ def _records(text: str, borders: Sequence[Line] | None) -> Iterator[list[Line]]:
 
 
 def _items(text: str, known: frozenset[str]) -> Iterator[list[Line]]:
-    """Find items of a list that are built alike and have names, of which the question has words of some."""
+    """Find items of a list, or lines, that are built alike and have names, of which the question has words of some."""
     marks = list(_ITEM.finditer(text))
     if len(marks) < 2 or known.isdisjoint(stem for one in marks for stem in stems(one["name"])):
         return
@@ -193,6 +196,22 @@ def _items(text: str, known: frozenset[str]) -> Iterator[list[Line]]:
         runs[-1].append(item)
         last = one["indent"], item[1]
     yield from (run for run in runs if are_alike([text[start:end] for start, end in run], _ALIKE))
+
+
+def _identified(text: str, known: frozenset[str], borders: Sequence[Line] | None) -> Iterator[list[Line]]:
+    """Find sentences and records with identifiers of the kind that the question has: E14 and E27 for "What is E44?"."""
+    asked = {_kind_of(stem) for stem in known if any(map(str.isdigit, stem)) and stem in text.casefold()}
+    if not asked:
+        return
+    units = sentences(text) if borders is None else borders
+    kinds = [{_kind_of(stem) for stem in stems(text[slice(*one)])} for one in units]
+    found = [one for one, there in zip(units, kinds, strict=True) if there & asked]
+    if len(found) > 1:
+        yield found
+
+
+def _kind_of(stem: str) -> str:
+    return _DIGIT.sub("0", stem)
 
 
 def _at(text: str, headings: _Headings, ranges: Iterable[Line]) -> list[Entry]:

@@ -8,12 +8,18 @@ from collections.abc import Iterator, Sequence
 import regex
 
 from fgr_retriever.text.code import depth
-from fgr_retriever.text.lines import KEY, Line, is_comment, is_heading, is_question, is_turn
+from fgr_retriever.text.lines import KEY, Line, is_comment, is_heading, is_plain_heading, is_question, is_turn
 from fgr_retriever.text.piece import Piece, whole
 
 _LONGEST_GROUP = 400  # of an object or mapping that is one unit with all its pairs
 _FIRST_LINES = 4  # in which a key must stand
 _LONGEST_TURN = 200
+# A label of a few words, also with commas, and what it stands for. A stop makes it a sentence.
+_LABELLED = regex.compile(
+    r"[^\S\r\n]*[\p{Lu}\p{Lo}\p{N}\"“'(][^:.!?;\r\n]{0,90}?(?:\.\p{N}[^:.!?;\r\n]{0,60})?:[ \t]+\S[^\r\n]{0,200}"
+)
+_LEAST_LABELLED = 2 / 3  # of the lines of a paragraph
+_STOPS = ".!?…。"
 _JSON = regex.compile(
     r"\s*(?:[{\[]\s*(?:$|[\"{\[\]}\-]|\d(?!\d*\]\s)|true\b|false\b|null\b)|\"[^\"\n]{1,80}\"\s*:(?:\s|$)|[}\]],?\s*$)"
 )
@@ -71,6 +77,27 @@ def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | No
     if pairs + is_heading(first) < 2:
         return None
     return list(_mappings(text, lines, keys))
+
+
+def labelled_lines(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
+    """Read lines that say something of what stands before their colon, such as "Logger, lost or broken: 85 EUR"."""
+    if ":" not in text[lines[0][0] : lines[-1][1]]:
+        return None
+    kinds = [_kind_beside(text, line, place) for place, line in enumerate(lines)]
+    labels = kinds.count("whole")
+    if labels < 2 or labels < _LEAST_LABELLED * len(lines) or "" in kinds:
+        return None
+    return [Piece(*line, kind) for line, kind in zip(lines, kinds, strict=True)]
+
+
+def _kind_beside(text: str, line: Line, place: int) -> str:
+    """Give the kind of a line among labelled ones: with a label, a heading above them, a sentence; else nothing."""
+    if _LABELLED.fullmatch(text, *line):
+        return "whole"
+    bare = text[slice(*line)].rstrip()
+    if bare[-1] == ":" or (place == 0 and is_plain_heading(bare)):
+        return "head"
+    return "prose" if bare[-1] in _STOPS and bare[0].isupper() else ""
 
 
 def is_pair(text: str, line: Line) -> bool:

@@ -14,7 +14,7 @@ import regex
 from fgr_retriever.text.atoms import is_table_row
 from fgr_retriever.text.code import statements
 from fgr_retriever.text.lines import COMMENT, CUE, TRACE, Line, is_code, is_comment, is_rule, is_stamped
-from fgr_retriever.text.mappings import json_values, key_values
+from fgr_retriever.text.mappings import json_values, key_values, labelled_lines
 from fgr_retriever.text.piece import LONGEST_RECORD, Piece, whole
 from fgr_retriever.text.rows import csv_rows
 
@@ -138,5 +138,6 @@ _READERS: tuple[Callable[[str, Sequence[Line], str], list[Piece] | None], ...] =
     csv_rows,
     _html,
     key_values,
+    labelled_lines,
     _code,
 )
