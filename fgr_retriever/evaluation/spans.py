@@ -27,7 +27,7 @@ from fgr_retriever.evidence.spans import find_spans
 from fgr_retriever.evidence.token_evidence import evidence_of, resolve_cut
 from fgr_retriever.model.maxsim import maxsim_ragged
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, encode_for_evidence
-from fgr_retriever.text.query_words import content_stems
+from fgr_retriever.text.query_words import naming_stems
 from fgr_retriever.text.sentences import sentences
 from fgr_retriever.types import TokenEvidence
 
@@ -175,7 +175,7 @@ def encode_examples(encoder: TokenEncoder, examples: Iterable[SpanExample]) -> I
         for example, query, (_, parts) in zip(batch, queries, passages, strict=True):
             tokens = StoredTokens.of(list(parts))
             (evidence,) = evidence_of(encoder, query, [tokens])
-            evidence = by_name(example.passage, evidence, content_stems(example.query))
+            evidence = by_name(example.passage, evidence, naming_stems(example.query))
             yield Encoded(example, query, tokens, evidence)
 
 

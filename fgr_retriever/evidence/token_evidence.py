@@ -23,7 +23,7 @@ from fgr_retriever.evidence.support import Support
 from fgr_retriever.index.match import Match
 from fgr_retriever.model.kernel.threads import converted
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, makes_codes
-from fgr_retriever.text.query_words import QueryWord, content_stems, query_words
+from fgr_retriever.text.query_words import QueryWord, naming_stems, query_words
 from fgr_retriever.types import TokenEvidence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -76,7 +76,7 @@ def read_hits(
     config, threshold = resolve_cut(encoder.calibration, config)
     tokens = _Tokens.of([one.tokens for one in found])
     texts, units = [one.passage.text for one in found], [one.units for one in found]
-    known = content_stems(question.text)
+    known = naming_stems(question.text)
     told_by_model = tokens.evidence(encoder, question.vectors)
     evidence = [by_name(text, one, known, own) for text, one, own in zip(texts, told_by_model, units, strict=True)]
     supports = tokens.support(question)

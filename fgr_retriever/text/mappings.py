@@ -18,7 +18,7 @@ _LONGEST_TURN = 200
 _LABELLED = regex.compile(
     r"[^\S\r\n]*[\p{Lu}\p{Lo}\p{N}\"“'(][^:.!?;\r\n]{0,90}?(?:\.\p{N}[^:.!?;\r\n]{0,60})?:[ \t]+\S[^\r\n]{0,200}"
 )
-_LEAST_LABELLED = 2 / 3  # of the lines of a paragraph
+_LEAST_LABELLED = 0.6  # of the lines of a paragraph that are no headings
 _STOPS = ".!?…。"
 _JSON = regex.compile(
     r"\s*(?:[{\[]\s*(?:$|[\"{\[\]}\-]|\d(?!\d*\]\s)|true\b|false\b|null\b)|\"[^\"\n]{1,80}\"\s*:(?:\s|$)|[}\]],?\s*$)"
@@ -85,7 +85,7 @@ def labelled_lines(text: str, lines: Sequence[Line], first: str) -> list[Piece] 
         return None
     kinds = [_kind_beside(text, line, place) for place, line in enumerate(lines)]
     labels = kinds.count("whole")
-    if labels < 2 or labels < _LEAST_LABELLED * len(lines) or "" in kinds:
+    if labels < 2 or labels < _LEAST_LABELLED * (len(lines) - kinds.count("head")) or "" in kinds:
         return None
     return [Piece(*line, kind) for line, kind in zip(lines, kinds, strict=True)]
 

@@ -8,7 +8,8 @@ import regex
 
 from fgr_retriever.text.stop_words import STOP_WORDS, is_content
 
-_PART = regex.compile(r"\w+")
+_PART = regex.compile(r"(?:(?!_)\w)+")
+_LETTER = regex.compile(r"(?<=\w )(?!I\b)\p{Lu}\b(?![.'\N{RIGHT SINGLE QUOTATION MARK}])")  # "class B"
 _STEM = 5  # letters: finds most plurals and endings without a stemmer, in any language with letters
 _WORD = regex.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}.-]\w+)*")
 
@@ -42,7 +43,7 @@ def stems(text: str) -> list[str]:
     """Give the first letters of every word of a text in lower case; of a number, all of it.
 
     Args:
-        text: Any text. A word with a hyphen counts as two; scripts without spaces give long words.
+        text: Any text. A word with a hyphen or an underscore counts as two; scripts without spaces give long words.
     """
     return [word if word.isdigit() else word[:_STEM] for word in _PART.findall(text.casefold())]
 
@@ -58,3 +59,8 @@ def telling_stems(text: str) -> frozenset[str]:
 def content_stems(question: str) -> frozenset[str]:
     """Give the stems of the content words of a question."""
     return frozenset(stem for word in query_words(question) if word.is_content for stem in stems(word.text))
+
+
+def naming_stems(question: str) -> frozenset[str]:
+    """Give the stems of the content words of a question, and the letters that it names something by."""
+    return content_stems(question) | {letter.casefold() for letter in _LETTER.findall(question)}

@@ -15,6 +15,8 @@ from fgr_retriever.text.parts import Parts, fields
 from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.tables import Table
 
+_CAMEL = regex.compile(r"(?<=[\p{Ll}\p{N}])(?=\p{Lu})")  # "fuelSurcharge"
+_LISTED = regex.compile(r"\n[^\S\n]*-[ ]")
 _KEY = regex.compile(r"[\"']?(?P<key>[\p{L}_][\w .\-/]{0,60}+)[\"']?\s*+[:=]")
 
 
@@ -33,12 +35,17 @@ def asked_cells(text: str, parts: Parts, tables: Sequence[Table], known: frozens
     found = np.zeros(len(parts.cells), dtype=np.int64)
     edges = [*parts.cells[:, 0].searchsorted(parts.units[:, 0]).tolist(), len(found)]
     for unit, (first, last) in zip(parts.units.tolist(), pairwise(edges), strict=True):
-        if last - first > 1:
+        if last - first > 1 and not holds_several(text, *unit):
             cells = parts.cells[first:last].tolist()
             heads = _headers(text, unit, cells, tables) or [_key(text, *one) for one in cells]
-            counts = [len(known.intersection(stems(head))) for head in heads[1:]]
+            counts = [len(known.intersection(stems(_CAMEL.sub(" ", head)))) for head in heads[1:]]
             found[first + 1 : last] = np.array(counts) - min(counts)
     return found
+
+
+def holds_several(text: str, start: int, end: int) -> bool:
+    """Say whether a record holds several others, in JSON or YAML: then its first cell does not name the rest."""
+    return text.count("{", start, end) > 1 or _LISTED.search(text, start, end) is not None
 
 
 def _headers(text: str, row: Sequence[int], cells: Sequence[Sequence[int]], tables: Sequence[Table]) -> list[str]:

@@ -13,7 +13,7 @@ from fgr_retriever.evidence.spans import Ranges
 from fgr_retriever.text.parts import Parts
 from fgr_retriever.text.query_words import query_words, stems
 from fgr_retriever.text.tables import Table
-from fgr_retriever.trim.asked_cells import asked_cells
+from fgr_retriever.trim.asked_cells import asked_cells, holds_several
 from fgr_retriever.trim.bisection import most
 from fgr_retriever.trim.layout import Scored
 from fgr_retriever.trim.word_evidence import WordEvidence, telling, weights_of_units, wordless
@@ -104,7 +104,9 @@ def shrink_records(passage: Scored, parts: Parts, asked: frozenset[str], room: R
     tried: list[Ranges] = []
     for ranges, share in zip(parts.levels(), (_WHOLE, _CELLS, _CELLS, _WHOLE), strict=True):
         if not any(np.array_equal(ranges, others) for others in tried):
-            if ranges is parts.cells and (cells := _richest_cells(evidence, parts, room.fits, share * enough)):
+            if ranges is parts.cells and (
+                cells := _richest_cells(evidence, passage.text, parts, room.fits, share * enough)
+            ):
                 return cells
             found = _richest_parts(evidence, ranges, parts.owners(ranges) if tried else None, room.fits)
             if found and evidence.of_span(found) >= share * enough:
@@ -159,11 +161,12 @@ def _richest_parts(evidence: WordEvidence, ranges: Ranges, owners: NDArray[np.in
     return reached(most(len(grown) - 1, lambda steps: fits(reached(steps))))
 
 
-def _richest_cells(evidence: WordEvidence, parts: Parts, fits: Fits, least: float) -> Kept | None:
+def _richest_cells(evidence: WordEvidence, text: str, parts: Parts, fits: Fits, least: float) -> Kept | None:
     """Find the cell of a row with the most evidence that fits with the name of its row, and as many beside it as fit.
 
     Args:
         evidence: The evidence in the parts.
+        text: The passage.
         parts: The parts of a span.
         fits: As in `Room`.
         least: Evidence that cell and name must have.
@@ -172,7 +175,7 @@ def _richest_cells(evidence: WordEvidence, parts: Parts, fits: Fits, least: floa
     order = (-evidence.within(cells)).argsort(kind="stable")
     for best in order[evidence.tell(cells)[order]][:_PIECES_TRIED].tolist():
         low, high = int(owners.searchsorted(owners[best])), int(owners.searchsorted(owners[best], "right")) - 1
-        if low == high:
+        if low == high or holds_several(text, *parts.units[owners[best]].tolist()):
             return None
         if best > low and (kept := _cells_with_name(evidence, cells, (best, low, high), fits)):
             known = evidence.of_span(kept.span) + (evidence.of_span(kept.name) if kept.name else 0)

@@ -100,6 +100,20 @@ LOG = "\n".join(
 )
 ITEMS = "\n".join(f"- {one['station']}: line {one['line']}, opened {one['opened']}, rooms new" for one in STATIONS)
 INI = "\n\n".join(f"[{one['station']}]\nline = {one['line']}\nopened = {one['opened']}" for one in STATIONS)
+FEES = (
+    "Fees\n\nKey card, lost or broken: 25 EUR\nRadio, lost or broken: 340 EUR\nLogger, lost or broken: 85 EUR\n"
+    "Lost pallets are charged at cost."
+)
+CODES = (
+    "| E14 | Battery below 15 % | Charge for 3 hours |\n| E27 | Oil hotter than 85 °C | Stop and wait |\n"
+    "| E44 | Seat switch open | Replace switch S9 |"
+)
+CLASSES = markdown(
+    ("Class", "Who decides", "Cargo"),
+    ("A", "shift lead", "is delivered"),
+    ("B", "quality manager", "is held for inspection"),
+    ("D", "claims desk", "is destroyed"),
+)
 LOADED = "name: Boiler\nplace: cellar\nserviced: May\n\nname: Lift\nplace: hall\nserviced: July\n"
 
 
@@ -129,6 +143,12 @@ def trimmer():
         (PLANS, "What is the monthly fee of Silver?", "45 EUR", "25 85 95"),
         (DEPOTS, "Who manages Aarhus?", "Mr Holm", "Visser. Nowak."),
         (DEPOTS, "When does the Gdynia depot open?", "7:00", "5:00. 6:00."),
+        (FEES, "What does a lost logger cost?", "Logger, lost or broken: 85 EUR", "340"),
+        (FEES, "What is the fee for a radio?", "Radio, lost or broken: 340 EUR", "85"),
+        (CODES, "What does E44 mean?", "| E44 | Seat switch open", "E14"),
+        (CODES, "What to do at E27?", "Stop and wait", "Replace Charge"),
+        (CLASSES, "What happens to class B cargo?", "held for inspection", "delivered destroyed"),
+        (CLASSES, "Who decides about class D?", "claims desk", "shift quality"),
         (MACHINES, "How long is the warranty of the Heron?", "24 months", "12 36"),
         *(
             (text, "When was the station Ingle opened?", "1946", "1911 1926")

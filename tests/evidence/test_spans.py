@@ -35,10 +35,14 @@ configs = st.builds(
 )
 
 
-def evidence_for(text: str, *likely: str, high: float = 0.9, low: float = 0.1) -> TokenEvidence:
+def evidence_for(text: str, *likely: str | dict[str, float], high: float = 0.9, low: float = 0.1) -> TokenEvidence:
+    """Give some tokens a high probability, or each its own."""
+    known: dict[str, float] = {}
+    for one in likely:
+        known |= one if isinstance(one, dict) else {one: high}
     tokens = list(TOKEN.finditer(text))
     offsets = np.array([token.span() for token in tokens], dtype=np.int32).reshape(-1, 2)
-    return TokenEvidence(offsets, np.array([high if t.group() in likely else low for t in tokens], dtype=np.float32))
+    return TokenEvidence(offsets, np.array([known.get(t.group(), low) for t in tokens], dtype=np.float32))
 
 
 @st.composite

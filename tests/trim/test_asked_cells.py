@@ -69,6 +69,27 @@ def test_cells_beside_it_come_along_as_far_as_they_fit():
     assert found.text == "Omar Reyes … 2150 | 2021-03-01"
 
 
+@pytest.mark.parametrize("head", ["fuel_surcharge_pct", "fuelSurchargePct", "fuel surcharge pct", "Fuel-Surcharge"])
+def test_names_of_columns_as_programs_write_them(head):
+    text = f"lane,eur,{head},days\nOslo,1320,19.5,11\nRome,1180,17.5,13"
+    found = kept(text, "What is the fuel surcharge of Rome?", 11, "Rome", "1180")
+    assert found.text == "Rome … 17.5"
+
+
+@pytest.mark.parametrize("budget", range(10, 80, 5))
+def test_no_key_of_one_object_stands_with_a_value_of_another(budget):
+    text = '[{"code":"HAM","docks":24,"phone":"118"},{"code":"RTM","docks":40,"phone":"177"},{"code":"LYS","docks":16}]'
+    found = kept(text, "How many docks does RTM have?", budget, {"RTM": 0.9, "40": 0.9})
+    assert 'HAM" …' not in found.text
+    assert all(text[span.start : span.end] in text for span in found.spans)
+    assert len(found.spans) < 2
+
+
+def test_a_list_of_yaml_is_not_named_by_its_key():
+    text = "depots:\n- code: HAM\n  docks: 24\n- code: RTM\n  docks: 40\n"
+    assert "depots: …" not in kept(text, "How many docks does RTM have?", 20, {"RTM": 0.9, "40": 0.9}).text
+
+
 def test_where_no_column_is_asked_for_evidence_decides():
     assert kept(PIPED, "Where is Omar Reyes?", 19, {"Omar": 0.9, "4": 0.9, "Hall": 0.9}).text == "Omar Reyes … Hall 4"
 
