@@ -192,3 +192,19 @@ class TestTitles:
     def test_a_title_has_the_headings_of_all_formats(self, text, title):
         (passage,) = Cutter("f", 500, markdown=True).cut(io.StringIO(text))
         assert passage.metadata["title"] == " > ".join(filter(None, ("f", title)))
+
+
+def test_the_title_is_true_for_all_of_a_passage():
+    """Of several sections, only what is above all of them."""
+    text = (
+        "# Handbook\n\n## Rest\n\nEleven hours.\n\n## Accidents\n\nCall 112.\n\n"
+        "# Prices\n\n## Fees\n\n### Late\n\nTen euros.\n"
+    )
+    titles = [one.metadata["title"] for one in Cutter("a.md", 150, markdown=True).cut(text.splitlines(keepends=True))]
+    assert titles == ["a.md > Handbook", "a.md > Prices > Fees > Late"]
+    (whole,) = Cutter("a.md", 2000, markdown=True).cut(text.splitlines(keepends=True))
+    assert whole.metadata["title"] == "a.md"
+    (one,) = Cutter("a.md", 2000, markdown=True).cut(
+        "# Handbook\n\nAll.\n\n## Rest\n\nEleven hours.\n".splitlines(True)
+    )
+    assert one.metadata["title"] == "a.md > Handbook"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from fgr_retriever.text.headings import LOWEST, Heading, belongs_to_next, heading_of, is_heading_in
 from fgr_retriever.text.lines import FENCE
@@ -133,13 +134,13 @@ class _Group:
         return "".join(one.text for one in self.paragraphs[:count])
 
     def headings(self, count: int) -> tuple[str, ...]:
-        """Give the headings above the first text in the first paragraphs: of headings in a row, all."""
-        found: tuple[str, ...] = ()
+        """Give the headings above all of the text in the first paragraphs; of headings in a row, the last."""
+        found: tuple[str, ...] | None = None
         for place, one in enumerate(self.paragraphs[:count]):
-            if place and one.may_begin:
-                break
-            found = one.headings or found
-        return found
+            is_text = place + 1 == count or self.paragraphs[place + 1].may_begin or one.level == _NO_HEADING
+            if is_text and one.text.strip():
+                found = one.headings if found is None else _shared(found, one.headings)
+        return found or ()
 
     def following(self, count: int) -> _Group:
         """Give the group without its first paragraphs."""
@@ -181,6 +182,11 @@ class _Group:
         marked = [one for one in _borders(self.paragraphs) if one.level < LOWEST and one.size >= enough]
         best = min(marked, key=lambda one: one.level, default=None)
         return best.place if best and self.size - best.size >= enough else 0
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the headings that two paths begin with."""
+    return tuple(mine for mine, theirs in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)
