@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
+import regex
+
 from fgr_retriever.agents.amounts import Quantity
 from fgr_retriever.agents.source_rows import (
     Row,
@@ -27,6 +29,9 @@ from fgr_retriever.agents.units import UNIT_OF
 
 _CLEARLY = 2  # so many more words of a claim make another row the one that it names
 _PERIODS = ("time", "months")
+_LETTERS = regex.compile(r"\p{L}+")
+_BY_THE = regex.compile(r"\bby the (\p{L}+)", regex.IGNORECASE)
+_UNIT_ALONE = regex.compile(r"\W*(?:(?:per|an?|each|every|1)\s+)?(\p{L}+)\W*", regex.IGNORECASE)
 _SEVERAL = 2  # sources
 _NOTHING: frozenset[object] = frozenset()
 
@@ -49,7 +54,9 @@ class Misplaced:
 
 
 def rates(sources: Sequence[str]) -> str:
-    """Write units that name columns of numbers as what these are for: "per week" for a column "Week".
+    """Write units that name columns of numbers, or stand in cells beside numbers, as what these are for.
+
+    "per week" for a column "Week", and "per hour" for a cell "hour", or for "by the hour".
 
     Args:
         sources: What was kept of each of the sources, with a line for each row.
@@ -57,7 +64,11 @@ def rates(sources: Sequence[str]) -> str:
     rows = [row for table in rows_of(sources)[1] for row in table]
     columns = dict.fromkeys(name for row in rows for name in row.names)
     told = {name for row in rows for name, cell in zip(row.names, row.cells, strict=False) if cell.quantities}
-    names = [word for name in columns if name in told for word in name.casefold().split()]
+    names = [word for name in columns if name in told for word in _LETTERS.findall(name.casefold())]
+    for row in rows:
+        units = [match[1].casefold() for cell in row.cells if (match := _UNIT_ALONE.fullmatch(cell.text))]
+        names += units if any(cell.quantities for cell in row.cells) else []
+    names += [word.casefold() for source in sources for word in _BY_THE.findall(source)]
     return " ".join(f"per {word}" for word in dict.fromkeys(names) if UNIT_OF.get(word, ("",))[0] in _PERIODS)
 
 
