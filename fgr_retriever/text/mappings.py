@@ -81,7 +81,7 @@ def key_values(text: str, lines: Sequence[Line], first: str) -> list[Piece] | No
 
 def labelled_lines(text: str, lines: Sequence[Line], first: str) -> list[Piece] | None:
     """Read lines that say something of what stands before their colon, such as "Logger, lost or broken: 85 EUR"."""
-    if ":" not in text[lines[0][0] : lines[-1][1]]:
+    if len(lines) < 2 or not any(text.find(":", *line) >= 0 and _LABELLED.fullmatch(text, *line) for line in lines[:2]):
         return None
     kinds = [_kind_beside(text, line, place) for place, line in enumerate(lines)]
     labels = kinds.count("whole")
