@@ -15,6 +15,9 @@ from fgr_retriever.errors import ConfigError, FgrError, InputError
 
 _Kind = TypeVar("_Kind", bound=type)
 
+_ANOTHER_WAY = {"delete_missing": ("replacing", "replacing=engine.ids() deletes what is not among the passages")}
+"""By a name that a function may lack, the argument that does the same, and how."""
+
 
 def check(name: str, value: Any, ok: bool, allowed: str) -> None:
     """Raise ConfigError unless `ok`; the message has the field, its value and what is allowed."""
@@ -71,24 +74,39 @@ def owner_of(function: Callable[..., Any], args: Sequence[Any], first: str) -> t
         args: The arguments in order.
         first: The name of its first argument.
     """
-    if first not in ("self", "cls") or not args:
+    kind = class_of(args, first)
+    if kind is None:
         return function.__name__, None
-    kind = args[0] if first == "cls" else type(args[0])
     is_making = function.__name__ == "__init__"
     return kind.__name__ if is_making else f"{kind.__name__}.{function.__name__}", kind if is_making else None
 
 
-def unknown_name(owner: str, name: str, known: Iterable[str]) -> str:
-    """Say that there is no argument of this name, which ones there are, and which is the nearest, if any is near.
+def class_of(args: Sequence[Any], first: str) -> type | None:
+    """Give the class of which a function is called, by its arguments in order and the name of the first one."""
+    if first not in ("self", "cls") or not args:
+        return None
+    kind: type = args[0] if first == "cls" else type(args[0])
+    return kind
+
+
+def unknown_name(owner: str, name: str, known: Iterable[str], takers: Sequence[str] = ()) -> str:
+    """Say that there is no argument of this name, which ones there are, and what the caller may have meant.
 
     Args:
         owner: What was called.
         name: The name that the caller used.
         known: All names that there are, at least one.
+        takers: Other functions that take this name; none are told if another name is near.
     """
     names = list(known)
     nearest = max(names, key=functools.partial(_likeness, name))
-    guess = f"did you mean {nearest!r}? " if _likeness(name, nearest) > 0.5 else ""
+    argument, how = _ANOTHER_WAY.get(name, ("", ""))
+    if _likeness(name, nearest) > 0.5:
+        guess = f"did you mean {nearest!r}? "
+    else:
+        meant = [how] if argument in names else []
+        meant += [f"{', '.join(takers)} {'take' if len(takers) > 1 else 'takes'} {name!r}"] if takers else []
+        guess = f"{'; '.join(meant)}. " if meant else ""
     return f"{owner} takes no {name!r}: {guess}It takes {', '.join(names)}"
 
 
@@ -121,7 +139,7 @@ def _checked(function: Callable[..., Any], error: type[FgrError], settings: Mapp
             for setting, kind in settings.items():
                 if setting in known and unknown in {one.name for one in fields(kind)}:
                     raise error(field_of(owner, unknown, setting, kind)) from None
-            raise error(unknown_name(owner, unknown, known)) from None
+            raise error(unknown_name(owner, unknown, known, takers_of(class_of(args, own[0].name), unknown))) from None
 
     @functools.wraps(function)
     def checked(*args: Any, **given: Any) -> Any:
@@ -134,6 +152,18 @@ def _checked(function: Callable[..., Any], error: type[FgrError], settings: Mapp
         return await function(*args, **given)
 
     return checked_async if inspect.iscoroutinefunction(function) else checked
+
+
+def takers_of(kind: type | None, name: str) -> list[str]:
+    """List the functions of a class that refuse unknown names in our words and take this one, without async twins."""
+    found = {one: getattr(kind, one, None) for one in dir(kind) if kind is not None and not one.startswith("_")}
+    return [
+        f"{getattr(kind, '__name__', '')}.{one}"
+        for one, function in found.items()
+        if inspect.isroutine(function) and hasattr(function, "__wrapped__")
+        if not any(map(inspect.iscoroutinefunction, (function, inspect.unwrap(function))))
+        if name in inspect.signature(function).parameters
+    ]
 
 
 def _likeness(name: str, other: str) -> float:

@@ -23,7 +23,7 @@ from fgr_retriever.index.filters import Filter
 from fgr_retriever.index.opening import Place, open_index
 from fgr_retriever.index.seam import PassageIndex
 from fgr_retriever.index.search.lookup import checked_ids
-from fgr_retriever.index.unmet import LETS_NOTHING
+from fgr_retriever.index.unmet import UnmetFilters
 from fgr_retriever.index.upkeep import Upkeep
 from fgr_retriever.model.choice import choose_model
 from fgr_retriever.model.tokens import TokenEncoder
@@ -49,6 +49,7 @@ class Engine(Upkeep):
     engine of its own, and closing one leaves the others open. Not so in a temporary folder, which goes with its engine.
 
     Attributes:
+        unmet_filters: Why a filter lets nothing through, for what shows no report.
         temporary: Whether the folder is deleted with this engine, as that of an adapter without a path.
     """
 
@@ -68,6 +69,7 @@ class Engine(Upkeep):
         self._encoder, self._questions = encoder, Questions(encoder)
         self._search_config = search
         self._pipeline = pipeline
+        self.unmet_filters = UnmetFilters(index)
         self.temporary = False
 
     @classmethod
@@ -110,11 +112,8 @@ class Engine(Upkeep):
         """
         index = open_index(path, choose_model(encoder, model), config, create=create)
         if lacking := index.lacks():
-            logger.warning(
-                "%s has no %s: everything works, but evidence is less exact. `fgr upgrade` or Engine.upgrade adds it.",
-                index.location,
-                " and no ".join(lacking),
-            )
+            less = "everything works, but evidence is less exact. `fgr upgrade` or Engine.upgrade adds it."
+            logger.warning("%s has no %s: %s", index.location, " and no ".join(lacking), less)
         return cls(index, index.calibrated_model(), search, pipeline)
 
     def add(self, passages: Iterable[Passage], *, replacing: Iterable[str] = (), show_progress: bool = False) -> Added:
@@ -153,8 +152,8 @@ class Engine(Upkeep):
         Args:
             query: The question, not blank.
             k: How many passages to find at most.
-            filter: Condition on the metadata of the passages, such as `{"year": {"$gte": 1900}}`;
-                `fgr_retriever.index.filters` lists all operators.
+            filter: Condition on the metadata of the passages, such as `{"year": {"$gte": 1900}}`; see
+                `fgr_retriever.index.filters`. If it can let nothing through, the log says why, once.
             trim: How evidence becomes spans: settings, or a dict of their fields; None uses the defaults.
 
         Returns:
@@ -173,7 +172,8 @@ class Engine(Upkeep):
         """Find the best passages for many queries at once; see `search`."""
         if isinstance(queries, str):
             raise InputError(f"queries {queries!r:.200}: must be a sequence of strings; use search for one query")
-        return self._search(queries, k, filter, trimming(trim), Stopwatch())
+        found = self._search(queries, k, filter, trimming(trim), Stopwatch())
+        return self.unmet_filters.logged(filter, found)
 
     def rank(self, query: str, k: int = 10, *, filter: Filter | None = None) -> list[tuple[str, float]]:
         """Rank passages without their evidence. No text is read, so this is cheaper than `search`.
@@ -184,8 +184,10 @@ class Engine(Upkeep):
         """
         (question,) = self._questions.encode([query])
         if self._pipeline is None:
-            return self._index.rank(question.vectors, k, filter, self._search_config)
-        return self._pipeline.rank(self._request(question, k, filter, TrimConfig(), Stopwatch()))
+            found = self._index.rank(question.vectors, k, filter, self._search_config)
+        else:
+            found = self._pipeline.rank(self._request(question, k, filter, TrimConfig(), Stopwatch()))
+        return self.unmet_filters.logged(filter, found)
 
     def retrieve(
         self,
@@ -216,8 +218,7 @@ class Engine(Upkeep):
         config, watch = trimming(trim), Stopwatch()
         with traced("retrieve") as note:
             (hits,) = self._search([query], k, filter, config, watch)
-            if filter is not None and not hits and (unmet := self._index.unmet(filter)):
-                watch.notes.append(f"{LETS_NOTHING}: {'; '.join(unmet)}")
+            watch.notes += self.unmet_filters.notes(filter, hits)
             context = trim_hits(query, hits, self._encoder.calibration, config, count_tokens, watch)
             note({"hits": len(hits), **context.report.to_dict()})
         return context
@@ -287,8 +288,7 @@ class Engine(Upkeep):
                 with watch("evidence"):
                     hits = [read_hits(self._encoder, *one, config) for one in zip(questions, matches, strict=True)]
             else:
-                requests = [self._request(one, k, filter, config, watch) for one in questions]
-                hits = [self._pipeline.search(*pair) for pair in zip(requests, questions, strict=True)]
+                hits = [self._pipeline.search(self._request(one, k, filter, config, watch), one) for one in questions]
             note({"queries": len(queries), "k": k, "hits": sum(map(len, hits)), "times_ms": watch.times_ms})
         return hits
 

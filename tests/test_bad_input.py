@@ -263,6 +263,17 @@ def test_a_wrong_name_of_a_setting_names_the_nearest(kind, wrong, meant):
         ("asearch", {"top_k": 3}, "asearch takes no 'top_k': did you mean 'k'"),
         ("rank", {"filters": {}}, "rank takes no 'filters': did you mean 'filter'"),
         ("search_batch", {"query": "q"}, "search_batch takes no 'query': did you mean 'queries'"),
+        (
+            "add",
+            {"delete_missing": True},
+            r"add takes .*replacing=engine\.ids\(\) .*; Engine\.refresh takes 'delete_missing'",
+        ),
+        ("aadd", {"delete_missing": True}, r"aadd takes .*replacing=engine\.ids\(\) .*; Engine\.refresh takes"),
+        (
+            "search",
+            {"count_tokens": len},
+            r"search takes no 'count_tokens': Engine\.retrieve takes 'count_tokens'\. It",
+        ),
         ("add", {"progress": True}, "add takes no 'progress': did you mean 'show_progress'"),
         ("delete", {"id": "a"}, "delete takes no 'id': did you mean 'ids'"),
     ],
@@ -292,6 +303,38 @@ def test_a_trimmer_refuses_what_is_no_model(word_encoder):
         Trimmer(word_encoder, max_tokens=50)
     with pytest.raises(InputError, match=r"^Trimmer\.acontext takes no 'topn': did you mean 'top_n'"):
         asyncio.run(Trimmer(word_encoder).acontext("q", [], topn=3))
+
+
+@pytest.mark.parametrize(
+    ("passages", "told"),
+    [
+        (["a text"], r"^passage 0: must be a Passage, got str: texts go to Trimmer\.trim, or .*Passage\('1', text\)"),
+        ([Passage("1", "a"), None], "^passage 1: must be a Passage, got NoneType"),
+        ([Passage("1", 3)], "^text 0: must be a string, got int"),
+        ("a text", r"got str: the question comes first, .*Trimmer\.trim"),
+        (Passage("1", "a"), "got Passage: .*one passage goes into a list"),
+        (None, "got NoneType"),
+        ({"1": "a"}, "got dict"),
+        (iter([Passage("1", "a")]), "got list_iterator"),
+    ],
+)
+def test_a_trimmer_refuses_what_are_no_passages(trimmer, passages, told):
+    with pytest.raises(InputError, match=told):
+        trimmer.context("q?", passages)
+    with pytest.raises(InputError, match=told):
+        asyncio.run(trimmer.acontext("q?", passages, top_n=1))
+
+
+def test_a_trimmer_whose_arguments_are_swapped_says_so(trimmer):
+    with pytest.raises(InputError, match="the question comes first"):
+        trimmer.context([Passage("1", "a")], "q?")
+    with pytest.raises(InputError, match=r"^Trimmer\.trim takes no 'top_n': Trimmer\.context takes 'top_n'"):
+        trimmer.trim("q?", ["a"], top_n=1)
+
+
+def test_an_id_that_comes_twice_is_told_as_a_program_needs_it(engine):
+    with pytest.raises(InputError, match=r"'z' comes twice: ids must be unique: give each one of its own$"):
+        engine.add([Passage("z", "One."), Passage("z", "Two.")])
 
 
 def test_settings_of_a_trim_may_be_a_dict(engine, word_encoder):

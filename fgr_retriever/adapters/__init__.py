@@ -75,7 +75,9 @@ def retrieve_context(engine: Engine, query: str, *, k: int, trim: TrimConfig, **
         context = engine.retrieve(query, k=depth, trim=trim, **options)
     ranks = _results(context, trim)
     # Once more for exactly as many as it takes, so that a budget is shared by `k` passages.
-    return engine.retrieve(query, k=ranks[k - 1], trim=trim, **options) if len(ranks) > k else context
+    context = engine.retrieve(query, k=ranks[k - 1], trim=trim, **options) if len(ranks) > k else context
+    engine.unmet_filters.logged(options.get("filter"), context.hits)  # frameworks show the report to callbacks alone
+    return context
 
 
 def find_whole(

@@ -9,7 +9,7 @@ from dataclasses import fields
 from itertools import chain
 from typing import Any, TypeVar, cast
 
-from fgr_retriever.arguments import field_of, order_of, owner_of, unknown_name
+from fgr_retriever.arguments import class_of, field_of, order_of, owner_of, takers_of, unknown_name
 from fgr_retriever.config import TrimConfig
 from fgr_retriever.errors import InputError
 
@@ -28,7 +28,9 @@ NO_EMBEDDINGS = (
 )
 
 
-def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], kind: type | None = None) -> None:
+def refuse_unknown(
+    owner: str, given: Iterable[str], known: Iterable[str], kind: type | None = None, others: type | None = None
+) -> None:
     """Refuse names of arguments that there are not.
 
     Args:
@@ -36,6 +38,7 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], kind:
         given: The names that the caller used.
         known: All names that there are, at least one.
         kind: The class that was called, if it was one.
+        others: The class whose other functions may take a name.
 
     Raises:
         InputError: One is unknown; the message has all names, and first the nearest one if any is near. Of a setting
@@ -59,7 +62,7 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Iterable[str], kind:
         if takers:
             how = "give it to" if ours == name else f"the folder of the index is {ours!r} of"
             raise InputError(f"{owner} takes no {name!r}: {how} {listed(owner, takers)}")
-        raise InputError(unknown_name(owner, name, names))
+        raise InputError(unknown_name(owner, name, names, takers_of(others, name)))
 
 
 def makers(kind: type | None) -> list[str]:
@@ -95,7 +98,7 @@ def takes(options: type | None = None) -> Callable[[_Function], _Function]:
         def checked(*args: Any, **given: Any) -> Any:
             owner, kind = owner_of(function, args, own[0].name)
             _refuse_embeddings(owner, chain(args, given.values()))
-            refuse_unknown(owner, given, known, kind)
+            refuse_unknown(owner, given, known, kind, class_of(args, own[0].name))
             try:
                 signature.bind(*args, **given)
             except TypeError as error:

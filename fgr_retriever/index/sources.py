@@ -62,8 +62,9 @@ def twice(id: str, source: str | None, other: str | None) -> InputError:
     """Say that two passages have one id, and of which sources they are."""
     if source == other:
         within = f" in {source!r:.200}" if source else ""
+        numbered = ", or let `fgr index --id-field ''` number the records" if source else ""
         return InputError(
-            f"passage id {id!r:.200} comes twice{within}: ids must be unique (`fgr index --id-field ''` numbers)"
+            f"passage id {id!r:.200} comes twice{within}: ids must be unique: give each one of its own{numbered}"
         )
     both = f"in {_called(other)} and in {_called(source)}"
     return InputError(f"passage id {id!r:.200} comes twice, {both}: {_another_id(id, source)}")
@@ -74,7 +75,9 @@ def _called(source: str | None) -> str:
 
 
 def _another_id(id: str, source: str | None) -> str:
-    example = f", such as {f'{source}#{id}'!r:.200} (`fgr index --ids-per-file` makes such ids)" if source else ""
+    example = (
+        f", such as {f'{source}#{id}'!r:.200} (`fgr index --ids-per-file` makes such ids of files)" if source else ""
+    )
     return f"give it an id of its own{example}"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from fgr_retriever.index.filters import Filter, operators_of, values_at, wanted_conditions
 from fgr_retriever.types import Metadata
+
+logger = logging.getLogger(__name__)
 
 LETS_NOTHING = "the filter lets nothing through"
 """How the note of a report begins that gives these reasons."""
@@ -19,6 +22,56 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (Mapping, "an object"),
 )
 _COMPARING = ("$eq", "$gt", "$gte", "$lt", "$lte")
+_MOST_LOOKED_AT = 1000
+_Found = TypeVar("_Found", bound=Sequence[object])
+
+
+class _Index(Protocol):
+    def unmet(self, filter: Filter) -> list[str]: ...
+
+    def __len__(self) -> int: ...
+
+
+class UnmetFilters:
+    """Says of the filters of searches that found nothing why they let nothing through.
+
+    Args:
+        index: What is searched.
+    """
+
+    def __init__(self, index: _Index) -> None:
+        """Look at nothing yet."""
+        self._index = index
+        self._looked_at: set[frozenset[tuple[str, str, frozenset[str]]]] = set()
+
+    def notes(self, filter: Filter | None, found: Sequence[object]) -> list[str]:
+        """Give the note for the report of a search; none if it found something or its filter could be met."""
+        unmet = self._index.unmet(filter) if filter is not None and not found else []
+        return [f"{LETS_NOTHING}: {'; '.join(unmet)}"] if unmet else []
+
+    def logged(self, filter: Filter | None, found: _Found) -> _Found:
+        """Pass on what was found; of nothing, the note goes to the log.
+
+        This is done once for filters with the same keys, operators and kinds of values, so that a search that finds
+        nothing seldom reads the metadata of all passages.
+        """
+        if filter is not None and not any(found) and len(self._index):
+            self._log(filter)
+        return found
+
+    def _log(self, filter: Filter) -> None:
+        asked = frozenset(
+            (key, name, frozenset(_wanted(name, operand)))
+            for key, condition in wanted_conditions(filter)
+            for name, operand in operators_of(condition).items()
+        )
+        if asked in self._looked_at:
+            return
+        if len(self._looked_at) == _MOST_LOOKED_AT:  # the clients of a server may think of any number of keys
+            self._looked_at.clear()
+        self._looked_at.add(asked)
+        for note in self.notes(filter, ()):
+            logger.warning("%s", note)
 
 
 def unmet(filter: Filter, stored: Iterable[Metadata]) -> list[str]:

@@ -104,11 +104,12 @@ class Trimmer:
             they are best first, and among equals the earlier one comes first.
 
         Raises:
-            InputError: The query is blank, or the query or a text is not a string.
+            InputError: The query is blank or not a string, or `passages` is no sequence of passages.
             ConfigError: `max_tokens` is negative or not an integer, `top_n` is not an integer of at
                 least 1, or `count_tokens` gives no integer.
             TokenCounterError: There is a limit, and a tokenizer that the config names is not available.
         """
+        _check_passages(passages)
         config = self._config if max_tokens is None else replace(self._config, max_tokens=max_tokens)
         check("top_n", top_n, top_n is None or is_count(top_n, 1), "None or an integer of at least 1")
         watch = Stopwatch()
@@ -142,7 +143,6 @@ class Trimmer:
     def _hits(self, query: str, passages: Sequence[Passage], config: TrimConfig, watch: Stopwatch) -> list[Hit]:
         """Score every passage and its tokens, a few passages at a time."""
         texts = [passage.text for passage in passages]
-        _check_texts(texts)
         with watch("encode"):
             (question,) = self._questions.encode([query])
         hits: list[Hit] = []
@@ -244,6 +244,20 @@ def _maxsim(query: Tensor, blocks: Sequence[TokenBlock]) -> float:
     """Score one text, block by block; one without tokens, whose score is -inf, gets the least that JSON knows."""
     best = [best_matches(query, torch.from_numpy(one.vectors), torch.tensor([len(one.vectors)])) for one in blocks]
     return max(float(torch.cat(best).amax(dim=0).sum()), -float(len(query)))
+
+
+def _check_passages(passages: Sequence[Passage]) -> None:
+    """Raise InputError unless passages are a sequence of passages with texts."""
+    remedy = "texts go to Trimmer.trim, or make a passage of each: Passage('1', text)"
+    if isinstance(passages, (str, Passage)) or not isinstance(passages, Sequence):
+        raise InputError(
+            f"passages must be a sequence of Passage, got {type(passages).__name__}: the question comes first, and one "
+            f"passage goes into a list; {remedy}"
+        )
+    for position, passage in enumerate(passages):
+        if not isinstance(passage, Passage):
+            raise InputError(f"passage {position}: must be a Passage, got {type(passage).__name__}: {remedy}")
+    _check_texts([passage.text for passage in passages])
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from fgr_retriever.cli.reading.records import Fields
 from fgr_retriever.cli.reading.sources import find_sources
 from fgr_retriever.errors import InputError, MissingExtraError
 from fgr_retriever.index.sources import is_within, source_of
+from fgr_retriever.trim.origin import Origin
 from fgr_retriever.types import Passage
 
 
@@ -34,7 +35,7 @@ class TestReadPassages:
         path.write_text('{"_id": 7, "title": "T", "text": "x", "tags": ["a"]}\n\n{"_id": "b", "text": "y"}')
         assert self.read(path) == [
             Passage("7", "x", {"title": "T", "tags": ["a"], "source": str(path)}),
-            Passage("b", "y", {"source": str(path)}),
+            Passage("b", "y", {"source": str(path), "title": str(path)}),
         ]
 
     def test_an_object_named_metadata_holds_fields_of_the_record(self, tmp_path):
@@ -46,7 +47,7 @@ class TestReadPassages:
         )
         assert [one.metadata for one in self.read(path)] == [
             {"title": "T", "year": 1898, "source": str(path)},
-            {"metadata": "a string", "source": str(path)},
+            {"metadata": "a string", "source": str(path), "title": str(path)},
             {"source": "https://example.org", "fgr_file": str(path), "metadata": {"deep": 1}},
         ]
 
@@ -54,7 +55,7 @@ class TestReadPassages:
         path = tmp_path / "a.csv"
         path.write_text('key,body,head\nk,"one\ntwo",H\n', encoding="utf-8-sig")
         assert self.read(path, id="key", text="body", title="head") == [
-            Passage("k", "H\n\none\ntwo", {"head": "H", "source": str(path)})
+            Passage("k", "H\n\none\ntwo", {"head": "H", "source": str(path), "title": str(path)})
         ]
 
     def test_records_without_ids_are_numbered(self, tmp_path):
@@ -109,6 +110,10 @@ class TestReadPassages:
         passages = self.read(path, passage_chars=16)
         assert [passage.text for passage in passages] == ["one\r\ntwo", "three\r\n \r\n\r\nfour"]
         assert [passage.metadata["start_index"] for passage in passages] == [3, 15]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+        for one in passages:
+            assert text[(start := one.metadata["start_index"]) : start + len(one.text)] == one.text
 
     @given(st.text(alphabet="ab \n\r", max_size=200), st.integers(1, 30))
     def test_cut_passages_are_the_text(self, text, size):
@@ -346,7 +351,7 @@ class TestFormats:
         path.write_text('city;people;note\nOslo;700000;"cold; wet"\n')
         (passage,) = self.read(path, text="city,note")
         assert passage.text == "city: Oslo\nnote: cold; wet"
-        assert passage.metadata == {"people": "700000", "source": str(path)}
+        assert passage.metadata == {"people": "700000", "source": str(path), "title": str(path)}
 
     def test_records_without_a_text_are_lines_as_those_of_a_sheet(self, tmp_path):
         (tmp_path / "hire.csv").write_text("id,item,week\n1,Van, 420 \n2,,\n,,\n4,Car,300\n")
@@ -364,7 +369,8 @@ class TestFormats:
             ("staff.json#1", 'name: Zoë\nskills: ["tea"]'),
             ("t", "one"),
         ]
-        assert found[0].metadata == {"id": "1", "item": "Van", "week": " 420 ", "source": f"{name}/hire.csv"}
+        file = {"source": f"{name}/hire.csv", "title": f"{name}/hire.csv"}
+        assert found[0].metadata == {"id": "1", "item": "Van", "week": " 420 ", **file}
         assert found[3].metadata["year"] == 1
         assert met == [f"{name}/hire.csv", f"{name}/staff.json"]
 
@@ -385,12 +391,27 @@ class TestFormats:
         path.write_text('{"a,b": "one"}')
         assert self.read(path, text="a,b")[0].text == "one"
 
+    def test_records_have_the_title_of_texts(self, tmp_path):
+        for folder in ("north", "south"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "prices.csv").write_text("item,week\nVan,420\n")
+        (tmp_path / "told.jsonl").write_text('{"text": "one", "title": "Own"}\n{"text": "two", "source": "a/wiki.md"}')
+        (tmp_path / "xl.txt").write_text("text")
+        name = tmp_path.name
+        assert [Origin.of(one).title for one in self.read(tmp_path)] == [
+            f"{name}/north/prices.csv",
+            f"{name}/south/prices.csv",
+            "Own",
+            "wiki.md",
+            f"{name}/xl.txt",
+        ]
+
     def test_empty_cells_beyond_the_header_are_none(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text("id,text\na,one,,\nb,two, \n")
         assert [(one.id, one.text, one.metadata) for one in self.read(path)] == [
-            ("a", "one", {"source": str(path)}),
-            ("b", "two", {"source": str(path)}),
+            ("a", "one", {"source": str(path), "title": str(path)}),
+            ("b", "two", {"source": str(path), "title": str(path)}),
         ]
 
     def test_ids_of_records_per_file(self, tmp_path):
@@ -429,7 +450,7 @@ class TestFormats:
     def test_the_delimiter_is_that_of_the_header(self, tmp_path, name, mark):
         path = tmp_path / name
         path.write_text(mark.join(("id", "text", "n")) + "\n" + mark.join(("x", "one", "1")) + "\n")
-        assert self.read(path) == [Passage("x", "one", {"n": "1", "source": str(path)})]
+        assert self.read(path) == [Passage("x", "one", {"n": "1", "source": str(path), "title": str(path)})]
 
     def test_an_array_of_objects(self, tmp_path):
         path = tmp_path / "a.json"

@@ -250,9 +250,9 @@ class TestSameIds:
 
     def test_twice_in_one_file(self, run, exports):
         (exports / "a" / "machines.csv").write_text("id,text\n1,The lift.\n1,A saw.\n")
-        assert "'1' comes twice in 'a/machines.csv': ids must be unique (`fgr index --id-field ''`" in run(
-            exports / "a", code=1
-        )
+        told = run(exports / "a", code=1)
+        assert "'1' comes twice in 'a/machines.csv': ids must be unique: give" in told
+        assert "`fgr index --id-field ''`" in told
         run(exports / "a", "--id-field", "")
         assert run.texts() == {"a/machines.csv#1": "The lift.", "a/machines.csv#2": "A saw."}
 

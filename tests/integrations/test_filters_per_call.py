@@ -10,6 +10,7 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 import langchain_fgr
 import llama_index.tools.fgr
+from fgr_retriever import TrimConfig
 from fgr_retriever.testing import WordEncoder
 from langchain_fgr import FGRRetriever, FGRVectorStore
 from llama_index.retrievers.fgr import FGRRetriever as LlamaIndexRetriever
@@ -112,6 +113,41 @@ def test_a_value_of_another_type_is_noted(engine, filter, reason):
     if engine.location.startswith("qdrant"):  # there, only absent keys are counted
         reason = reason.split(";")[0] if "yaer" in filter else None
     assert list(context.report.notes) == ([f"the filter lets nothing through: {reason}"] if reason else [])
+
+
+@pytest.mark.parametrize("find", ["search", "rank", "search_batch"])
+def test_the_log_says_once_why_a_filter_lets_nothing_through(engine, caplog, find):
+    query = [QUERY] if find == "search_batch" else QUERY
+    for filter in ({"yaer": {"$lt": 5}}, {"yaer": {"$lt": 6}}, {"year": 3000}, {"year": {"$lt": 5}}, None):
+        getattr(engine, find)(query, filter=filter)
+    told = [one.getMessage() for one in caplog.records if one.name == "fgr_retriever.index.unmet"]
+    assert told == ["the filter lets nothing through: no passage has the metadata 'yaer'"]
+
+
+def test_the_log_says_it_of_an_index_that_was_empty(engine, caplog):
+    passages = engine.get(engine.ids())
+    engine.delete(engine.ids())
+    assert not engine.search(QUERY, filter={"yaer": 1})
+    assert not caplog.records
+    engine.add(passages)
+    assert not engine.search(QUERY, filter={"yaer": 1})
+    assert "'yaer'" in caplog.text
+
+
+def test_the_report_says_it_and_not_the_log(engine, caplog):
+    assert engine.retrieve(QUERY, filter={"yaer": 1}, count_tokens=len).report.notes
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("trim", [None, TrimConfig()], ids=["whole", "trimmed"])
+def test_the_log_says_it_of_frameworks(engine, trim, caplog):
+    for _ in range(2):
+        assert not FGRRetriever(engine=engine, trim=trim).invoke(QUERY, filter={"yaer": 1})
+    filters = MetadataFilters(filters=[MetadataFilter(key="feild", value="physics")])
+    for _ in range(2):
+        assert not LlamaIndexRetriever(engine, trim=trim, filters=filters).retrieve(QUERY)
+    assert caplog.text.count("no passage has the metadata 'yaer'") == 1
+    assert caplog.text.count("no passage has the metadata 'feild'") == 1
 
 
 def test_the_note_is_in_the_report_of_a_call(chemistry):

@@ -326,6 +326,8 @@ async def test_a_misspelt_or_unnamed_argument_of_an_add_is_told(kind, engine):
         made.add_documents(DOCUMENTS, id=["a"])
     with pytest.raises(InputError, match=rf"{kind.__name__}\.aadd_texts takes no 'metadata': did you mean 'metadatas'"):
         await made.aadd_texts(["a"], metadata=[{}])
+    with pytest.raises(InputError, match=rf"add_texts takes no 'delete_missing': {kind.__name__}\.add_documents"):
+        made.add_texts(["a"], delete_missing=True)
     with pytest.raises(InputError, match=r"add_documents: too many .*in order: documents; by name: ids"):
         made.add_documents(DOCUMENTS, ["a"])
 

@@ -90,6 +90,20 @@ def test_a_name_that_there_is_not_is_refused_when_it_is_assigned(retriever, name
 
 
 @pytest.mark.folders
+async def test_a_name_that_there_is_not_is_refused_by_what_stores_nodes(retriever):
+    node, refresh = TextNode(text="a"), r"FGRRetriever\.refresh_ref_docs take 'delete_missing'"
+    with pytest.raises(InputError, match=f"add_nodes takes no 'delete_missing': .*{refresh}"):
+        retriever.add_nodes([node], delete_missing=True)
+    with pytest.raises(InputError, match=f"from_nodes takes no 'delete_missing': .*{refresh}"):
+        FGRRetriever.from_nodes([node], delete_missing=True)
+    with pytest.raises(InputError, match="refresh_ref_docs takes no 'delet_missing': did you mean 'delete_missing'"):
+        retriever.refresh_ref_docs([Document(text="a")], delet_missing=True)
+    with pytest.raises(InputError, match="aadd_nodes takes no 'progress': did you mean 'show_progress'"):
+        await FGRVectorStore(retriever.engine).aadd_nodes([node], progress=True)
+    assert retriever.engine.ids() == ["a"]
+
+
+@pytest.mark.folders
 def test_what_llama_index_and_a_subclass_assign_is_assigned(retriever):
     class Weighted(FGRRetriever):
         asked = 0

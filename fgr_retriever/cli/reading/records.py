@@ -95,7 +95,9 @@ class Fields:
             del metadata[_METADATA]
             metadata = {**inner, **metadata}
         metadata.setdefault("source", name)
-        if metadata["source"] != name:  # the record has a source of its own
+        if metadata["source"] == name:
+            metadata.setdefault("title", name)  # as that of a text, so that files of one name are told apart
+        else:  # the record has a source of its own
             metadata[FILE] = name
         return Passage(id=id, text=text, metadata=metadata)
 

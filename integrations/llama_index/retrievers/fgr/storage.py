@@ -11,6 +11,7 @@ from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, Document, NodeRelationship, TextNode, TransformComponent
 
 from fgr_retriever.adapters import RESERVED_KEY
+from fgr_retriever.adapters.names import takes
 from fgr_retriever.errors import InputError
 from fgr_retriever.types import Added, Passage
 from llama_index.postprocessor.fgr.nodes import node_text, to_passage
@@ -33,6 +34,7 @@ class NodeStorage:
     if TYPE_CHECKING:  # else pydantic makes a field of it
         engine: Engine
 
+    @takes()
     def add_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes: all of them or, if there is an error, none.
 
@@ -54,10 +56,12 @@ class NodeStorage:
         self.engine.add(passages, show_progress=show_progress)
         return [passage.id for passage in passages]
 
+    @takes()
     async def aadd_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index nodes, in a worker thread; see `add_nodes`."""
         return await asyncio.to_thread(self.add_nodes, nodes, show_progress=show_progress)
 
+    @takes()
     def insert(
         self,
         document: Document,
@@ -68,6 +72,7 @@ class NodeStorage:
         """Index one document; see `refresh_ref_docs`, which takes many at once."""
         return self.refresh_ref_docs([given_document(document)], transformations, show_progress=show_progress)[0]
 
+    @takes()
     async def ainsert(
         self,
         document: Document,
@@ -78,6 +83,7 @@ class NodeStorage:
         """Index one document, in a worker thread; see `insert`."""
         return await asyncio.to_thread(self.insert, document, transformations, show_progress=show_progress)
 
+    @takes()
     def refresh_ref_docs(
         self,
         documents: Iterable[Document],
@@ -127,6 +133,7 @@ class NodeStorage:
         self.engine.last_added = Added(done.added, done.updated, done.unchanged + len(unchanged), done.deleted)
         return [id in new for id in ids]
 
+    @takes()
     async def arefresh_ref_docs(
         self,
         documents: Iterable[Document],
