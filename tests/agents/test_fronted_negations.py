@@ -2,22 +2,14 @@
 
 import pytest
 
-from fgr_retriever import verify_citations
 from fgr_retriever.agents.statement import Statement
-from fgr_retriever.model.encoder import Encoder
+from tests.agents.judging import judged
 
 FINES = (
     "Hotel nights are paid up to EUR 145. Under no circumstances will the company reimburse alcohol or parking fines."
 )
 SAFE = "At no time does the insurance pay more than EUR 10,000 for jewellery."
 ROPES = "Neither cut ropes nor opened paint can be returned within 14 days."
-
-
-def judged(sentence, text):
-    span = {"passage": "p", "start": 0, "end": len(text), "source_start": None, "source_end": None, "score": 1.0}
-    source = {"number": 1, "title": "p", "also_in": [], "passages": [], "spans": [{**span, "text": text}]}
-    (citation,) = verify_citations(f"{sentence} [1].", {"sources": [source]}, encoder=Encoder.default())
-    return citation.supported
 
 
 @pytest.mark.golden
@@ -46,8 +38,8 @@ def judged(sentence, text):
     ],
 )
 def test_what_is_denied_is_no_support_for_its_contrary(text, no, yes):
-    assert judged(no, text) is False
-    assert judged(yes, text) is True
+    assert judged(no, text)[0] is False
+    assert judged(yes, text)[0] is True
 
 
 def test_neither_with_nor_is_one_negation():

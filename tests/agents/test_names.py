@@ -2,21 +2,13 @@
 
 import pytest
 
-from fgr_retriever import verify_citations
-from fgr_retriever.model.encoder import Encoder
+from tests.agents.judging import judged
 
 TOOL = "SAP is approved by the finance controller. Laptops are ready on day one."
 BREACH = "Brightwave Sensors pays EUR 75,000 for each breach. Notice is 60 days."
 ONE_WORD = "Brightwave pays EUR 75,000 for each breach."
 TABLE = "## Software\n\n| Tool | Approver | Seats |\n|---|---|---|\n| SAP | Finance controller | 40 |"
 RADIUM = "Marie Curie discovered radium in 1898."
-
-
-def judged(sentence, text):
-    span = {"passage": "p", "start": 0, "end": len(text), "source_start": None, "source_end": None, "score": 1.0}
-    source = {"number": 1, "title": "p", "also_in": [], "passages": [], "spans": [{**span, "text": text}]}
-    (citation,) = verify_citations(f"{sentence} [1].", {"sources": [source]}, encoder=Encoder.default())
-    return citation.supported, citation.reason
 
 
 @pytest.mark.golden
