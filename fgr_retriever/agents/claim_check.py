@@ -10,6 +10,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.agents.amounts import LIST
 from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
@@ -180,7 +181,9 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
         words: Its words and how well the sources match them.
         told: The sources.
     """
-    numbers = [said.text[one.start : one.end] for one in said.quantities if one not in told.amounts]
+    absent = [one for one in said.quantities if one not in told.amounts and one.label != LIST]
+    numbers = [said.text[one.start : one.end] for one in absent]
+    unclear = [one for one in absent if told.amounts.has_otherwise(one) and not told.amounts.rivals(one)]
     for kind, found in said.exclusive.items():
         if kind == ORDINALS:  # "the first of May" may be written "1 May"
             continue
@@ -193,7 +196,7 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
     weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
     if numbers or names or (unmatched and len(unmatched) / weighed >= TOO_MANY_UNMATCHED):
-        certain = bool(numbers or names) or not (said.quantities or said.exclusive)
+        certain = len(numbers) > len(unclear) or bool(names) or not (said.quantities or said.exclusive)
         yield Doubt(f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}", certain)
 
 
