@@ -110,7 +110,7 @@ class Amounts:
         return any(_rounded(written) in known for _, written in one.readings)
 
     def rivals(self, one: Quantity) -> bool:
-        """Say whether another number has the unit of a number, or counts the same, or has the same letters before it."""
+        """Say whether one of them has the unit of a number, or counts the same, or has the same label."""
         if one.measured:
             return self.rival(one.measured) is not None
         if one.label:
