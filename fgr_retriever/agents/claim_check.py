@@ -42,6 +42,7 @@ LEAST_SURE_MATCH = 0.5
 # true sentences 2 have neither; of those sentences beside another passage, 86 % on the same subject and
 # 98 % on a different one.
 LEAST_LIKENESS = 0.55
+_OTHERWISE = ": a number there is that of a name or a numbering and here an amount, or the other way round"
 _PRICED = frozenset(map(stem, "cost costs price priced".split()))
 _GAP = 10  # characters between two words in a row
 _INDEFINITE = frozenset(
@@ -192,7 +193,8 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     """
     absent = [one for one in said.quantities if one not in told.amounts and one.label != LIST]
     numbers = [said.text[one.start : one.end] for one in absent]
-    unclear = [one for one in absent if told.amounts.has_otherwise(one) and not told.amounts.rivals(one)]
+    otherwise = [one for one in absent if told.amounts.has_otherwise(one)]
+    unclear = [one for one in otherwise if not told.amounts.rivals(one)]
     for kind, found in said.exclusive.items():
         if kind == ORDINALS:  # "the first of May" may be written "1 May"
             continue
@@ -206,7 +208,8 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
     weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
     if numbers or names or (unmatched and len(unmatched) / weighed >= TOO_MANY_UNMATCHED):
         certain = len(numbers) > len(unclear) or bool(names) or not (said.quantities or said.exclusive)
-        yield Doubt(f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}", certain)
+        reason = f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}"
+        yield Doubt(reason + (_OTHERWISE if otherwise else ""), certain)
 
 
 def _written(word: QueryWord) -> str:

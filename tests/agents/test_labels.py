@@ -27,7 +27,7 @@ def judged(sentence, text):
     span = {"passage": "p", "start": 0, "end": len(text), "source_start": None, "source_end": None, "score": 1.0}
     source = {"number": 1, "title": "p", "also_in": [], "passages": [], "spans": [{**span, "text": text}]}
     (citation,) = verify_citations(f"{sentence} [1].", {"sources": [source]}, encoder=Encoder.default())
-    return citation.supported
+    return citation.supported, citation.reason
 
 
 @pytest.mark.golden
@@ -57,7 +57,7 @@ def judged(sentence, text):
     ],
 )
 def test_what_the_source_says_with_its_identifiers_is_supported(text, sentence):
-    assert judged(sentence, text) is True
+    assert judged(sentence, text) == (True, "")
 
 
 @pytest.mark.golden
@@ -89,7 +89,12 @@ def test_what_the_source_says_with_its_identifiers_is_supported(text, sentence):
     ],
 )
 def test_an_amount_is_not_supported_by_an_identifier_nor_the_other_way_round(text, sentence, found):
-    assert judged(sentence, text) is found
+    assert judged(sentence, text)[0] is found
+
+
+@pytest.mark.golden
+def test_the_reason_says_that_the_number_is_there_as_something_else():
+    assert judged("Room B-12 may hold 12 people", ROOM)[1].endswith("and here an amount, or the other way round")
 
 
 @pytest.mark.parametrize(
