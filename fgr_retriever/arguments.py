@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import SequenceMatcher
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fgr_retriever.errors import ConfigError, FgrError, InputError
 
 _Kind = TypeVar("_Kind", bound=type)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _ANOTHER_WAY = {"delete_missing": ("replacing", "replacing=engine.ids() deletes what is not among the passages")}
 """By a name that a function may lack, the argument that does the same, and how."""
@@ -64,6 +65,11 @@ def strict_arguments(error: type[FgrError] = InputError, **settings: type) -> Ca
         return kind
 
     return decorate
+
+
+def strict_function(function: _Function) -> _Function:
+    """Let a function by itself refuse what it does not take with an InputError, as those of a class do."""
+    return cast(_Function, _checked(function, InputError, {}))
 
 
 def owner_of(function: Callable[..., Any], args: Sequence[Any], first: str) -> tuple[str, type | None]:

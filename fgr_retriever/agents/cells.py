@@ -13,7 +13,7 @@ from itertools import permutations
 
 import regex
 
-from fgr_retriever.agents.amounts import Quantity
+from fgr_retriever.agents.amounts import NUMBERING, Quantity
 from fgr_retriever.agents.source_rows import (
     Row,
     content_stems,
@@ -129,8 +129,9 @@ class _Asked:
 
     def __init__(self, claim: Statement) -> None:
         self.claim = claim
-        self.numbers = outside_names(claim.text, claim.quantities)
-        self.words = content_stems(claim.text, without=claim.quantities)
+        labels = [one for one in claim.quantities if one.label == NUMBERING]  # "priority 2" names a row
+        self.numbers = [one for one in outside_names(claim.text, claim.quantities) if one not in labels]
+        self.words = content_stems(claim.text, without=[one for one in claim.quantities if one not in labels])
         self.all = content_stems(claim.text, all=True)
 
     def names(self, text: str) -> bool:
@@ -179,7 +180,8 @@ def _in_table(number: Quantity, asked: _Asked, rows: Sequence[Row]) -> Misplaced
         theirs = asked.words & row.words
         named = bool(mine) and mine == theirs and asked.names(row.label) and not asked.names(best.label)
         if mine < theirs or len(theirs) >= len(mine) + _CLEARLY or named:
-            return Misplaced(asked.cut(number), best.label, is_sure=bool(mine) and mine < theirs)
+            is_sure = mine < theirs and (bool(mine) or (row.is_pair and asked.names(row.label)))
+            return Misplaced(asked.cut(number), best.label, is_sure=is_sure)
     columns = [_column(number, asked, row) for row in holding if asked.words & row.words == mine]
     return columns[0] if all(columns) else None
 

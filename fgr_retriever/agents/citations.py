@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias, cast
 from fgr_retriever.agents.claim_check import Claim, Verdict, judge
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan, NumberedSources
 from fgr_retriever.agents.evidence_search import describe
+from fgr_retriever.arguments import strict_function
 from fgr_retriever.engine import Engine
 from fgr_retriever.errors import InputError
 from fgr_retriever.model.tokens import TokenEncoder
@@ -84,6 +85,7 @@ class Citation:
     reason: str
 
 
+@strict_function
 def verify_citations(
     answer: str,
     context: _Answered,
@@ -124,7 +126,7 @@ def verify_citations(
 
     Raises:
         InputError: `answer` is not a string, `context` is neither a context nor such an artifact, two of them
-            use a number for different sources, or `encoder` has no model.
+            use a number for different sources, `encoder` has no model, or it is given without its name.
     """
     if not isinstance(answer, str):
         raise InputError(f"answer must be a string, got {type(answer).__name__}")

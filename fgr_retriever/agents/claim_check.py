@@ -10,6 +10,7 @@ from itertools import groupby, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fgr_retriever.agents.amounts import LIST
 from fgr_retriever.agents.cells import misplaced, rates
 from fgr_retriever.agents.contradictions import Doubt, doubts
 from fgr_retriever.agents.evidence import EvidenceSource, EvidenceSpan
@@ -18,6 +19,7 @@ from fgr_retriever.agents.names import is_name, replaced
 from fgr_retriever.agents.opposites import ORDINALS, is_undone, stem
 from fgr_retriever.agents.readings import Reading
 from fgr_retriever.agents.statement import Statement, clauses
+from fgr_retriever.agents.units import CURRENCIES
 from fgr_retriever.evidence.support import Support, coverage
 from fgr_retriever.evidence.token_evidence import Question, evidence_of, support
 from fgr_retriever.model.tokens import StoredTokens, TokenEncoder, encode_for_evidence
@@ -40,6 +42,8 @@ LEAST_SURE_MATCH = 0.5
 # true sentences 2 have neither; of those sentences beside another passage, 86 % on the same subject and
 # 98 % on a different one.
 LEAST_LIKENESS = 0.55
+_OTHERWISE = ": a number there is that of a name or a numbering and here an amount, or the other way round"
+_PRICED = frozenset(map(stem, "cost costs price priced".split()))
 _GAP = 10  # characters between two words in a row
 _INDEFINITE = frozenset(
     "somebody someone anybody anyone nobody everybody everyone something anything nothing everything people person "
@@ -139,7 +143,7 @@ def _verdict(encoder: TokenEncoder, claim: Question, kept: Sequence[_Read]) -> V
     said, told = Statement(claim.text), Statement("\n\n".join([*(one.text for one in kept), periods]))
     words = coverage(supports, [np.ones(len(one.similarities), np.bool_) for one in supports])
     grounds = find_grounds(said.text, [one.text for one in kept], [one.places for one in kept], supports)
-    known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds)
+    known, sure = set(told.stems), said.told_months(told) | _implied(said, grounds) | _priced(said, told)
     words = {word: 1.0 if word.start in sure else cosine for word, cosine in words.items()}
     doubted = [*_missing(said, words, told), *doubts(said, grounds, known, Statement(periods).amounts)]
     foreign = said.words and said.stems[0] not in known and _content(said, words).get(said.words[0], 1.0)
@@ -170,6 +174,13 @@ def _implied(said: Statement, grounds: Sequence[Ground]) -> set[int]:
     return {word.start for word, short in zip(said.words, said.stems, strict=True) if short in negated}
 
 
+def _priced(said: Statement, told: Statement) -> set[int]:
+    """Give the first characters of words that an amount of money of the sources implies: "costs"."""
+    if not any(one.measured in CURRENCIES and one in told.amounts for one in said.quantities):
+        return set()
+    return {word.start for word, short in zip(said.words, said.stems, strict=True) if short in _PRICED}
+
+
 def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement) -> Iterator[Doubt]:
     """Find what a claim says beyond its sources: any name, number or month, or many of its words.
 
@@ -180,21 +191,31 @@ def _missing(said: Statement, words: Mapping[QueryWord, float], told: Statement)
         words: Its words and how well the sources match them.
         told: The sources.
     """
-    numbers = [said.text[one.start : one.end] for one in said.quantities if one not in told.amounts]
+    absent = [one for one in said.quantities if one not in told.amounts and one.label != LIST]
+    numbers = [said.text[one.start : one.end] for one in absent]
+    otherwise = [one for one in absent if told.amounts.has_otherwise(one)]
+    unclear = [one for one in otherwise if not told.amounts.rivals(one)]
     for kind, found in said.exclusive.items():
         if kind == ORDINALS:  # "the first of May" may be written "1 May"
             continue
         numbers += [word for name, word in found.items() if name not in told.possible.get(kind, {})]
-    verbatim = {word.text.casefold() for word in told.words}
-    content = {word: cosine for word, cosine in _content(said, words).items() if word.text.casefold() not in verbatim}
+    verbatim = {_written(word) for word in told.words}
+    content = {word: cosine for word, cosine in _content(said, words).items() if _written(word) not in verbatim}
     initials = "".join(word.text[0] for word in told.words).casefold()
     names = [word.text for word, cosine in content.items() if is_name(word, said) and cosine < LEAST_NAME_MATCH]
     names = [name for name in names if not (name.isupper() and name.casefold() in initials)]  # VAT: value added tax
     unmatched = [word.text for word, cosine in content.items() if cosine < LEAST_MATCH]
     weighed = len(_content(said, words)) + len(said.quantities) + len(said.limits)
     if numbers or names or (unmatched and len(unmatched) / weighed >= TOO_MANY_UNMATCHED):
-        certain = bool(numbers or names) or not (said.quantities or said.exclusive)
-        yield Doubt(f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}", certain)
+        certain = len(numbers) > len(unclear) or bool(names) or not (said.quantities or said.exclusive)
+        reason = f"the cited spans have nothing for {listed((*names, *unmatched, *numbers))}"
+        yield Doubt(reason + (_OTHERWISE if otherwise else ""), certain)
+
+
+def _written(word: QueryWord) -> str:
+    """Give a word in lower case; "B-12" is "b12"."""
+    plain = word.text.casefold()
+    return plain.replace("-", "") if any(map(str.isdigit, plain)) else plain
 
 
 def _content(said: Statement, words: Mapping[QueryWord, float]) -> dict[QueryWord, float]:

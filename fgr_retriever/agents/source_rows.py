@@ -11,6 +11,7 @@ import regex
 
 from fgr_retriever.agents.amounts import Amounts, Quantity
 from fgr_retriever.agents.opposites import stem
+from fgr_retriever.agents.source_lists import are_things, listed_pairs
 from fgr_retriever.agents.statement import Statement
 from fgr_retriever.text.blocks import paragraphs
 from fgr_retriever.text.lines import KEY, is_heading, is_rule, is_stamped, marker
@@ -23,6 +24,7 @@ _PIPE = "|"
 _AROUND_TITLE = "# \t:*"
 _TITLE = ""  # in the place of a key
 _SAME_KIND = 2  # so many common keys make records of one kind
+_PAIR = 2  # cells: a name and its value
 _AROUND_KEY = " \t:=\N{FULLWIDTH COLON}\"'*"
 
 
@@ -54,6 +56,11 @@ class Row:
     def amounts(self) -> list[Amounts]:
         """The numbers of each cell, without those in names such as "RP-016"."""
         return [without_names(cell) for cell in self.cells]
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether it is a thing with an amount, and nothing else."""
+        return len(self.cells) == _PAIR and not self.names
 
     def is_like(self, other: Row) -> bool:
         """Say whether another row, of any source, may stand in one table with it."""
@@ -100,7 +107,16 @@ def rows_of(sources: Sequence[str]) -> tuple[str, list[list[Row]]]:
                 tables.append(rows)
             else:
                 same += rows
-    return "\n\n".join(prose), tables
+    return "\n\n".join(prose), [_listed(rows) for rows in tables]
+
+
+def _listed(rows: list[Row]) -> list[Row]:
+    """Read a single record as rows if its keys are things with one amount each, as in a list of prices."""
+    record = rows[0]
+    if len(rows) > 1 or not record.is_record or _TITLE in record.names:
+        return rows
+    pairs = [(name, cell.text) for name, cell in zip(record.names, record.cells, strict=True)]
+    return [Row(pair) for pair in pairs] if are_things(pairs) else rows
 
 
 def outside_names(text: str, numbers: Sequence[Quantity]) -> list[Quantity]:
@@ -241,6 +257,8 @@ def _kind(line: str) -> str:
 
 def _rows(kind: str, lines: Sequence[str]) -> list[Row]:
     """Read lines of a kind as rows; none if they are prose."""
+    if pairs := listed_pairs(lines):
+        return [Row(pair) for pair in pairs]
     if len(lines) < 2 or not kind:
         return []
     if kind == "log":

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from fgr_retriever.agents.amounts import DATE, Amounts, Quantity
 from fgr_retriever.agents.dates import MONTHS, Date, dates
+from fgr_retriever.agents.labels import labelled
 from fgr_retriever.agents.opposites import MONTH, bound, exclusive, is_negation, stem
 from fgr_retriever.agents.quantities import quantities
 from fgr_retriever.text.query_words import QueryWord, query_words
@@ -102,7 +103,7 @@ class Statement:
 
     @cached_property
     def _found(self) -> list[Quantity]:
-        return quantities(self.text)
+        return labelled(self.text, quantities(self.text))
 
     @cached_property
     def exclusive(self) -> dict[int, dict[str, str]]:

@@ -35,6 +35,9 @@ _UNITS: dict[str, dict[str, float]] = {
     "pressure": {"mmhg": 1},
     "times": {"time": 1},
 }
+CURRENCIES = frozenset(("euros", "dollars", "pounds"))
+"""What amounts of money measure."""
+
 UNIT_OF = {
     name: (measured, size)
     for measured, units in _UNITS.items()
