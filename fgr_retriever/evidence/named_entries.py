@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import cache
 from math import log
 from typing import NamedTuple
 
@@ -59,7 +60,11 @@ def by_name(text: str, evidence: TokenEvidence, known: frozenset[str], units: Un
     """
     if not len(evidence) or not known:
         return evidence
-    borders = None if units is None else list(map(tuple, units.sentences.tolist()))
+
+    @cache
+    def borders() -> Sequence[Line]:
+        return sentences(text) if units is None else list(map(tuple, units.sentences.tolist()))
+
     found = entries(text, known, borders)
     shares = _shares(found, known)
     if not shares:
@@ -71,7 +76,7 @@ def by_name(text: str, evidence: TokenEvidence, known: frozenset[str], units: Un
         shifts[tokens] = _WEIGHT * (2 * share - 1)
     probabilities = _shifted(evidence.probabilities, shifts)
     _carry_over(probabilities, found, held, shares)
-    _carry_across(probabilities, _parts(text, found, borders or sentences(text)), EvidenceSums.of(evidence), shares)
+    _carry_across(probabilities, _parts(text, found, borders()), EvidenceSums.of(evidence), shares)
     return TokenEvidence(evidence.offsets, probabilities)
 
 

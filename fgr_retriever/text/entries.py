@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, dropwhile
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import regex
 
@@ -24,7 +24,6 @@ from fgr_retriever.text.lines import Line, is_stamped, is_turn
 from fgr_retriever.text.mappings import is_pair
 from fgr_retriever.text.query_words import stems
 from fgr_retriever.text.sections import Section, are_alike, named_apart, sections
-from fgr_retriever.text.sentences import sentences
 from fgr_retriever.text.tables import tables
 
 _HEADING = regex.compile(r"^(#{1,6})[ \t]+(.+)$", regex.MULTILINE)
@@ -44,7 +43,11 @@ _ITEM = re.compile(
 # As for sections. A long note in some items lowers it: 0.39 keeps 75 % in place of 96 (`benchmarks.trimming.records`).
 _ALIKE = 0.3
 _DIGIT = re.compile(r"\d")
+_IDENTIFIER = re.compile(r"(?=.*\d)(?=.*[^\W\d]).+|(?!(?:19|20)\d\d$)\d{4,}")  # no year, and no small number
 _BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
+
+
+Borders: TypeAlias = Callable[[], Sequence[Line]]
 
 
 class Entry(NamedTuple):
@@ -65,13 +68,13 @@ class Entry(NamedTuple):
     is_header: bool = False
 
 
-def entries(text: str, known: frozenset[str], borders: Sequence[Line] | None = None) -> list[Entry]:
+def entries(text: str, known: frozenset[str], borders: Borders) -> list[Entry]:
     """Find the entries of a text.
 
     Args:
         text: Any text.
         known: Stems of the content words of the question: sections and items are entries only if it names some.
-        borders: Its sentences and records, as `sentences` gives them, where they are known.
+        borders: Gives its sentences and records, as `sentences` does; called only if they are needed.
 
     Returns:
         The entries, ascending and disjoint; none in prose.
@@ -122,11 +125,11 @@ class _Headings:
         return frozenset(stem for _, heading in above for stem in stems(heading))
 
 
-def _of_tables(text: str, headings: _Headings, borders: Sequence[Line] | None) -> Iterator[Entry]:
+def _of_tables(text: str, headings: _Headings, borders: Borders) -> Iterator[Entry]:
     known = tables(text)
     if not known:
         return
-    units = sentences(text) if borders is None else borders
+    units = borders()
     starts = [start for start, _ in units]
     for number, one in enumerate(known):
         above = headings.over(one.start) | frozenset(stems(text[one.start : one.end]))
@@ -165,13 +168,13 @@ def _sections(text: str, heads: Sequence[Section], known: frozenset[str]) -> Ite
     yield from ([(one.start, one.close) for one in group] for group in named_apart(text, heads, known))
 
 
-def _records(text: str, borders: Sequence[Line] | None) -> Iterator[list[Line]]:
+def _records(text: str, borders: Borders) -> Iterator[list[Line]]:
     """Find objects, mappings and lines of a log that begin with the same key."""
     objects, pairs = text.count("{") > 1 and '":' in text, text.count("=") >= 2 * _LEAST_PAIRS
     if not (objects or pairs or _MAPPING.search(text)):
         return
     found: dict[str, list[Line]] = defaultdict(list)
-    for start, end in sentences(text) if borders is None else borders:
+    for start, end in borders():
         match = _FIRST_KEY.search(text, start, end)
         if match is None and is_stamped(text[start:end]):
             match = _LOGGED_KEY.search(text, start, end)
@@ -198,12 +201,13 @@ def _items(text: str, known: frozenset[str]) -> Iterator[list[Line]]:
     yield from (run for run in runs if are_alike([text[start:end] for start, end in run], _ALIKE))
 
 
-def _identified(text: str, known: frozenset[str], borders: Sequence[Line] | None) -> Iterator[list[Line]]:
+def _identified(text: str, known: frozenset[str], borders: Borders) -> Iterator[list[Line]]:
     """Find sentences and records with identifiers of the kind that the question has: E14 and E27 for "What is E44?"."""
-    asked = {_kind_of(stem) for stem in known if any(map(str.isdigit, stem)) and stem in text.casefold()}
+    said = text.casefold()
+    asked = {_kind_of(stem) for stem in known if _IDENTIFIER.fullmatch(stem) and stem in said}
     if not asked:
         return
-    units = sentences(text) if borders is None else borders
+    units = borders()
     kinds = [{_kind_of(stem) for stem in stems(text[slice(*one)])} for one in units]
     found = [one for one, there in zip(units, kinds, strict=True) if there & asked]
     if len(found) > 1:

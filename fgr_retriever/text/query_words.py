@@ -8,7 +8,7 @@ import regex
 
 from fgr_retriever.text.stop_words import STOP_WORDS, is_content
 
-_PART = regex.compile(r"(?:(?!_)\w)+")
+_PART = regex.compile(r"[^\W_]+")
 _LETTER = regex.compile(r"(?<=\w )(?!I\b)\p{Lu}\b(?![.'\N{RIGHT SINGLE QUOTATION MARK}])")  # "class B"
 _STEM = 5  # letters: finds most plurals and endings without a stemmer, in any language with letters
 _WORD = regex.compile(r"\w+(?:['\N{RIGHT SINGLE QUOTATION MARK}.-]\w+)*")

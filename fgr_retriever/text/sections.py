@@ -1,8 +1,8 @@
 r"""The sections of a text, as its marked headings tell, and which of them are built alike.
 
 Of sections that are built alike, such as one for each plan, depot or server, nothing but the heading says what a
-sentence is about: their words are mostly the same. A search looks at each of its passages, so only headings with a
-mark are read here; `headings.py` knows more of them.
+sentence is about: their words are mostly the same. A search looks at each of its passages, so only lines with the mark
+of a heading are read here; `headings.py` says what they are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import regex
 
+from fgr_retriever.text.headings import heading_of
 from fgr_retriever.text.query_words import stems, telling_stems
 
 # The mark of a heading, the rule below one, or a fence around code. `re` and not `regex`: it takes a tenth of the time.
@@ -21,18 +22,9 @@ _MARK = re.compile(
     r"^(?:(?P<rule>={3,}|-{3,}|~{3,}|\^{3,})[ \t]*\r?$|(?P<fence>[ ]{0,3}(?:```|~~~))|\#|==|\*\*|\[|[ \t]*\\)",
     re.MULTILINE,
 )
-_HEADING = regex.compile(
-    r"(?:(?P<level>\#{1,6})[ \t]+(?P<name>\S[^\r\n]*?)(?:[ \t]+\#+)?"
-    r"|(?P<level>={2,6})[ \t]*(?P<name>[^=\s][^=\r\n]*?)[ \t]*={2,6}"
-    r"|\*\*(?P<name>[^*\r\n]{1,80})\*\*:?"
-    r"|\[(?P<name>[^\]\[,\"\r\n]{1,60})\]"
-    r"|[ \t]*\\(?P<level>chapter|(?:sub){0,2}section|paragraph)\*?\{(?P<name>[^{}\r\n]+)\}"
-    r")[ \t]*+(?=[\r\n]|\Z)"
-)
-_UNDERLINED = regex.compile(r"(?r)(?<=\A|\n\r?\n)(?P<name>[^\s\#=*\-|+][^\r\n|]{0,80}?)[ \t]*+\r?\n")
-_LEVELS = {"chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5}
-_RULES = {"=": 1, "-": 2, "~": 3, "^": 4}
-_LOWEST = 7  # of a name in bold type or in brackets
+_UNDERLINED = regex.compile(r"(?r)(?<=\A|\n\r?\n)[^\s\#=*\-|+][^\r\n|]{0,80}?[ \t]*+\r?\n")
+_LINE = re.compile(r"[^\r\n]*")
+_AROUND_NAME = " \t*:[]"
 # The share of its content words that a section has in common with at least half of those beside it, on their mean: 0.4
 # to 0.8 in pages with a section for each plan, depot, machine or server, 0.1 to 0.3 in handbooks and contracts.
 _ALIKE = 0.39
@@ -79,13 +71,23 @@ def _headings(text: str) -> Iterator[tuple[int, int, int, str]]:
     """Yield the start, the end, the level and the name of each heading."""
     fenced = False  # a comment of code is no heading
     for mark in _MARK.finditer(text):
-        rule = mark["rule"]
-        if rule and not fenced and (match := _UNDERLINED.match(text, 0, mark.start())):
-            yield match.start(), mark.end("rule"), _RULES[rule[0]], match["name"]
+        rule, start, end = mark["rule"], *_line(text, mark.start())
+        if rule and not fenced and (above := _UNDERLINED.match(text, 0, start)):
+            lines = [above.group().strip(), rule]
+            start = above.start()
         elif mark["fence"] or (rule and rule[0] == "~"):
             fenced = not fenced
-        elif not (rule or fenced) and (match := _HEADING.match(text, mark.start())):
-            yield *match.span(), _level(match), match["name"]
+            continue
+        else:
+            lines = [] if rule or fenced else [text[start:end]]
+        if lines and (heading := heading_of(lines)):
+            yield start, end, heading.level, heading.text or lines[0].strip(_AROUND_NAME)
+
+
+def _line(text: str, start: int) -> tuple[int, int]:
+    """Give where a line starts and ends, without the white space behind it."""
+    match = _LINE.match(text, start)
+    return start, start + len(match.group().rstrip()) if match else start
 
 
 def named_apart(text: str, found: Sequence[Section], known: frozenset[str]) -> list[list[Section]]:
@@ -134,8 +136,3 @@ def _tells(group: Sequence[Section], known: frozenset[str]) -> bool:
     """Say whether a question has a word of the names of some sections that not all have."""
     names = [known.intersection(stems(one.name)) for one in group]
     return len(group) > 1 and any(names) and len(set(names)) > 1
-
-
-def _level(match: regex.Match[str]) -> int:
-    mark = match["level"]
-    return _LOWEST if mark is None else _LEVELS.get(mark) or len(mark)

@@ -170,8 +170,9 @@ def _part(
     if kept is None:
         return None, min(tried)
     span, name = kept
-    if not one.headed or name or fits(span, headed=True):
-        return replace(one, span=span, name=name, headed=one.headed and fits(span, name, True)), min(tried)
+    headed = one.headed and fits(span, name, True)
+    if headed or name or not one.headed:
+        return replace(one, span=span, name=name, headed=headed), min(tried)
     # The header is of more use than one more row, and of less than the best row.
     within = replace(room, fits=partial(fits, headed=True), least=_WHOLE_ONLY)
     fewer = shrink(passage, span, context.asked, within)

@@ -23,9 +23,9 @@ HANDBOOK = (
         ("# A\n\nx\n\n## B\n\ny\n\n# C\n\nz", [(1, "A", "x\n\n## B\n\ny"), (2, "B", "y"), (1, "C", "z")]),
         ("A\n===\n\nx\n\nB 2\n-----\ny", [(1, "A", "x\n\nB 2\n-----\ny"), (2, "B 2", "y")]),
         ("== A ==\nx\n=== B ===\ny", [(2, "A", "x\n=== B ===\ny"), (3, "B", "y")]),
-        ("**Rates for zone 3:**\n\nx", [(7, "Rates for zone 3:", "x")]),
-        ("[server]\nport = 1\n\n[client]\nport = 2", [(7, "server", "port = 1"), (7, "client", "port = 2")]),
-        ("\\section{A}\nx\n\\subsection{B}\ny", [(2, "A", "x\n\\subsection{B}\ny"), (3, "B", "y")]),
+        ("**Rates for zone 3:**\n\nx", [(8, "Rates for zone 3", "x")]),
+        ("[server]\nport = 1\n\n[client]\nport = 2", [(9, "server", "port = 1"), (9, "client", "port = 2")]),
+        ("\\section{A}\nx\n\\subsection{B}\ny", [(3, "A", "x\n\\subsection{B}\ny"), (4, "B", "y")]),
         ("## A ##\r\n\r\nx\r\n", [(2, "A", "x")]),
         ("# A\n\n# B\n\nx", [(1, "B", "x")]),  # nothing stands below A
         ("Only prose, #1 and **bold** words.\n\na | b\n---|---\n1 | 2\n\nText\n\n---\n\nmore", []),
