@@ -186,7 +186,7 @@ def _records(text: str, borders: Borders) -> Iterator[list[Line]]:
 def _items(text: str, known: frozenset[str]) -> Iterator[list[Line]]:
     """Find items of a list, or lines, that are built alike and have names, of which the question has words of some."""
     marks = list(_ITEM.finditer(text))
-    if len(marks) < 2 or known.isdisjoint(stem for one in marks for stem in stems(one["name"])):
+    if len(marks) < 2 or known.isdisjoint(stems("\n".join(one["name"] for one in marks))):
         return
     runs: list[list[Line]] = []
     last = ("", -1)
